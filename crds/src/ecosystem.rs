@@ -1,0 +1,36 @@
+//! The closed list of registry protocols.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A registry protocol that the data plane speaks: the value of `spec.ecosystem`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ecosystem {
+    /// The sparse registry protocol of Rust's package manager.
+    Cargo,
+    /// The registry protocol of npm, pnpm and Yarn.
+    Npm,
+    /// The simple repository API of Python packages (PEP 503, 691, 700).
+    Pypi,
+}
+
+impl Ecosystem {
+    /// Every ecosystem, in the order of their names.
+    pub const ALL: [Self; 3] = [Self::Cargo, Self::Npm, Self::Pypi];
+
+    /// The value as it is written in a manifest, a metric label and a path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cargo => "cargo",
+            Self::Npm => "npm",
+            Self::Pypi => "pypi",
+        }
+    }
+}
+
+impl std::fmt::Display for Ecosystem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,234 @@
+//! Digests: the spellings of the registries, and several algorithms in one pass over the bytes.
+
+use std::fmt;
+
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+/// A hash function, weakest first: the order says which of several digests is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// 160 bits; all that old npm packages have.
+    Sha1,
+    /// 256 bits.
+    Sha256,
+    /// 384 bits; allowed in subresource integrity.
+    Sha384,
+    /// 512 bits.
+    Sha512,
+}
+
+impl Algorithm {
+    const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// The name in subresource integrity and in `algorithm:hex` notation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Length of a digest in bytes.
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// The digest of some bytes under a named algorithm.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Digest {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
+}
+
+impl Digest {
+    /// A digest from its hexadecimal spelling, upper or lower case. `None` if it has the wrong length or alphabet.
+    pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
+        let bytes = HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes()).ok()?;
+        (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes })
+    }
+
+    /// The digests of a subresource integrity string: `sha512-<base64>`, several separated by blanks, options after
+    /// `?` ignored (W3C Subresource Integrity §3.5). Unknown algorithms are left out.
+    pub fn from_integrity(integrity: &str) -> Vec<Self> {
+        let one = |item: &str| {
+            let (name, value) = item.split_once('-')?;
+            let algorithm = Algorithm::named(name)?;
+            let bytes = BASE64.decode(value.split('?').next()?.as_bytes()).ok()?;
+            (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes })
+        };
+        integrity.split_ascii_whitespace().filter_map(one).collect()
+    }
+
+    /// A digest from `algorithm:hex`, the inverse of `Display`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, hex) = text.split_once(':')?;
+        Self::from_hex(Algorithm::named(name)?, hex)
+    }
+
+    /// The strongest of several.
+    pub fn strongest(digests: &[Self]) -> Option<&Self> {
+        digests.iter().max_by_key(|digest| digest.algorithm)
+    }
+
+    /// The algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Lower-case hexadecimal.
+    pub fn hex(&self) -> String {
+        HEXLOWER_PERMISSIVE.encode(&self.bytes)
+    }
+
+    /// The SHA-256 of bytes in memory.
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Self { algorithm: Algorithm::Sha256, bytes: sha2::Sha256::digest(bytes).to_vec() }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.algorithm.name(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// SHA-256, which names blobs, and at most one digest to verify, in one pass.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    sha256: sha2::Sha256,
+    other: Other,
+}
+
+#[derive(Clone, Debug)]
+enum Other {
+    None,
+    Sha1(sha1::Sha1),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+    /// The expected digest arrives beside the body, so every algorithm that it may have is kept going.
+    Undecided(sha1::Sha1, sha2::Sha512),
+}
+
+impl Hasher {
+    /// For a digest that is known from the start; `None`: only SHA-256.
+    pub fn for_algorithm(algorithm: Option<Algorithm>) -> Self {
+        let other = match algorithm {
+            None | Some(Algorithm::Sha256) => Other::None,
+            Some(Algorithm::Sha1) => Other::Sha1(sha1::Sha1::new()),
+            Some(Algorithm::Sha384) => Other::Sha384(sha2::Sha384::new()),
+            Some(Algorithm::Sha512) => Other::Sha512(sha2::Sha512::new()),
+        };
+        Self { sha256: sha2::Sha256::new(), other }
+    }
+
+    /// For a digest that becomes known later: SHA-1, SHA-256 and SHA-512 together.
+    pub fn undecided() -> Self {
+        Self { sha256: sha2::Sha256::new(), other: Other::Undecided(sha1::Sha1::new(), sha2::Sha512::new()) }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        match &mut self.other {
+            Other::None => {}
+            Other::Sha1(hasher) => hasher.update(bytes),
+            Other::Sha384(hasher) => hasher.update(bytes),
+            Other::Sha512(hasher) => hasher.update(bytes),
+            Other::Undecided(sha1, sha512) => {
+                sha1.update(bytes);
+                sha512.update(bytes);
+            }
+        }
+    }
+
+    /// The digests of all bytes taken.
+    pub fn finish(self) -> Digests {
+        let digest = |algorithm, bytes: &[u8]| Digest { algorithm, bytes: bytes.to_vec() };
+        let mut others = Vec::new();
+        match self.other {
+            Other::None => {}
+            Other::Sha1(hasher) => others.push(digest(Algorithm::Sha1, &hasher.finalize())),
+            Other::Sha384(hasher) => others.push(digest(Algorithm::Sha384, &hasher.finalize())),
+            Other::Sha512(hasher) => others.push(digest(Algorithm::Sha512, &hasher.finalize())),
+            Other::Undecided(sha1, sha512) => {
+                others.push(digest(Algorithm::Sha1, &sha1.finalize()));
+                others.push(digest(Algorithm::Sha512, &sha512.finalize()));
+            }
+        }
+        Digests { sha256: digest(Algorithm::Sha256, &self.sha256.finalize()), others }
+    }
+}
+
+/// What [`Hasher`] found.
+#[derive(Clone, Debug)]
+pub struct Digests {
+    /// The name of the blob.
+    pub sha256: Digest,
+    others: Vec<Digest>,
+}
+
+impl Digests {
+    /// The digest under an algorithm, if it was computed.
+    pub fn under(&self, algorithm: Algorithm) -> Option<&Digest> {
+        std::iter::once(&self.sha256).chain(&self.others).find(|digest| digest.algorithm == algorithm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY_SHA512: &str =
+        "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
+
+    #[test]
+    fn spellings() {
+        let integrity =
+            Digest::from_integrity(&format!("md5-xx sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk= sha512-{EMPTY_SHA512}?opt"));
+        assert_eq!(
+            integrity.iter().map(|digest| digest.algorithm).collect::<Vec<_>>(),
+            [Algorithm::Sha1, Algorithm::Sha512]
+        );
+        assert_eq!(Digest::strongest(&integrity).unwrap().algorithm, Algorithm::Sha512);
+        let sha1 = Digest::from_hex(Algorithm::Sha1, "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709").unwrap();
+        assert_eq!(sha1, integrity[0]);
+        assert_eq!(Digest::parse(&sha1.to_string()), Some(sha1));
+        for bad in ["sha1:zz", "sha1:da39", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256"] {
+            assert_eq!(Digest::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_pass_gives_every_digest() {
+        let mut hasher = Hasher::undecided();
+        hasher.update(b"");
+        let digests = hasher.finish();
+        assert_eq!(digests.sha256, Digest::sha256(b""));
+        assert_eq!(digests.under(Algorithm::Sha512), Digest::from_integrity(&format!("sha512-{EMPTY_SHA512}")).first());
+        assert!(digests.under(Algorithm::Sha384).is_none());
+        for algorithm in Algorithm::ALL {
+            assert!(Hasher::for_algorithm(Some(algorithm)).finish().under(algorithm).is_some());
+        }
+    }
+}

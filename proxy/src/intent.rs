@@ -1,0 +1,246 @@
+//! What a request means: the words in which an ecosystem tells the engine what a client wants. Nothing here does I/O.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use url::Url;
+
+use crate::digest::Digest;
+use crate::upstream_path::UpstreamPath;
+
+/// The meaning of one request.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// A mutable document, kept for the metadata TTL and rewritten for the client.
+    Metadata(Metadata),
+    /// An immutable file, kept for ever and verified.
+    Artifact(Artifact),
+    /// Asked of the upstream each time and never kept: a search, an audit.
+    Forward(Forward),
+    /// Answered here.
+    Answer(Answer),
+}
+
+/// Names one thing below one proxy. Two requests have equal keys exactly if they have one upstream address and one
+/// answer, whatever their spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The package's canonical name; empty for documents of the registry as a whole.
+    pub package: String,
+    /// The version, where the protocol names one.
+    pub version: String,
+    /// The file's own name; empty for the document about the package.
+    pub file: String,
+    /// Which of several documents about the same thing: `full`, `abbreviated`, `index`, `tarball`.
+    pub representation: &'static str,
+}
+
+/// A mutable document.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// Its name in the cache.
+    pub key: Key,
+    /// Where it is, below the upstream's base.
+    pub from: UpstreamPath,
+    /// The `Accept` header that selects this representation at the upstream.
+    pub accept: Option<&'static str>,
+    /// How long it is fresh.
+    pub lifetime: Lifetime,
+    /// Understands the upstream's bytes, once, when they are stored.
+    pub read: ReadDocument,
+    /// Turns the stored bytes into what is served.
+    pub rewrite: Rewrite,
+    /// The `Content-Type` served, unless [`Rewrite::Render`] gives another.
+    pub content_type: &'static str,
+    /// The request header that selects between representations, named in `Vary`.
+    pub varies_by_accept: bool,
+}
+
+/// How long metadata is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// The proxy's `cache.metadataTTL`.
+    Configured,
+    /// At least this long, even where the configured lifetime is shorter: documents that hardly ever change.
+    AtLeast(Duration),
+}
+
+/// Upstream bytes together with what is needed to understand them.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// The document, without any content coding.
+    pub bytes: &'a [u8],
+    /// The upstream's `Content-Type`, as sent.
+    pub content_type: &'a str,
+    /// Where it came from after redirects: the base of relative links in it.
+    pub url: &'a Url,
+    /// Its key, for the names in it.
+    pub key: &'a Key,
+}
+
+/// Checks that a document is what the protocol says, and extracts what later requests need of it.
+pub type ReadDocument = fn(Raw<'_>) -> Result<Reading, Unexpected>;
+
+/// What a document says, extracted once when it is stored so that no later request parses it again.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The files that it names. Order does not matter; the engine sorts by name, and the last of two equal names wins.
+    pub files: Vec<ListedFile>,
+    /// The places at which links are replaced, in ascending order and not overlapping.
+    pub edits: Vec<Edit>,
+    /// Stored instead of the upstream's bytes, where these are not of the representation that was asked for. The
+    /// ranges of `edits` then refer to these bytes.
+    pub replacement: Option<Vec<u8>>,
+}
+
+/// One file that a document names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Its name within the document: what [`Artifact::listed_as`] is compared with.
+    pub name: String,
+    /// Its absolute address; empty where the document gives only the digest.
+    pub url: String,
+    /// The digests that the document gives for it.
+    pub digests: Vec<Digest>,
+    /// Its length in bytes, where the document gives it.
+    pub size: Option<u64>,
+}
+
+/// One link to replace: the bytes of a quoted JSON string's content, or of an attribute's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes that go. A JSON string's quotes stay.
+    pub at: Range<usize>,
+    /// What comes instead; contains nothing that JSON would escape.
+    pub to: Link,
+}
+
+/// A link as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The base of this proxy, which ends in `/`, followed by this text.
+    BelowBase(String),
+    /// This text, whatever the base.
+    Text(String),
+}
+
+/// How stored bytes become the bytes served.
+#[derive(Clone, Copy, Debug)]
+pub enum Rewrite {
+    /// Byte for byte.
+    Verbatim,
+    /// By the edits that [`Metadata::read`] found.
+    Edits,
+    /// By a function, for documents that are rendered in another form than the upstream's.
+    Render(Render),
+}
+
+/// A function from stored bytes to a form that clients ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Render {
+    /// Names the form in the cache. Change it whenever `with` changes its output.
+    pub form: &'static str,
+    /// Whether the output contains the base of this proxy.
+    pub uses_base: bool,
+    /// The function: document and base (with its final `/`) to body. The `Content-Type` is the metadata's.
+    pub with: fn(Raw<'_>, &str) -> Result<Vec<u8>, Unexpected>,
+}
+
+/// The upstream's document is not what the protocol says: a login page, a cut document, an error with status 200.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unexpected content: {0}")]
+pub struct Unexpected(pub String);
+
+/// An immutable file.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Its name in the cache.
+    pub key: Key,
+    /// Its name in the documents of `listings`.
+    pub listed_as: String,
+    /// Where it is, unless a cached listing says otherwise.
+    pub source: Source,
+    /// Digest that the request itself names (content-addressed protocols).
+    pub expect: Option<Digest>,
+    /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
+    /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
+    /// fetched beside the body for the digest.
+    pub listings: Vec<Metadata>,
+    /// The `Content-Type` served: the upstream's is never passed on.
+    pub content_type: &'static str,
+    /// First bytes that every such file has; empty where there is no such thing.
+    pub magic: &'static [u8],
+}
+
+/// Where an artifact is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Where the protocol's layout says, below the upstream's base.
+    Layout(UpstreamPath),
+    /// Only a listing tells.
+    Listed,
+    /// Another document tells how to build the address.
+    Template(Box<Template>),
+}
+
+/// Builds an artifact's address from a registry-wide document (cargo's `config.json`).
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The document.
+    pub document: Metadata,
+    /// Builds the address from it and from what the listing says of the file, if that is known.
+    pub build: fn(Raw<'_>, &Artifact, Option<&ListedFile>) -> Result<String, Unexpected>,
+    /// Whether `build` needs the listing's entry; else it is looked up beside the body.
+    pub needs_listing: fn(Raw<'_>) -> bool,
+}
+
+/// A request that goes to the upstream each time.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// GET, HEAD or POST.
+    pub method: Method,
+    /// Where, below the upstream's base.
+    pub to: UpstreamPath,
+    /// The query, already encoded, from parameters that the protocol knows.
+    pub query: Option<String>,
+    /// The `Accept` header to send.
+    pub accept: Option<&'static str>,
+    /// Largest request body in bytes; 0 refuses one.
+    pub body_limit: usize,
+    /// The `Content-Type` served: the upstream's is never passed on.
+    pub content_type: &'static str,
+}
+
+/// An answer that needs no upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// `Content-Type` of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// A relative `Location`, for redirects to a canonical spelling.
+    pub location: Option<String>,
+}
+
+/// The request cannot be served, whatever the upstream holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such address in this protocol, or a name that cannot exist in it.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The path or query cannot be understood.
+    #[error("bad request: {0}")]
+    Bad(String),
+    /// The address exists but not for this method; the text says what to do instead.
+    #[error("method not allowed: {0}")]
+    Method(String),
+    /// The path is longer than any real one.
+    #[error("the path is longer than {limit} bytes")]
+    TooLong {
+        /// Longest path in bytes.
+        limit: usize,
+    },
+}

@@ -1,0 +1,3 @@
+//! The command `packageproxy`.
+
+fn main() {}

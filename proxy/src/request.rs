@@ -1,0 +1,163 @@
+//! A request, read once: path segments decoded and traversal refused here and nowhere else.
+
+use http::{HeaderMap, Method, header};
+use percent_encoding::percent_decode_str;
+
+use crate::intent::Refusal;
+
+/// Longest path in bytes.
+pub const PATH_LIMIT: usize = 4096;
+/// Most segments of a path.
+const SEGMENT_LIMIT: usize = 64;
+
+/// What an ecosystem may know of a request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// The decoded segments below the proxy's base; none is empty, `.` or `..`, none holds `/`, `\` or a control
+    /// character.
+    pub segments: Vec<String>,
+    /// Whether the path ends in `/`.
+    pub trailing_slash: bool,
+    /// The decoded query.
+    pub query: Vec<(String, String)>,
+    /// The `Accept` header, all its lines joined.
+    pub accept: String,
+}
+
+impl Call {
+    /// Reads the part of a request that names something. `path` is the raw path below the proxy's base, without a
+    /// leading slash. `scope_slash`: see [`crate::ecosystem::Ecosystem::encoded_scope_slash`].
+    pub fn read(
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        scope_slash: bool,
+    ) -> Result<Self, Refusal> {
+        if path.len() > PATH_LIMIT {
+            return Err(Refusal::TooLong { limit: PATH_LIMIT });
+        }
+        let (path, trailing_slash) = match path.strip_suffix('/') {
+            Some(rest) => (rest, true),
+            None => (path, path.is_empty()),
+        };
+        let mut segments = Vec::with_capacity(4);
+        if !path.is_empty() {
+            for segment in path.split('/') {
+                decode(segment, scope_slash, &mut segments)?;
+            }
+        }
+        if segments.len() > SEGMENT_LIMIT {
+            return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
+        }
+        let query = query.map_or_else(Vec::new, |query| {
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().take(SEGMENT_LIMIT).collect()
+        });
+        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+        Ok(Self { method: method.clone(), segments, trailing_slash, query, accept: accept.join(", ") })
+    }
+
+    /// The segments as string slices, for `match`.
+    pub fn path(&self) -> Vec<&str> {
+        self.segments.iter().map(String::as_str).collect()
+    }
+
+    /// The first value of a query parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the method only reads.
+    pub fn is_read(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+}
+
+/// Decodes one raw segment, once, and refuses what has no business in a name.
+fn decode(raw: &str, scope_slash: bool, segments: &mut Vec<String>) -> Result<(), Refusal> {
+    let decoded = percent_decode_str(raw)
+        .decode_utf8()
+        .map_err(|_| Refusal::Bad("a path segment is not UTF-8 after decoding".to_owned()))?;
+    if let Some((scope, name)) = decoded.split_once('/') {
+        if !(scope_slash && scope.len() > 1 && scope.starts_with('@')) {
+            return Err(Refusal::Bad("an encoded slash is only allowed between a scope and a name".to_owned()));
+        }
+        segments.push(checked(scope)?);
+        segments.push(checked(name)?);
+    } else {
+        segments.push(checked(&decoded)?);
+    }
+    Ok(())
+}
+
+/// Refuses a decoded segment that is empty, a dot segment, or holds a separator, an escape or a control character.
+fn checked(segment: &str) -> Result<String, Refusal> {
+    let reason = match segment {
+        "" => "an empty path segment",
+        "." | ".." => "a dot segment",
+        _ if segment.contains(['/', '\\']) => "a separator in a path segment",
+        _ if segment.chars().any(char::is_control) => "a control character in a path segment",
+        // A second layer of escapes names nothing in any registry and reads as traversal to the next decoder.
+        _ if segment.contains('%') => "a doubly encoded path segment",
+        _ => return Ok(segment.to_owned()),
+    };
+    Err(Refusal::Bad(format!("the path has {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str, scope_slash: bool) -> Result<Vec<String>, Refusal> {
+        Call::read(&Method::GET, path, None, &HeaderMap::new(), scope_slash).map(|call| call.segments)
+    }
+
+    #[test]
+    fn ordinary_paths() {
+        for (path, scope, expected) in [
+            ("", false, vec![]),
+            ("is-number", false, vec!["is-number"]),
+            ("simple/six/", false, vec!["simple", "six"]),
+            ("@types%2fnode", true, vec!["@types", "node"]),
+            ("@types%2Fnode/-/node-1.0.0.tgz", true, vec!["@types", "node", "-", "node-1.0.0.tgz"]),
+            ("api/v1/crates/a/1.0.0%2Bb/download", false, vec!["api", "v1", "crates", "a", "1.0.0+b", "download"]),
+        ] {
+            assert_eq!(read(path, scope).unwrap(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn traversal_and_disguises_are_refused() {
+        for path in [
+            "..",
+            "a/../b",
+            "a/%2e%2e/b",
+            "%2e/b",
+            "a/..%2fb",
+            "a/%252e%252e/b",
+            "a/..%5cb",
+            "a//b",
+            "%2F%2Fetc",
+            "a%00b",
+            "a%0d%0aX-Evil:1",
+            "%c0%ae%c0%ae/b",
+            "@%2fname",
+            "a%2fb",
+            "@a%2fb%2fc",
+            "@a%2f..",
+        ] {
+            assert!(read(path, true).is_err(), "{path}");
+        }
+        assert!(read("@types%2fnode", false).is_err());
+        assert_eq!(read(&"a".repeat(5000), false), Err(Refusal::TooLong { limit: PATH_LIMIT }));
+    }
+
+    #[test]
+    fn a_trailing_slash_is_noticed() {
+        let call = |path| Call::read(&Method::GET, path, None, &HeaderMap::new(), false).unwrap().trailing_slash;
+        assert!(call("simple/six/"));
+        assert!(!call("simple/six"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Scripted upstream and rigs for the tests of the built programs.
