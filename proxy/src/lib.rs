@@ -10,4 +10,5 @@ pub mod ecosystem;
 pub mod fetch;
 pub mod intent;
 pub mod request;
+pub mod secrets;
 pub mod upstream_path;
