@@ -189,6 +189,13 @@ pub struct Digests {
 }
 
 impl Digests {
+    /// The raw SHA-256.
+    pub fn sha256_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(&self.sha256.bytes);
+        bytes
+    }
+
     /// The digest under an algorithm, if it was computed.
     pub fn under(&self, algorithm: Algorithm) -> Option<&Digest> {
         std::iter::once(&self.sha256).chain(&self.others).find(|digest| digest.algorithm == algorithm)

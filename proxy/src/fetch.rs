@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub use redact::{SafeUrl, Secret};
 
 pub mod redact;
+pub mod resume;
 
 /// A boxed future, so that fetchers can be stacked behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

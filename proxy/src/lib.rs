@@ -4,11 +4,27 @@
 //! finds address and digest, `cache` decides whether what is stored will do, `fetch` and `store` get what is missing,
 //! `respond` answers.
 
+pub mod access;
+pub mod body;
+pub mod cache;
+pub mod cache_status;
 pub mod client;
+pub mod clock;
 pub mod digest;
 pub mod ecosystem;
+pub mod error;
 pub mod fetch;
+pub mod handle;
 pub mod intent;
+pub mod links;
+pub mod memory;
+pub mod metrics;
+pub mod negotiate;
 pub mod request;
+pub mod resolve;
+pub mod respond;
 pub mod secrets;
+pub mod server;
+pub mod site;
+pub mod store;
 pub mod upstream_path;

@@ -1,0 +1,143 @@
+//! The body of a response, and what is counted of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::fetch::BodyStream;
+use crate::store::{BodyError, ByteStream};
+
+/// What is called when a body ends or is given up: bytes sent, and whether all of it was.
+type AtEnd = Box<dyn FnOnce(u64, bool) + Send>;
+
+/// The bytes of a response.
+#[derive(Default)]
+pub struct Body {
+    bytes: Source,
+    sent: u64,
+    at_end: Option<AtEnd>,
+    ended: bool,
+}
+
+#[derive(Default)]
+enum Source {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Stream(ByteStream),
+    Upstream(BodyStream),
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// These bytes.
+    pub fn full(bytes: Bytes) -> Self {
+        Self::of(Source::Full(bytes))
+    }
+
+    /// Bytes from the store or from a fill.
+    pub fn stream(stream: ByteStream) -> Self {
+        Self::of(Source::Stream(stream))
+    }
+
+    /// Bytes that an upstream is sending.
+    pub fn upstream(stream: BodyStream) -> Self {
+        Self::of(Source::Upstream(stream))
+    }
+
+    fn of(bytes: Source) -> Self {
+        Self { bytes, sent: 0, at_end: None, ended: false }
+    }
+
+    /// Has `at_end` called when the body ends or is dropped.
+    #[must_use]
+    pub fn when_done(mut self, at_end: impl FnOnce(u64, bool) + Send + 'static) -> Self {
+        self.at_end = Some(Box::new(at_end));
+        self
+    }
+
+    fn finish(&mut self, complete: bool) {
+        self.ended = true;
+        if let Some(at_end) = self.at_end.take() {
+            at_end(self.sent, complete);
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let next = match &mut this.bytes {
+            Source::Empty => None,
+            Source::Full(bytes) if bytes.is_empty() => None,
+            Source::Full(bytes) => Some(Ok(std::mem::take(bytes))),
+            Source::Stream(stream) => std::task::ready!(stream.as_mut().poll_next(context)),
+            Source::Upstream(stream) => std::task::ready!(stream.as_mut().poll_next(context))
+                .map(|piece| piece.map_err(|error| BodyError::Fill(error.to_string()))),
+        };
+        Poll::Ready(match next {
+            Some(Ok(bytes)) => {
+                this.sent += bytes.len() as u64;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Some(Err(error)) => {
+                tracing::debug!(error = %error, "a response was cut");
+                this.finish(false);
+                Some(Err(error))
+            }
+            None => {
+                this.finish(true);
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.bytes {
+            Source::Empty => true,
+            Source::Full(bytes) => bytes.is_empty(),
+            Source::Stream(_) | Source::Upstream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.bytes {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Stream(_) | Source::Upstream(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // A body in one piece is done once it has been handed over; hyper does not ask for its end.
+        let complete = self.ended || self.is_whole();
+        self.finish(complete);
+    }
+}
+
+impl Body {
+    fn is_whole(&self) -> bool {
+        match &self.bytes {
+            Source::Empty => true,
+            Source::Full(bytes) => bytes.is_empty(),
+            Source::Stream(_) | Source::Upstream(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Body").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}

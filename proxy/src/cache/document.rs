@@ -1,0 +1,275 @@
+//! Gets a metadata document from the upstream: validators along, 304 or a new body, read once, stored.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::sync::watch;
+
+use super::Cache;
+use super::receive::{self, Received};
+use super::table::Table;
+use crate::error::Error;
+use crate::fetch::{Purpose, Reply, SafeUrl, Validators};
+use crate::intent::{Metadata, Raw, Reading, Unexpected};
+use crate::store::{Blob, BlobId, Document, Record, RecordId, Staging, State};
+
+/// A document with what is already open of it.
+#[derive(Clone, Debug)]
+pub struct StoredDocument {
+    /// What is known of it.
+    pub record: Arc<Record>,
+    raw: Option<Blob>,
+    table: Option<Table>,
+}
+
+impl StoredDocument {
+    pub(super) fn of(record: Arc<Record>) -> Self {
+        Self { record, raw: None, table: None }
+    }
+}
+
+/// What a refresh brought.
+#[derive(Clone, Debug)]
+pub(super) struct Refreshed {
+    pub(super) document: StoredDocument,
+    /// The upstream's status: 200 or 304.
+    pub(super) status: u16,
+}
+
+/// The one request for a document that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Refresh {
+    outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
+    written: watch::Sender<bool>,
+}
+
+impl Refresh {
+    /// Waits until the outcome is on disk, or will never be.
+    pub(super) fn written(&self) -> impl Future<Output = ()> + use<> {
+        let mut written = self.written.subscribe();
+        async move {
+            let _ = written.wait_for(|written| *written).await;
+        }
+    }
+}
+
+/// A view of a refresh that does not keep it alive: if its task panics, this ends too.
+#[derive(Clone, Debug)]
+pub(super) struct Watching(watch::Receiver<Option<Result<Refreshed, Error>>>);
+
+impl Watching {
+    /// The outcome, the same for everyone.
+    pub(super) async fn outcome(&mut self) -> Result<Refreshed, Error> {
+        let outcome = self.0.wait_for(Option::is_some).await.map_err(|_| Error::Abandoned)?;
+        outcome.clone().unwrap_or(Err(Error::Abandoned))
+    }
+}
+
+/// What is left to do once a refresh has told its outcome.
+enum Afterwards {
+    /// The record in memory is right already: write it.
+    Persist,
+    /// Commit these files, then the record.
+    Commit(Vec<(Staging, BlobId)>),
+}
+
+impl Cache {
+    /// Joins the refresh of a document, or starts it. Says whether it was under way.
+    pub(super) fn refresh(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> (Watching, bool) {
+        let run = |refresh: Arc<Refresh>| {
+            let (cache, metadata) = (Arc::clone(self), metadata.clone());
+            async move {
+                match cache.fetch_document(id, &metadata).await {
+                    Ok((refreshed, afterwards)) => {
+                        let record = Arc::clone(&refreshed.document.record);
+                        refresh.outcome.send_replace(Some(Ok(refreshed)));
+                        // Whoever asks until all is on disk joins this flight and gets its open files.
+                        match afterwards {
+                            Afterwards::Persist => cache.writer.persist(id).await,
+                            Afterwards::Commit(files) => cache.writer.store(id, record, files).await,
+                        }
+                    }
+                    Err(error) => {
+                        if let Error::Missing { status, .. } = error {
+                            cache.remember_missing(id, &metadata.key, status);
+                        }
+                        refresh.outcome.send_replace(Some(Err(error)));
+                    }
+                }
+                refresh.written.send_replace(true);
+            }
+        };
+        let (refresh, joined) = self.documents.join(id, |_| true, Refresh::default, run);
+        (Watching(refresh.outcome.subscribe()), joined)
+    }
+
+    async fn fetch_document(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+    ) -> Result<(Refreshed, Afterwards), Error> {
+        let held = self.held_document(metadata).await;
+        let url = SafeUrl::from(metadata.from.below(&self.settings.upstream.url));
+        let mut ask = Self::get(id, url, Purpose::Metadata);
+        ask.accept = metadata.accept.map(HeaderValue::from_static);
+        if let Some(document) = held.as_ref().and_then(|held| held.record.document()) {
+            ask.validators = Validators {
+                etag: document.etag.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
+                last_modified: document.last_modified.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
+            };
+        }
+        let conditional = ask.validators != Validators::default();
+        let reply = self.ask(ask).await?;
+        match (reply.status, held) {
+            (StatusCode::NOT_MODIFIED, Some(held)) if conditional => {
+                let record = self.writer.confirm(id, self.now(), &held.record);
+                let document = StoredDocument { record, ..held };
+                Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
+            }
+            (StatusCode::OK, held) => {
+                self.engine.metrics.fills.get_or_create(&self.label()).inc();
+                self.take_document(id, metadata, reply, held).await
+            }
+            (status, _) if status.is_success() || status.is_redirection() => {
+                let reason = Unexpected(format!("status {status} where a document was asked for"));
+                Err(Error::Unexpected { upstream: reply.url.origin(), reason })
+            }
+            _ => Err(self.refused(&reply)),
+        }
+    }
+
+    /// The stored document, opened, so that a 304 has something to stand for.
+    async fn held_document(&self, metadata: &Metadata) -> Option<StoredDocument> {
+        let mut held = self.stored_document(metadata).await?;
+        held.raw = Some(self.raw(&held).await?);
+        held.table = Some(self.table(&held).await?);
+        Some(held)
+    }
+
+    /// Takes a new body, reads it and says what has to be written.
+    async fn take_document(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        reply: Reply,
+        held: Option<StoredDocument>,
+    ) -> Result<(Refreshed, Afterwards), Error> {
+        let upstream = reply.url.origin();
+        let final_url = reply.url.expose().clone();
+        let headers = reply.headers.clone();
+        let limit = self.settings.cache.max_metadata_size;
+        let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit).await?;
+        self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
+        let now = self.now();
+        let text = |name: HeaderName| header_text(&headers, name);
+        let mut document = Document {
+            received: received.blob.id(),
+            raw: received.blob.id(),
+            length: received.blob.length(),
+            reading: None,
+            content_type: text(header::CONTENT_TYPE).unwrap_or_default(),
+            url: final_url,
+            etag: text(header::ETAG),
+            last_modified: text(header::LAST_MODIFIED),
+            changed: now,
+            variants: Vec::new(),
+        };
+        if let Some(held) = held
+            && let Some(before) = held.record.document()
+            && before.received == document.received
+            && before.content_type == document.content_type
+            && before.url == document.url
+        {
+            // The same bytes again, without a 304: what was read and made of them still holds.
+            let record = self.writer.confirm(id, now, &held.record);
+            return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
+        }
+        let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;
+        let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
+        let document = StoredDocument { record, raw: Some(raw), table: Some(table) };
+        Ok((Refreshed { document, status: 200 }, Afterwards::Commit(files)))
+    }
+
+    /// Has the ecosystem read the document, in memory that the budget grants.
+    async fn read_document(
+        self: &Arc<Self>,
+        metadata: &Metadata,
+        document: &mut Document,
+        received: Received,
+        upstream: String,
+    ) -> Result<(Blob, Table, Vec<(Staging, BlobId)>), Error> {
+        // The document once, and once more for what may be made of it.
+        let permit = self.engine.memory.take(received.blob.length() * 2).await?;
+        let (read, key) = (metadata.read, metadata.key.clone());
+        let (content_type, url) = (document.content_type.clone(), document.url.clone());
+        let store = Arc::clone(&self.engine.store);
+        let work = move || {
+            let _permit = permit;
+            let _memory = received.memory;
+            let bytes = received.blob.read_all().map_err(|error| Error::Storage(Arc::new(error)))?;
+            let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &key };
+            let mut reading: Reading = read(raw).map_err(|reason| Error::Unexpected { upstream, reason })?;
+            let mut files = Vec::new();
+            let raw = match reading.replacement.take() {
+                None => {
+                    files.extend(received.staging.map(|staging| (staging, received.blob.id())));
+                    received.blob
+                }
+                Some(replacement) => {
+                    drop(bytes);
+                    stage(&store, replacement.into(), &mut files)
+                }
+            };
+            let table = Table::new(reading);
+            let extract = if table.is_empty() { None } else { Some(stage(&store, table.encode(), &mut files)) };
+            Ok::<_, Error>((raw, extract, table, files))
+        };
+        let (raw, extract, table, files) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)??;
+        document.raw = raw.id();
+        document.length = raw.length();
+        document.reading = extract.map(|extract| (extract.id(), extract.length()));
+        Ok((raw, table, files))
+    }
+
+    /// The stored bytes of a document; `None` if they are gone.
+    pub(crate) async fn raw(&self, document: &StoredDocument) -> Option<Blob> {
+        if let Some(raw) = &document.raw {
+            return Some(raw.clone());
+        }
+        let stored = document.record.document()?;
+        self.engine.store.blob(&self.space, stored.raw, stored.length).await
+    }
+
+    /// The extract of a document; `None` if it is gone.
+    pub(crate) async fn table(&self, document: &StoredDocument) -> Option<Table> {
+        if let Some(table) = &document.table {
+            return Some(table.clone());
+        }
+        let Some((id, length)) = document.record.document()?.reading else { return Some(Table::default()) };
+        let blob = self.engine.store.blob(&self.space, id, length).await?;
+        let bytes = match blob.in_memory() {
+            Some(bytes) => bytes.clone(),
+            None => tokio::task::spawn_blocking(move || blob.read_all()).await.ok()?.ok()?,
+        };
+        Table::decode(&bytes)
+    }
+}
+
+/// Puts bytes into a file that is still to be committed; where the disk fails they stay in memory.
+pub(super) fn stage(store: &Arc<crate::store::Store>, bytes: Bytes, files: &mut Vec<(Staging, BlobId)>) -> Blob {
+    let id = BlobId::of(&bytes);
+    match store.stage().and_then(|staging| staging.write_at(0, &bytes).map(|()| staging)) {
+        Ok(staging) => {
+            let blob = Blob::file(id, bytes.len() as u64, Arc::clone(staging.file()));
+            files.push((staging, id));
+            blob
+        }
+        Err(_) => Blob::memory(id, bytes),
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}

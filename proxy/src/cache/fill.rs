@@ -1,0 +1,384 @@
+//! Fetches one artifact, once: from the upstream to a file that every client reads while it grows, verified before
+//! its end is released, committed behind the clients' backs.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::{StatusCode, header};
+
+use super::receive::next_batch;
+use super::{Cache, policy};
+use crate::cache_status::CacheStatus;
+use crate::digest::{Digest, Digests, Hasher};
+use crate::error::Error;
+use crate::fetch::resume::resuming;
+use crate::fetch::{FetchError, Purpose, Reply};
+use crate::intent::{Artifact, Lifetime, Unexpected};
+use crate::resolve::{Expected, Target};
+use crate::store::inventory::Reservation;
+use crate::store::spool::{HELD_BACK, Spool};
+use crate::store::{self, Blob, BlobId, Record, RecordId, Staging, State};
+
+/// An artifact on its way.
+#[derive(Debug, Default)]
+pub struct Fill {
+    /// The growing body.
+    pub spool: Arc<Spool>,
+    error: OnceLock<Error>,
+    /// The outcome, before it is on disk.
+    finished: OnceLock<(Arc<Record>, Blob)>,
+}
+
+impl Fill {
+    /// Waits until there is something to send, or it is certain that there will not be. Artifacts of up to 64 KiB
+    /// are complete and verified then.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut progress = self.spool.progress();
+        let begun = |progress: &store::spool::Progress| progress.released > 0 || progress.end.is_some();
+        let failed = match progress.wait_for(begun).await {
+            Ok(progress) => progress.released == 0 && matches!(progress.end, Some(Err(_))),
+            Err(_) => true,
+        };
+        if failed { Err(self.error.get().cloned().unwrap_or(Error::Abandoned)) } else { Ok(()) }
+    }
+
+    /// Waits for the end.
+    pub async fn finished(&self) -> Result<(), Error> {
+        let mut progress = self.spool.progress();
+        let failed = match progress.wait_for(|progress| progress.end.is_some()).await {
+            Ok(progress) => matches!(progress.end, Some(Err(_))),
+            Err(_) => true,
+        };
+        if failed { Err(self.error.get().cloned().unwrap_or(Error::Abandoned)) } else { Ok(()) }
+    }
+
+    /// The artifact, once it is verified and in a file.
+    pub fn finished_blob(&self) -> Option<(Arc<Record>, Blob)> {
+        self.finished.get().cloned()
+    }
+
+    /// Whether a new client would get all of it.
+    fn is_open(&self) -> bool {
+        self.spool.is_whole() && !matches!(self.spool.progress().borrow().end, Some(Err(_)))
+    }
+
+    fn fail(&self, error: Error) {
+        let reason = error.to_string();
+        let _ = self.error.set(error);
+        self.spool.fail(reason);
+    }
+}
+
+/// An artifact for a client.
+#[derive(Debug)]
+pub enum Served {
+    /// From the store.
+    Stored {
+        /// What is known of it.
+        record: Arc<Record>,
+        /// Its bytes.
+        blob: Blob,
+    },
+    /// On its way.
+    Filling {
+        /// The fill.
+        fill: Arc<Fill>,
+        /// How it came about.
+        status: CacheStatus,
+    },
+}
+
+impl Cache {
+    /// An artifact: from the store, or from the one fill that everyone shares.
+    pub async fn artifact(self: &Arc<Self>, artifact: &Artifact) -> Result<Served, Error> {
+        let id = self.space.record_id(&artifact.key);
+        if let Some(stored) = self.stored_artifact(id).await? {
+            return Ok(stored);
+        }
+        if let Some(error) = self.distrust.verdict(id) {
+            return Err(error);
+        }
+        let run = |fill: Arc<Fill>| {
+            let (cache, artifact) = (Arc::clone(self), artifact.clone());
+            async move {
+                // Should the work below panic, its readers see a failure and not an end.
+                let guard = Unwatched(Arc::clone(&fill));
+                if let Err(error) = cache.fill(id, &artifact, &fill).await {
+                    cache.note_failure(id, &artifact, &error);
+                    fill.fail(error);
+                }
+                drop(guard);
+            }
+        };
+        let (fill, collapsed) = self.fills.join(id, Fill::is_open, Fill::default, run);
+        fill.ready().await?;
+        let stored = self.engine.store.fault().is_none();
+        Ok(Served::Filling { fill, status: CacheStatus::Miss { stored, collapsed } })
+    }
+
+    /// The stored artifact; `None` if there is none; an error if it is remembered not to exist.
+    pub async fn stored_artifact(&self, id: RecordId) -> Result<Option<Served>, Error> {
+        let Some(record) = self.record(id).await else { return Ok(None) };
+        if let Some(artifact) = record.artifact() {
+            let blob = self.engine.store.blob(&self.space, artifact.blob, artifact.length).await;
+            return Ok(blob.map(|blob| Served::Stored { record, blob }));
+        }
+        match policy::decide(Some(&record), Lifetime::Configured, &self.settings.cache, self.now()) {
+            policy::Decision::Missing { status } => Err(Error::Missing { status, upstream: self.upstream() }),
+            _ => Ok(None),
+        }
+    }
+
+    /// The fill of this artifact, if one is under way.
+    pub fn filling(&self, artifact: &Artifact) -> Option<Arc<Fill>> {
+        self.fills.find(self.space.record_id(&artifact.key))
+    }
+
+    fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
+        match error {
+            Error::Missing { status, .. } => self.remember_missing(id, &artifact.key, *status),
+            Error::Mismatch { .. } | Error::PinChanged { .. } => {
+                self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
+                tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
+                    package.version = %artifact.key.version, package.file = %artifact.key.file, error = %error,
+                    "wrong bytes from the upstream: nothing was kept");
+                self.distrust.accuse(id, error.clone());
+            }
+            error => tracing::debug!(proxy = %self.settings.name, package.name = %artifact.key.package,
+                package.file = %artifact.key.file, error = %error, "a fill failed"),
+        }
+    }
+
+    async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {
+        let mut target = self.resolve(artifact, self.distrust.is_suspect(id)).await?;
+        let mut reply = self.ask_artifact(id, &target).await?;
+        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
+        {
+            target = elsewhere;
+            reply = self.ask_artifact(id, &target).await?;
+        }
+        self.check_head(artifact, &reply)?;
+        self.engine.metrics.fills.get_or_create(&self.label()).inc();
+        let upstream = reply.url.origin();
+        let last_modified = reply.headers.get(header::LAST_MODIFIED);
+        let last_modified = last_modified.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let framed = is_framed(&reply);
+        let (length, digests, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
+        let verified = self.verify(id, target.expected, &digests, &upstream).await?;
+        if length == 0 && verified.is_none() {
+            return Err(unexpected(&upstream, "an empty body where a file was asked for"));
+        }
+        self.distrust.acquit(id);
+        // Without a digest and without a length nothing says that this is all of it.
+        let keep = verified.is_some() || framed;
+        let Some(staging) = intake.staging.take().filter(|_| keep) else {
+            fill.spool.complete(length);
+            return Ok(());
+        };
+        let blob = Blob::file(blob_id(&digests), length, Arc::clone(staging.file()));
+        let verified = verified.map(|digest| digest.to_string());
+        let state = State::Artifact(store::Artifact { blob: blob.id(), length, verified, last_modified });
+        let record = Arc::new(Record::new(&artifact.key, self.now(), state));
+        let blob_id = blob.id();
+        let _ = fill.finished.set((Arc::clone(&record), blob));
+        fill.spool.complete(length);
+        self.writer.store(id, record, vec![(staging, blob_id)]).await;
+        Ok(())
+    }
+
+    /// What the upstream says of an artifact that is not stored: its length, if it gives one.
+    pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
+        let id = self.space.record_id(&artifact.key);
+        let target = self.resolve(artifact, false).await?;
+        let mut ask = Self::get(id, target.url, Purpose::Artifact);
+        ask.method = http::Method::HEAD;
+        let reply = self.ask(ask).await?;
+        match reply.status {
+            StatusCode::OK => Ok(content_length(&reply)),
+            _ => Err(self.refused(&reply)),
+        }
+    }
+
+    async fn ask_artifact(self: &Arc<Self>, id: RecordId, target: &Target) -> Result<Reply, Error> {
+        let ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+        let reply = self.ask(ask.clone()).await?;
+        // Bytes that are checked against a digest at the end may be pieced together from any two answers.
+        Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
+    }
+
+    fn check_head(&self, artifact: &Artifact, reply: &Reply) -> Result<(), Error> {
+        let upstream = reply.url.origin();
+        match reply.status {
+            StatusCode::OK => {}
+            status if status.is_success() || status.is_redirection() => {
+                return Err(unexpected(&upstream, &format!("status {status} where a file was asked for")));
+            }
+            _ => return Err(self.refused(reply)),
+        }
+        let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if kind.starts_with("text/html") && artifact.content_type != "text/html" {
+            return Err(unexpected(&upstream, "a web page where a file was asked for"));
+        }
+        Ok(())
+    }
+
+    /// Takes the body to the spool. Returns its length, its digests and the file.
+    async fn take_body(
+        self: &Arc<Self>,
+        artifact: &Artifact,
+        target: &Target,
+        mut reply: Reply,
+        fill: &Fill,
+    ) -> Result<(u64, Digests, Intake), Error> {
+        let upstream = reply.url.origin();
+        let announced = content_length(&reply);
+        let mut intake = Intake::new(self, target, announced);
+        if let Some(staging) = &intake.staging {
+            fill.spool.set_file(Arc::clone(staging.file()));
+        }
+        if let Some(length) = announced {
+            fill.spool.announce(length);
+        }
+        let received = self.engine.metrics.bytes_from_upstream.get_or_create_owned(&self.label());
+        let mut length: u64 = 0;
+        while let Some(batch) = next_batch(&mut reply.body).await? {
+            received.inc_by(batch.len() as u64);
+            if length == 0 && !starts_like(&batch, artifact.magic) {
+                return Err(unexpected(&upstream, "bytes that are no such file (a login page, perhaps)"));
+            }
+            let offset = length;
+            length += batch.len() as u64;
+            if announced.is_some_and(|announced| length > announced) {
+                return Err(unexpected(&upstream, "more bytes than it announced"));
+            }
+            intake = intake.take(offset, batch.clone()).await?;
+            if intake.staging.is_none() {
+                fill.spool
+                    .pass(offset, batch)
+                    .await
+                    .map_err(|error| Error::Storage(Arc::new(std::io::Error::other(error))))?;
+            }
+            fill.spool.release(releasable(&target.expected, length, announced));
+        }
+        if announced.is_some_and(|announced| length < announced) {
+            let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            return Err(Error::Fetch(FetchError::Broken { origin: upstream, source }));
+        }
+        let digests = std::mem::replace(&mut intake.hasher, Hasher::for_algorithm(None)).finish();
+        Ok((length, digests, intake))
+    }
+
+    /// Compares what arrived with what was expected. Returns the published digest that agrees, if there is one.
+    async fn verify(
+        &self,
+        id: RecordId,
+        expected: Expected,
+        digests: &Digests,
+        upstream: &str,
+    ) -> Result<Option<Digest>, Error> {
+        let published = expected.settled().await?;
+        if let Some(digest) = Digest::strongest_of(&published, |algorithm| digests.under(algorithm).is_some()) {
+            let found = digests.under(digest.algorithm());
+            if found != Some(digest) {
+                return Err(Error::Mismatch {
+                    upstream: upstream.to_owned(),
+                    expected: digest.to_string(),
+                    found: found.map(ToString::to_string).unwrap_or_default(),
+                });
+            }
+            return Ok(Some(digest.clone()));
+        }
+        // Nothing published: the first bytes ever seen are the right ones until somebody purges them.
+        if let Some(record) = self.record(id).await
+            && let Some(pinned) = record.artifact()
+            && blob_id(digests) != pinned.blob
+        {
+            return Err(Error::PinChanged {
+                upstream: upstream.to_owned(),
+                expected: format!("sha256:{}", pinned.blob),
+            });
+        }
+        Ok(None)
+    }
+}
+
+/// How much of `length` received bytes clients may have before anything is verified.
+fn releasable(expected: &Expected, length: u64, announced: Option<u64>) -> u64 {
+    if expected.is_nothing() {
+        return length;
+    }
+    match announced {
+        Some(announced) => length.min(announced.saturating_sub(HELD_BACK)),
+        None => length.saturating_sub(HELD_BACK),
+    }
+}
+
+fn blob_id(digests: &Digests) -> BlobId {
+    BlobId::from_digest(digests.sha256_bytes())
+}
+
+fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
+    let count = first.len().min(magic.len());
+    first[..count] == magic[..count]
+}
+
+fn content_length(reply: &Reply) -> Option<u64> {
+    reply.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the end of the body is more than the end of the connection.
+fn is_framed(reply: &Reply) -> bool {
+    reply.headers.contains_key(header::CONTENT_LENGTH) || reply.headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn unexpected(upstream: &str, reason: &str) -> Error {
+    Error::Unexpected { upstream: upstream.to_owned(), reason: Unexpected(reason.to_owned()) }
+}
+
+/// The file and the hash, which travel to a thread that may wait for the disk and back.
+struct Intake {
+    staging: Option<Staging>,
+    hasher: Hasher,
+    _reservation: Option<Reservation>,
+}
+
+impl Intake {
+    fn new(cache: &Arc<Cache>, target: &Target, announced: Option<u64>) -> Self {
+        let store = &cache.engine.store;
+        let reservation = store.inventory().reserve(announced.unwrap_or(0));
+        if store.inventory().is_full() {
+            let store = Arc::clone(store);
+            tokio::task::spawn_blocking(move || store.evict());
+        }
+        // A body that could never be kept goes through.
+        let staging = if reservation.is_some() { store.stage().ok() } else { None };
+        Self { staging, hasher: target.expected.hasher(), _reservation: reservation }
+    }
+
+    /// Hashes and writes one piece. When the disk refuses it, the file is given up and the piece goes on in memory.
+    async fn take(mut self, offset: u64, batch: Bytes) -> Result<Self, Error> {
+        let work = move || {
+            self.hasher.update(&batch);
+            if let Some(staging) = &self.staging
+                && let Err(error) = staging.write_at(offset, &batch)
+            {
+                tracing::warn!(error = %error, "the disk refuses an artifact: it is served without being kept");
+                self.staging = None;
+            }
+            self
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)
+    }
+}
+
+/// Fails a fill whose task ends without saying how.
+struct Unwatched(Arc<Fill>);
+
+impl Drop for Unwatched {
+    fn drop(&mut self) {
+        if self.0.spool.progress().borrow().end.is_none() {
+            self.0.fail(Error::Abandoned);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Whether what is stored will do: one pure function of record, settings and time (RFC 9111 §4.2, RFC 5861).
+
+use std::time::Duration;
+
+use crds::CacheSettings;
+
+use crate::clock::Millis;
+use crate::intent::Lifetime;
+use crate::store::{Record, State};
+
+/// A stamp this far ahead of now comes from a clock that was wrong: what it says of freshness means nothing.
+const CLOCK_SLACK: Millis = 5_000;
+
+/// What to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Serve the document; it is fresh for so many seconds.
+    Fresh {
+        /// Seconds of freshness left.
+        ttl: u64,
+    },
+    /// Serve the document and revalidate it beside.
+    StaleWhileRevalidate {
+        /// Seconds since it expired.
+        stale: u64,
+    },
+    /// Revalidate the document first.
+    Revalidate {
+        /// Seconds since it expired.
+        stale: u64,
+        /// Whether it may be served if the upstream fails.
+        usable: bool,
+    },
+    /// Answer that there is no such thing.
+    Missing {
+        /// The status that the upstream gave.
+        status: u16,
+    },
+    /// Ask the upstream.
+    Absent,
+}
+
+/// Decides for a metadata document. An artifact's record is for ever and needs no decision, except that a remembered
+/// absence expires.
+pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSettings, now: Millis) -> Decision {
+    let Some(record) = record else { return Decision::Absent };
+    let from_the_future = record.validated > now + CLOCK_SLACK;
+    let age = now.saturating_sub(record.validated);
+    match record.state {
+        State::Missing(missing) if age < millis(settings.negative_ttl) && !from_the_future => {
+            Decision::Missing { status: missing.status }
+        }
+        State::Missing(_) | State::Artifact(_) => Decision::Absent,
+        State::Document(_) => {
+            let fresh_for = millis(match lifetime {
+                // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
+                Lifetime::AtLeast(_) if settings.metadata_ttl.is_zero() => Duration::ZERO,
+                Lifetime::AtLeast(least) => settings.metadata_ttl.max(least),
+                Lifetime::Configured => settings.metadata_ttl,
+            });
+            if from_the_future {
+                return Decision::Revalidate { stale: 0, usable: true };
+            }
+            if age < fresh_for {
+                return Decision::Fresh { ttl: (fresh_for - age).div_ceil(1000) };
+            }
+            let stale = age - fresh_for;
+            if fresh_for > 0 && stale < millis(settings.stale_while_revalidate) {
+                return Decision::StaleWhileRevalidate { stale: stale / 1000 };
+            }
+            Decision::Revalidate { stale: stale / 1000, usable: stale < millis(settings.stale_if_error) }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    duration.as_millis() as Millis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::Key;
+    use crate::store::{BlobId, Document, Missing};
+
+    const STORED: Millis = 1_000_000_000;
+
+    fn record(state: State) -> Record {
+        let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
+        Record::new(&key, STORED, state)
+    }
+
+    fn document() -> Record {
+        record(State::Document(Document {
+            received: BlobId::of(b""),
+            raw: BlobId::of(b""),
+            length: 0,
+            reading: None,
+            content_type: String::new(),
+            url: url::Url::parse("https://registry.example/a").unwrap(),
+            etag: None,
+            last_modified: None,
+            changed: STORED,
+            variants: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn the_table() {
+        let settings = CacheSettings::default();
+        let document = document();
+        let at = |seconds: u64| decide(Some(&document), Lifetime::Configured, &settings, STORED + seconds * 1000);
+        assert_eq!(decide(None, Lifetime::Configured, &settings, STORED), Decision::Absent);
+        assert_eq!(at(0), Decision::Fresh { ttl: 300 });
+        assert_eq!(at(299), Decision::Fresh { ttl: 1 });
+        assert_eq!(at(300), Decision::StaleWhileRevalidate { stale: 0 });
+        assert_eq!(at(359), Decision::StaleWhileRevalidate { stale: 59 });
+        assert_eq!(at(360), Decision::Revalidate { stale: 60, usable: true });
+        assert_eq!(at(300 + 86_399), Decision::Revalidate { stale: 86_399, usable: true });
+        assert_eq!(at(300 + 86_400), Decision::Revalidate { stale: 86_400, usable: false });
+    }
+
+    #[test]
+    fn a_ttl_of_zero_revalidates_always() {
+        let settings = CacheSettings { metadata_ttl: Duration::ZERO, ..CacheSettings::default() };
+        for lifetime in [Lifetime::Configured, Lifetime::AtLeast(Duration::from_hours(1))] {
+            let decision = decide(Some(&document()), lifetime, &settings, STORED);
+            assert_eq!(decision, Decision::Revalidate { stale: 0, usable: true });
+        }
+    }
+
+    #[test]
+    fn a_longer_lifetime_of_the_document_counts() {
+        let settings = CacheSettings::default();
+        let decision =
+            decide(Some(&document()), Lifetime::AtLeast(Duration::from_hours(1)), &settings, STORED + 3_599_000);
+        assert_eq!(decision, Decision::Fresh { ttl: 1 });
+    }
+
+    #[test]
+    fn absences_expire() {
+        let settings = CacheSettings::default();
+        let missing = record(State::Missing(Missing { status: 410 }));
+        let at = |millis| decide(Some(&missing), Lifetime::Configured, &settings, STORED + millis);
+        assert_eq!(at(29_999), Decision::Missing { status: 410 });
+        assert_eq!(at(30_000), Decision::Absent);
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_is_neither_fresh_for_ever_nor_lost() {
+        let settings = CacheSettings::default();
+        let at = |now| decide(Some(&document()), Lifetime::Configured, &settings, now);
+        assert_eq!(at(STORED - 3_600_000), Decision::Revalidate { stale: 0, usable: true });
+        assert_eq!(at(STORED - 1_000), Decision::Fresh { ttl: 300 });
+    }
+}

@@ -1,0 +1,136 @@
+//! Takes a document's body to a file as it arrives: content coding undone, length bounded, digest computed.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::header;
+
+use crate::error::Error;
+use crate::fetch::{BodyStream, FetchError, Reply};
+use crate::intent::Unexpected;
+use crate::memory::{Budget, Permit};
+use crate::store::sink::PastLimit;
+use crate::store::{Blob, Sink, Staging, Store};
+
+/// Bytes handed to the disk in one piece.
+pub(super) const BATCH: usize = 256 << 10;
+/// A coded body may grow by this factor ...
+const RATIO: u64 = 200;
+/// ... once it is larger than this.
+const RATIO_FROM: u64 = 10 << 20;
+
+/// A document that has arrived.
+pub(super) struct Received {
+    /// Its bytes, without content coding.
+    pub blob: Blob,
+    /// The file to commit; `None` while the disk takes none.
+    pub staging: Option<Staging>,
+    /// Memory taken in place of a file.
+    pub memory: Option<Permit>,
+}
+
+/// Takes a whole body.
+pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, limit: u64) -> Result<Received, Error> {
+    let upstream = reply.url.origin();
+    let coding = reply.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let gzip = match coding.trim() {
+        "" | "identity" => false,
+        "gzip" | "x-gzip" => true,
+        other => {
+            let reason = Unexpected(format!("a document in the content coding {other:?}, which was not asked for"));
+            return Err(Error::Unexpected { upstream, reason });
+        }
+    };
+    let plain = Sink::new(store, limit);
+    // A document in memory counts for as long as it is there.
+    let memory = if plain.is_in_memory() { Some(budget.take(limit.min(64 << 20)).await?) } else { None };
+    let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
+    let mut body = reply.body;
+    let mut arrived: u64 = 0;
+    while let Some(batch) = next_batch(&mut body).await? {
+        arrived += batch.len() as u64;
+        let (back, result) = tokio::task::spawn_blocking(move || {
+            let result = sink.write_all(&batch);
+            (sink, result)
+        })
+        .await
+        .map_err(|_| Error::Abandoned)?;
+        sink = back;
+        result.map_err(|error| failed(&error, &upstream, limit, gzip))?;
+        let length = sink.plain().length();
+        if gzip && length > RATIO_FROM && length / arrived > RATIO {
+            let reason = Unexpected("a compressed document that grows without end".to_owned());
+            return Err(Error::Unexpected { upstream, reason });
+        }
+    }
+    let finish = tokio::task::spawn_blocking(move || sink.finish()).await.map_err(|_| Error::Abandoned)?;
+    let plain = finish.map_err(|error| failed(&error, &upstream, limit, gzip))?;
+    let (blob, staging) = plain.finish();
+    Ok(Received { blob, staging, memory })
+}
+
+/// What has arrived, in one piece of at most [`BATCH`] bytes; `None` at the end. Waits for the first bytes only.
+pub(super) async fn next_batch(body: &mut BodyStream) -> Result<Option<Bytes>, FetchError> {
+    let Some(first) = body.next().await.transpose()? else { return Ok(None) };
+    let mut batch: Option<Vec<u8>> = None;
+    let mut length = first.len();
+    while length < BATCH {
+        match body.next().now_or_never() {
+            Some(Some(Ok(more))) => {
+                length += more.len();
+                batch.get_or_insert_with(|| first.to_vec()).extend_from_slice(&more);
+            }
+            Some(Some(Err(error))) => return Err(error),
+            Some(None) | None => break,
+        }
+    }
+    Ok(Some(batch.map_or(first, Bytes::from)))
+}
+
+fn failed(error: &io::Error, upstream: &str, limit: u64, gzip: bool) -> Error {
+    if error.get_ref().is_some_and(|inner| inner.is::<PastLimit>()) {
+        return Error::TooLarge { upstream: upstream.to_owned(), limit };
+    }
+    if gzip
+        && matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        )
+    {
+        let reason = Unexpected(format!("a gzip stream that cannot be read: {error}"));
+        return Error::Unexpected { upstream: upstream.to_owned(), reason };
+    }
+    Error::Storage(Arc::new(io::Error::new(error.kind(), error.to_string())))
+}
+
+/// Undoes the content coding on the way to the sink.
+enum Decoder {
+    Plain(Sink),
+    Gzip(Box<MultiGzDecoder<Sink>>),
+}
+
+impl Decoder {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(plain) => plain.write_all(bytes),
+            Self::Gzip(decoder) => decoder.write_all(bytes),
+        }
+    }
+
+    fn plain(&self) -> &Sink {
+        match self {
+            Self::Plain(plain) => plain,
+            Self::Gzip(decoder) => decoder.get_ref(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Sink> {
+        match self {
+            Self::Plain(plain) => Ok(plain),
+            Self::Gzip(decoder) => decoder.finish(),
+        }
+    }
+}

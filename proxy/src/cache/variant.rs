@@ -1,0 +1,314 @@
+//! What a client gets of a stored document: links with the right base, in a content coding that it takes. Encoded
+//! and rendered forms are made on first use and kept; the plain spliced form is made while it is sent.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::stream;
+use sha2::Digest as _;
+use tokio::sync::watch;
+
+use super::document::StoredDocument;
+use super::splice::Spliced;
+use super::{Cache, EcosystemLabel};
+use crate::error::Error;
+use crate::intent::{Edit, Metadata, Raw, Rewrite};
+use crate::store::body::{self, BodyError, ByteStream};
+use crate::store::{Blob, Sink, Staging, Variant};
+
+/// Changes whenever the same document would be spliced or encoded to other bytes.
+const VERSION: u8 = 1;
+/// Smaller documents are not worth coding.
+const WORTH_CODING: u64 = 1024;
+/// Bytes made in one piece of a spliced body.
+const PIECE: usize = 256 << 10;
+
+/// A content coding (RFC 9110 §8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// None.
+    Identity,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Coding {
+    /// The value of `Content-Encoding`, unless there is none.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+}
+
+/// The form of a document that one client gets.
+#[derive(Clone, Debug)]
+pub struct Form<'a> {
+    metadata: &'a Metadata,
+    document: &'a StoredDocument,
+    base: &'a str,
+    coding: Coding,
+    fingerprint: String,
+}
+
+impl<'a> Form<'a> {
+    /// The form for this base, in the first of `codings` that is worth it.
+    pub fn new(metadata: &'a Metadata, document: &'a StoredDocument, base: &'a str, codings: &[Coding]) -> Self {
+        let stored = document.record.document();
+        let length = stored.map_or(0, |stored| stored.length);
+        let coding = match codings.first() {
+            Some(coding) if length >= WORTH_CODING => *coding,
+            _ => Coding::Identity,
+        };
+        let base = if uses_base(metadata) { base } else { "" };
+        let form = match metadata.rewrite {
+            Rewrite::Render(render) => render.form,
+            Rewrite::Edits => "edits",
+            Rewrite::Verbatim => "verbatim",
+        };
+        let mut hasher = sha2::Sha256::new().chain_update([VERSION]);
+        hasher.update(stored.map_or(&[0; 32], |stored| stored.raw.as_bytes()));
+        for part in [form, base, coding.name().unwrap_or("identity")] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let fingerprint = data_encoding::HEXLOWER.encode(&hasher.finalize()[..16]);
+        Self { metadata, document, base, coding, fingerprint }
+    }
+
+    /// The strong entity tag of exactly these bytes. Known without making them.
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.fingerprint)
+    }
+
+    /// The content coding.
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Whether the bytes are kept once they are made.
+    fn is_kept(&self) -> bool {
+        self.coding != Coding::Identity || matches!(self.metadata.rewrite, Rewrite::Render(_))
+    }
+}
+
+fn uses_base(metadata: &Metadata) -> bool {
+    match metadata.rewrite {
+        Rewrite::Verbatim => false,
+        Rewrite::Edits => true,
+        Rewrite::Render(render) => render.uses_base,
+    }
+}
+
+/// Bytes to send.
+pub struct Content {
+    /// How many.
+    pub length: u64,
+    /// They themselves.
+    pub body: ByteStream,
+    /// All of them, where they are in memory.
+    pub bytes: Option<Bytes>,
+}
+
+impl From<&Blob> for Content {
+    fn from(blob: &Blob) -> Self {
+        let bytes = blob.in_memory().cloned();
+        Self { length: blob.length(), body: body::send(blob, 0..blob.length()), bytes }
+    }
+}
+
+/// A variant that is being made.
+#[derive(Debug, Default)]
+pub(super) struct Build(watch::Sender<Option<Result<Blob, Error>>>);
+
+impl Cache {
+    /// The bytes of a form. `None` if what is stored of the document is gone from the disk.
+    pub async fn content(self: &Arc<Self>, form: &Form<'_>) -> Result<Option<Content>, Error> {
+        if form.is_kept() {
+            return Ok(self.variant(form).await?.as_ref().map(Content::from));
+        }
+        let Some(raw) = self.raw(form.document).await else { return Ok(None) };
+        if matches!(form.metadata.rewrite, Rewrite::Verbatim) {
+            return Ok(Some(Content::from(&raw)));
+        }
+        let Some(edits) = self.edits(form.document).await else { return Ok(None) };
+        Ok(Some(spliced(raw, edits, form.base)))
+    }
+
+    async fn edits(&self, document: &StoredDocument) -> Option<Vec<Edit>> {
+        self.table(document).await?.edits()
+    }
+
+    /// A kept form, made now if need be, once for everyone who asks meanwhile.
+    async fn variant(self: &Arc<Self>, form: &Form<'_>) -> Result<Option<Blob>, Error> {
+        let Some(stored) = form.document.record.document() else { return Ok(None) };
+        let kept = stored.variants.iter().find(|variant| variant.fingerprint == form.fingerprint);
+        if let Some(variant) = kept
+            && let Some(blob) = self.engine.store.blob(&self.space, variant.blob, variant.length).await
+        {
+            return Ok(Some(blob));
+        }
+        let Some(raw) = self.raw(form.document).await else { return Ok(None) };
+        let Some(edits) = self.edits(form.document).await else { return Ok(None) };
+        let id = self.space.record_id(&form.metadata.key);
+        let recipe = Recipe {
+            raw,
+            edits,
+            base: form.base.to_owned(),
+            coding: form.coding,
+            metadata: form.metadata.clone(),
+            content_type: stored.content_type.clone(),
+            url: stored.url.clone(),
+        };
+        let of = stored.raw;
+        let (base, fingerprint) = (form.base.to_owned(), form.fingerprint.clone());
+        let run = |build: Arc<Build>| {
+            let cache = Arc::clone(self);
+            async move {
+                let (blob, staging) = match cache.make(recipe).await {
+                    Ok(made) => made,
+                    Err(error) => {
+                        build.0.send_replace(Some(Err(error)));
+                        return;
+                    }
+                };
+                let variant = Variant { base, fingerprint, blob: blob.id(), length: blob.length() };
+                build.0.send_replace(Some(Ok(blob)));
+                // The document's own record may still be on its way to the disk.
+                let written = cache.documents.find(id).map(|refresh| refresh.written());
+                if let Some(written) = written {
+                    written.await;
+                }
+                if let Some(staging) = staging {
+                    cache.writer.add_variant(id, of, variant, staging).await;
+                }
+            }
+        };
+        let short = u64::from_str_radix(&form.fingerprint[..16], 16).unwrap_or_default();
+        let (build, _) = self.variants.join((id, short), |_| true, Build::default, run);
+        let mut outcome = build.0.subscribe();
+        drop(build);
+        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| Error::Abandoned)?;
+        outcome.clone().unwrap_or(Err(Error::Abandoned)).map(Some)
+    }
+
+    async fn make(&self, recipe: Recipe) -> Result<(Blob, Option<Staging>), Error> {
+        // A rendered form is made in memory from the whole document; a spliced one takes none worth counting.
+        let permit = match recipe.metadata.rewrite {
+            Rewrite::Render(_) => Some(self.engine.memory.take(recipe.raw.length() * 2).await?),
+            _ => None,
+        };
+        let store = Arc::clone(&self.engine.store);
+        let upstream = self.upstream();
+        let work = move || {
+            let _permit = permit;
+            recipe.make(&store, &upstream)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)?
+    }
+
+    /// The label of this cache's ecosystem.
+    pub fn ecosystem_label(&self) -> EcosystemLabel {
+        self.label()
+    }
+}
+
+/// A document with its links replaced, made while it is sent.
+fn spliced(raw: Blob, edits: Vec<Edit>, base: &str) -> Content {
+    let length = Spliced::length(&raw, &edits, base);
+    let reader = Spliced::new(raw, edits, base.to_owned());
+    let body = stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        let piece = tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; PIECE];
+            let result = reader.read(&mut buffer).map(|count| {
+                buffer.truncate(count);
+                Bytes::from(buffer)
+            });
+            (reader, result)
+        })
+        .await;
+        match piece {
+            Ok((_, Ok(bytes))) if bytes.is_empty() => None,
+            Ok((reader, Ok(bytes))) => Some((Ok(bytes), Some(reader))),
+            Ok((_, Err(error))) => Some((Err(BodyError::Read(Arc::new(error))), None)),
+            Err(error) => Some((Err(BodyError::Read(Arc::new(std::io::Error::other(error)))), None)),
+        }
+    });
+    Content { length, body: Box::pin(body), bytes: None }
+}
+
+/// All that is needed to make a variant on another thread.
+struct Recipe {
+    raw: Blob,
+    edits: Vec<Edit>,
+    base: String,
+    coding: Coding,
+    metadata: Metadata,
+    content_type: String,
+    url: url::Url,
+}
+
+impl Recipe {
+    /// Makes it. Blocks on the disk and takes long for large documents.
+    fn make(self, store: &Arc<crate::store::Store>, upstream: &str) -> Result<(Blob, Option<Staging>), Error> {
+        let storage = |error| Error::Storage(Arc::new(error));
+        let plain: Box<dyn Read> = match self.metadata.rewrite {
+            Rewrite::Render(render) => {
+                let bytes = self.raw.read_all().map_err(storage)?;
+                let raw =
+                    Raw { bytes: &bytes, content_type: &self.content_type, url: &self.url, key: &self.metadata.key };
+                let rendered = (render.with)(raw, &self.base)
+                    .map_err(|reason| Error::Unexpected { upstream: upstream.to_owned(), reason })?;
+                Box::new(std::io::Cursor::new(rendered))
+            }
+            _ => Box::new(Spliced::new(self.raw, self.edits, self.base)),
+        };
+        encode(plain, self.coding, store).map_err(storage)
+    }
+}
+
+/// Encodes a stream into a new file, or into memory while the disk takes none.
+fn encode(
+    mut plain: Box<dyn Read>,
+    coding: Coding,
+    store: &Arc<crate::store::Store>,
+) -> std::io::Result<(Blob, Option<Staging>)> {
+    let sink = Sink::new(store, u64::MAX);
+    let sink = match coding {
+        Coding::Identity => {
+            let mut sink = sink;
+            copy(&mut plain, &mut sink)?;
+            sink
+        }
+        Coding::Gzip => {
+            let mut encoder = GzEncoder::new(sink, Compression::new(6));
+            copy(&mut plain, &mut encoder)?;
+            encoder.finish()?
+        }
+        Coding::Zstd => {
+            let mut encoder = zstd::Encoder::new(sink, 3)?;
+            copy(&mut plain, &mut encoder)?;
+            encoder.finish()?
+        }
+    };
+    Ok(sink.finish())
+}
+
+/// `io::copy` with a buffer worth the call.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> std::io::Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => to.write_all(&buffer[..count])?,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Puts finished files and records on disk, behind the clients' backs and in the order that a crash survives.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::store::{BlobId, Record, RecordId, Space, Staging, State, Store, Variant};
+
+/// Bases for which variants of one document are kept.
+const BASES: usize = 4;
+
+/// Writes for one proxy.
+#[derive(Debug)]
+pub(super) struct Writer {
+    store: Arc<Store>,
+    space: Space,
+    /// Held while a record is read, changed and remembered, so that no change is lost.
+    changing: Mutex<()>,
+    /// Held while a record is written, so that the newest is the last on disk.
+    persisting: Arc<Mutex<()>>,
+}
+
+impl Writer {
+    pub(super) fn new(store: Arc<Store>, space: Space) -> Self {
+        Self { store, space, changing: Mutex::new(()), persisting: Arc::default() }
+    }
+
+    /// Commits the blobs and then the record, which this process knows from then on. A failure is reported by the
+    /// store; what could not be kept is fetched again some day.
+    pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, blobs: Vec<(Staging, BlobId)>) {
+        let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
+        let write = move || {
+            let committed = blobs.into_iter().try_for_each(|(staging, blob)| store.commit(&space, staging, blob));
+            if committed.is_ok() {
+                store.remember(id, record);
+                // Without its file the record still serves for as long as this process lives.
+                let _ = persist_newest(&store, &space, id, &persisting);
+            }
+            if store.inventory().is_full() {
+                store.evict();
+            }
+        };
+        if tokio::task::spawn_blocking(write).await.is_err() {
+            tracing::error!("a write to the store was abandoned");
+        }
+    }
+
+    /// Dates the record of an unchanged document anew, keeping variants that were added meanwhile.
+    pub(super) fn confirm(&self, id: RecordId, validated: u64, record: &Record) -> Arc<Record> {
+        let _changing = self.changing.lock();
+        let mut newest = match self.store.record_in_memory(id) {
+            Some(newest) if is_same_document(&newest, record) => (*newest).clone(),
+            _ => record.clone(),
+        };
+        newest.validated = validated;
+        let newest = Arc::new(newest);
+        self.store.remember(id, Arc::clone(&newest));
+        newest
+    }
+
+    /// Adds a variant to the record of its document, if that is still the one it was made from.
+    pub(super) async fn add_variant(&self, id: RecordId, of: BlobId, variant: Variant, blob: Staging) {
+        let blob_id = variant.blob;
+        {
+            let _changing = self.changing.lock();
+            let Some(newest) = self.store.record_in_memory(id) else { return };
+            let mut newest = (*newest).clone();
+            let State::Document(document) = &mut newest.state else { return };
+            if document.raw != of {
+                return;
+            }
+            document.variants.retain(|kept| kept.fingerprint != variant.fingerprint);
+            document.variants.push(variant);
+            limit_bases(&mut document.variants);
+            self.store.remember(id, Arc::new(newest));
+        }
+        let (store, space) = (Arc::clone(&self.store), self.space.clone());
+        let commit = move || store.commit(&space, blob, blob_id);
+        if matches!(tokio::task::spawn_blocking(commit).await, Ok(Ok(()))) {
+            self.persist(id).await;
+        }
+    }
+
+    /// Writes the newest record.
+    pub(super) async fn persist(&self, id: RecordId) {
+        let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
+        let write = move || persist_newest(&store, &space, id, &persisting);
+        // The store has reported a failure; the record in memory serves until the process ends.
+        let _ = tokio::task::spawn_blocking(write).await;
+    }
+}
+
+fn persist_newest(store: &Arc<Store>, space: &Space, id: RecordId, persisting: &Mutex<()>) -> io::Result<()> {
+    let _persisting = persisting.lock();
+    match store.record_in_memory(id) {
+        Some(newest) => store.persist(space, id, &newest),
+        None => Ok(()),
+    }
+}
+
+fn is_same_document(a: &Record, b: &Record) -> bool {
+    matches!((a.document(), b.document()), (Some(a), Some(b)) if a.raw == b.raw)
+}
+
+/// Drops the variants of the bases that were added longest ago.
+fn limit_bases(variants: &mut Vec<Variant>) {
+    let mut bases: Vec<String> = Vec::new();
+    for variant in variants.iter().rev() {
+        if !variant.base.is_empty() && !bases.contains(&variant.base) {
+            bases.push(variant.base.clone());
+        }
+    }
+    bases.truncate(BASES);
+    variants.retain(|variant| variant.base.is_empty() || bases.contains(&variant.base));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_four_bases_stay() {
+        let variant = |base: &str| Variant {
+            base: base.into(),
+            fingerprint: String::new(),
+            blob: BlobId::of(base.as_bytes()),
+            length: 0,
+        };
+        let mut variants: Vec<Variant> = ["a", "b", "", "c", "d", "a", "e"].into_iter().map(variant).collect();
+        limit_bases(&mut variants);
+        let bases: Vec<&str> = variants.iter().map(|variant| variant.base.as_str()).collect();
+        assert_eq!(bases, ["a", "", "c", "d", "a", "e"]);
+    }
+}

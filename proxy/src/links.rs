@@ -1,0 +1,121 @@
+//! The base of the links that a client gets: chosen from a closed list, never echoed from a request.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use url::Url;
+
+/// The addresses under which one proxy is known.
+#[derive(Clone, Debug, Default)]
+pub struct Bases {
+    /// In order: the first one is for clients whose Host is on no list. Without a final slash.
+    listed: Vec<Base>,
+    /// The path of the proxy below each: empty, or `/name`.
+    path: String,
+}
+
+#[derive(Clone, Debug)]
+struct Base {
+    /// `host` or `host:port` as a client sends it: the default port of the scheme is left out.
+    authority: String,
+    text: String,
+}
+
+/// A base for one client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The base, with its final slash.
+    pub base: String,
+    /// Whether the client's Host was on the list.
+    pub listed: bool,
+}
+
+impl Bases {
+    /// `external` is the whole address of this proxy; `roots` are those of the process, below which it lies at
+    /// `path` (empty, or `/name`).
+    pub fn new(external: Option<&Url>, roots: &[Url], path: &str) -> Self {
+        let external = external.map(|url| Base { authority: authority(url), text: trimmed(url) });
+        let roots = roots.iter().map(|url| Base { authority: authority(url), text: trimmed(url) + path });
+        Self { listed: external.into_iter().chain(roots).collect(), path: path.to_owned() }
+    }
+
+    /// The base for links in general.
+    pub fn first(&self) -> String {
+        self.listed.first().map_or_else(|| format!("{}/", self.path), |base| format!("{}/", base.text))
+    }
+
+    /// The base for a client that sent these headers.
+    pub fn choose(&self, headers: &HeaderMap) -> Chosen {
+        let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host = host.to_ascii_lowercase();
+        let same = |base: &&Base| base.authority == host || base.authority == host.trim_end_matches(":80");
+        if let Some(base) = self.listed.iter().find(same) {
+            return Chosen { base: format!("{}/", base.text), listed: true };
+        }
+        // A port-forward ends at any port of the loopback interface. Built anew from what was understood.
+        if let Some(loopback) = loopback(&host) {
+            return Chosen { base: format!("http://{loopback}{}/", self.path), listed: true };
+        }
+        Chosen { base: self.first(), listed: host.is_empty() }
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn trimmed(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// `localhost` or a loopback address, with or without a port; `None` for anything else.
+fn loopback(host: &str) -> Option<String> {
+    let url = Url::parse(&format!("http://{host}/")).ok()?;
+    if url.path() != "/" || !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return None;
+    }
+    let name = url.host_str()?;
+    let is_loopback = name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback.then(|| authority(&url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn choose(bases: &Bases, host: &str) -> Chosen {
+        bases.choose(&HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_str(host).unwrap())]))
+    }
+
+    #[test]
+    fn the_list_decides() {
+        let external = Url::parse("https://packages.corp.example/npm").unwrap();
+        let roots = [Url::parse("http://npm.team.svc/").unwrap(), Url::parse("http://npm.team.svc:8080/").unwrap()];
+        let bases = Bases::new(Some(&external), &roots, "");
+        for (host, base, listed) in [
+            ("packages.corp.example", "https://packages.corp.example/npm/", true),
+            ("npm.team.svc", "http://npm.team.svc/", true),
+            ("NPM.team.svc:80", "http://npm.team.svc/", true),
+            ("npm.team.svc:8080", "http://npm.team.svc:8080/", true),
+            ("localhost:9999", "http://localhost:9999/", true),
+            ("127.0.0.1:1", "http://127.0.0.1:1/", true),
+            ("[::1]:7", "http://[::1]:7/", true),
+            ("evil.example", "https://packages.corp.example/npm/", false),
+            ("localhost:1@evil.example", "https://packages.corp.example/npm/", false),
+            ("localhost/evil", "https://packages.corp.example/npm/", false),
+            ("localhost.evil.example", "https://packages.corp.example/npm/", false),
+        ] {
+            assert_eq!(choose(&bases, host), Chosen { base: base.into(), listed }, "{host}");
+        }
+    }
+
+    #[test]
+    fn several_proxies_lie_below_their_names() {
+        let bases = Bases::new(None, &[Url::parse("http://127.0.0.1:8080").unwrap()], "/npm");
+        assert_eq!(bases.first(), "http://127.0.0.1:8080/npm/");
+        assert_eq!(choose(&bases, "localhost:5000").base, "http://localhost:5000/npm/");
+    }
+}

@@ -1,0 +1,271 @@
+//! From ecosystem, package, version and file to an address and a digest, without slowing a cold install: metadata
+//! that is at hand decides; else the body is asked for at once and the digest beside it.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::cache::{Cache, StoredDocument};
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::error::Error;
+use crate::fetch::SafeUrl;
+use crate::intent::{Artifact, ListedFile, Metadata, Raw, Source, Template, Unexpected};
+
+/// Where an artifact is and how its bytes are known to be right.
+#[derive(Debug)]
+pub struct Target {
+    /// The address.
+    pub url: SafeUrl,
+    /// The digest.
+    pub expected: Expected,
+    /// Whether a listing gave the address.
+    pub listed: bool,
+}
+
+/// The digests that the upstream publishes for an artifact.
+#[derive(Debug)]
+pub enum Expected {
+    /// These; at least one.
+    Digests(Vec<Digest>),
+    /// None.
+    Nothing,
+    /// Still being asked for, beside the body.
+    Pending(JoinHandle<Result<Option<ListedFile>, Error>>),
+}
+
+impl Expected {
+    fn of(digests: Vec<Digest>) -> Self {
+        if digests.is_empty() { Self::Nothing } else { Self::Digests(digests) }
+    }
+
+    /// Whether it is certain that there is no digest.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Whether a digest is known already.
+    pub fn is_certain(&self) -> bool {
+        matches!(self, Self::Digests(_))
+    }
+
+    /// The hasher that will be able to tell.
+    pub fn hasher(&self) -> Hasher {
+        match self {
+            Self::Digests(digests) => Hasher::for_algorithm(Digest::strongest(digests).map(Digest::algorithm)),
+            Self::Nothing => Hasher::for_algorithm(None),
+            Self::Pending(_) => Hasher::undecided(),
+        }
+    }
+
+    /// The digests, waited for where they are still on their way. A failure to learn them is not the same as their
+    /// absence: the bytes cannot be released.
+    pub async fn settled(self) -> Result<Vec<Digest>, Error> {
+        match self {
+            Self::Digests(digests) => Ok(digests),
+            Self::Nothing => Ok(Vec::new()),
+            Self::Pending(lookup) => {
+                let file = lookup.await.map_err(|_| Error::Abandoned)??;
+                Ok(file.map(|file| file.digests).unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Digest {
+    /// The strongest of several that can be compared.
+    pub fn strongest_of(digests: &[Self], comparable: impl Fn(Algorithm) -> bool) -> Option<&Self> {
+        digests.iter().filter(|digest| comparable(digest.algorithm())).max_by_key(|digest| digest.algorithm())
+    }
+}
+
+/// What cached metadata says of a file.
+enum Known {
+    /// It lists it.
+    Listed(ListedFile),
+    /// It is there and does not list it.
+    Lacking,
+    /// None is cached.
+    Nothing,
+}
+
+impl Cache {
+    /// Finds address and digest. With `suspicious`, cached metadata is asked for again first: the last body that it
+    /// named was wrong.
+    pub async fn resolve(self: &Arc<Self>, artifact: &Artifact, suspicious: bool) -> Result<Target, Error> {
+        if let Some(digest) = &artifact.expect {
+            let url = self.address(artifact, None).await?;
+            return Ok(Target { url, expected: Expected::Digests(vec![digest.clone()]), listed: false });
+        }
+        let authority = artifact.listings.first();
+        if suspicious && let Some(authority) = authority {
+            self.asked_again(authority).await;
+        }
+        let file = match self.known(artifact).await {
+            Known::Listed(file) => Some(file),
+            Known::Lacking => match authority {
+                // A version that was published a moment ago, or none at all: the upstream knows.
+                Some(authority) => Some(self.listed_now(artifact, authority).await?),
+                None => None,
+            },
+            Known::Nothing => match (&artifact.source, authority) {
+                (Source::Listed, Some(authority)) => Some(self.listed_first(artifact, authority).await?),
+                _ => None,
+            },
+        };
+        match file {
+            Some(file) => {
+                let url = self.address(artifact, Some(&file)).await?;
+                let listed = !file.url.is_empty();
+                Ok(Target { url, expected: Expected::of(file.digests), listed })
+            }
+            None => self.resolve_cold(artifact).await,
+        }
+    }
+
+    /// No metadata is at hand: the address by the protocol's layout, the digest beside the body.
+    async fn resolve_cold(self: &Arc<Self>, artifact: &Artifact) -> Result<Target, Error> {
+        if let Source::Template(template) = &artifact.source
+            && self.needs_listing(template).await?
+        {
+            let file = self.look_up(artifact).await?;
+            let url = self.address(artifact, file.as_ref()).await?;
+            let digests = file.map(|file| file.digests).unwrap_or_default();
+            return Ok(Target { url, expected: Expected::of(digests), listed: false });
+        }
+        let expected = if artifact.listings.is_empty() {
+            Expected::Nothing
+        } else {
+            let (cache, artifact) = (Arc::clone(self), artifact.clone());
+            Expected::Pending(tokio::spawn(async move { cache.look_up(&artifact).await }))
+        };
+        let url = self.address(artifact, None).await?;
+        Ok(Target { url, expected, listed: false })
+    }
+
+    /// The address after a 404 at the one that the layout gave: registries that keep their files elsewhere say so in
+    /// their metadata. `None`: there is no other.
+    pub async fn resolve_elsewhere(
+        self: &Arc<Self>,
+        artifact: &Artifact,
+        tried: &Target,
+    ) -> Result<Option<Target>, Error> {
+        let Some(authority) = artifact.listings.first() else { return Ok(None) };
+        if tried.listed || !matches!(artifact.source, Source::Layout(_)) {
+            return Ok(None);
+        }
+        let file = match self.document(authority).await {
+            Ok((document, _)) => self.file_in(&document, &artifact.listed_as).await,
+            Err(Error::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(file) = file.filter(|file| !file.url.is_empty()) else { return Ok(None) };
+        let url = self.parse_link(&file.url)?;
+        if url == tried.url {
+            return Ok(None);
+        }
+        Ok(Some(Target { url, expected: Expected::of(file.digests), listed: true }))
+    }
+
+    /// What cached metadata says, however old it is: what a listing says of an artifact does not change.
+    async fn known(&self, artifact: &Artifact) -> Known {
+        let mut known = Known::Nothing;
+        for (index, listing) in artifact.listings.iter().enumerate() {
+            let Some(document) = self.stored_document(listing).await else { continue };
+            match self.file_in(&document, &artifact.listed_as).await {
+                Some(file) => return Known::Listed(file),
+                None if index == 0 => known = Known::Lacking,
+                None => {}
+            }
+        }
+        known
+    }
+
+    async fn file_in(&self, document: &StoredDocument, name: &str) -> Option<ListedFile> {
+        self.table(document).await?.file(name)
+    }
+
+    /// Asks for the authority again because what is cached lacks the file.
+    async fn listed_now(self: &Arc<Self>, artifact: &Artifact, authority: &Metadata) -> Result<ListedFile, Error> {
+        let file = match self.asked_again(authority).await {
+            Some(document) => self.file_in(&document, &artifact.listed_as).await,
+            None => None,
+        };
+        file.ok_or_else(|| Error::Unlisted { upstream: self.upstream() })
+    }
+
+    /// Fetches the authority because only it knows the address.
+    async fn listed_first(self: &Arc<Self>, artifact: &Artifact, authority: &Metadata) -> Result<ListedFile, Error> {
+        let (document, _) = self.document(authority).await?;
+        match self.file_in(&document, &artifact.listed_as).await {
+            Some(file) => Ok(file),
+            None => self.listed_now(artifact, authority).await,
+        }
+    }
+
+    /// Asks the listings for the digest, the smallest first. `None`: none of them names the file.
+    async fn look_up(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<ListedFile>, Error> {
+        for listing in artifact.listings.iter().rev() {
+            match self.document(listing).await {
+                Ok((document, _)) => {
+                    if let Some(file) = self.file_in(&document, &artifact.listed_as).await {
+                        return Ok(Some(file));
+                    }
+                }
+                // This upstream does not have that kind of document: the next larger one will do.
+                Err(Error::Missing { .. } | Error::Upstream { status: 400..=499, .. } | Error::Unexpected { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn address(self: &Arc<Self>, artifact: &Artifact, file: Option<&ListedFile>) -> Result<SafeUrl, Error> {
+        if let Some(file) = file.filter(|file| !file.url.is_empty()) {
+            return self.parse_link(&file.url);
+        }
+        match &artifact.source {
+            Source::Layout(path) => Ok(path.below(&self.settings().upstream.url).into()),
+            Source::Listed => Err(Error::Unlisted { upstream: self.upstream() }),
+            Source::Template(template) => {
+                let build = template.build;
+                let link = self.with_raw(&template.document, |raw| build(raw, artifact, file)).await?;
+                self.parse_link(&link)
+            }
+        }
+    }
+
+    async fn needs_listing(self: &Arc<Self>, template: &Template) -> Result<bool, Error> {
+        let needs_listing = template.needs_listing;
+        self.with_raw(&template.document, |raw| Ok(needs_listing(raw))).await
+    }
+
+    /// Hands the bytes of a small document to a function of the ecosystem.
+    pub async fn with_raw<T>(
+        self: &Arc<Self>,
+        metadata: &Metadata,
+        read: impl FnOnce(Raw<'_>) -> Result<T, Unexpected>,
+    ) -> Result<T, Error> {
+        let (document, _) = self.document(metadata).await?;
+        let gone = || Error::Storage(Arc::new(std::io::ErrorKind::NotFound.into()));
+        let stored = document.record.document().ok_or_else(gone)?;
+        let blob = self.raw(&document).await.ok_or_else(gone)?;
+        let bytes = match blob.in_memory() {
+            Some(bytes) => bytes.clone(),
+            None => tokio::task::spawn_blocking(move || blob.read_all())
+                .await
+                .map_err(|_| Error::Abandoned)?
+                .map_err(|error| Error::Storage(Arc::new(error)))?,
+        };
+        let raw = Raw { bytes: &bytes, content_type: &stored.content_type, url: &stored.url, key: &metadata.key };
+        read(raw).map_err(|reason| Error::Unexpected { upstream: self.upstream(), reason })
+    }
+
+    /// A link of an upstream document. Which addresses are visited at all is the fetcher's business.
+    fn parse_link(&self, link: &str) -> Result<SafeUrl, Error> {
+        Url::parse(link).map(SafeUrl::from).map_err(|error| Error::Unexpected {
+            upstream: self.upstream(),
+            reason: Unexpected(format!("a link that is no address ({error})")),
+        })
+    }
+}

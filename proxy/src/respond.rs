@@ -1,0 +1,302 @@
+//! Builds every response, and holds the one table from errors to statuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use crate::body::Body;
+use crate::cache::{Cache, Content, Fill, Form};
+use crate::cache_status::CacheStatus;
+use crate::ecosystem::Ecosystem;
+use crate::error::Error;
+use crate::fetch::{FetchError, Phase, Reply};
+use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
+use crate::negotiate::{self, Wanted};
+use crate::store::{Blob, Record, body};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// Nothing that an upstream sends runs in a browser under our name.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
+/// A year, the longest that RFC 9111 gives meaning to.
+const IMMUTABLE: &str = "max-age=31536000, immutable";
+
+/// What every response begins with.
+fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
+    if let Ok(value) = HeaderValue::from_str(&cache.to_string()) {
+        headers.insert(CACHE_STATUS, value);
+    }
+    response.extensions_mut().insert(cache);
+    response
+}
+
+fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    // Values come from our own tables and from parsed text; one that is none is left out rather than split.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn length(response: &mut Response<Body>, length: u64) {
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+}
+
+/// `Cache-Control`: what needed a credential of ours is not for shared caches between us and the client.
+fn cache_control(response: &mut Response<Body>, cache: &Cache, lifetime: &str) {
+    let visibility = if cache.settings().upstream.auth.is_some() { "private" } else { "public" };
+    set(response, header::CACHE_CONTROL, &format!("{visibility}, {lifetime}"));
+}
+
+/// A metadata document, before its bytes are at hand: with `None` the client has them already.
+pub fn document(
+    cache: &Cache,
+    metadata: &Metadata,
+    record: &Record,
+    form: &Form<'_>,
+    status: CacheStatus,
+    content: Option<Content>,
+) -> Response<Body> {
+    let code = if content.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
+    let mut response = start(code, metadata.content_type, status);
+    set(&mut response, header::ETAG, &form.etag());
+    if let Some(document) = record.document() {
+        set(&mut response, header::LAST_MODIFIED, &http_date(document.changed));
+    }
+    let fresh = match status {
+        CacheStatus::Stale { .. } => 0,
+        _ => cache.freshness(record, metadata.lifetime),
+    };
+    cache_control(&mut response, cache, &format!("max-age={fresh}"));
+    set(
+        &mut response,
+        header::VARY,
+        if metadata.varies_by_accept { "Accept, Accept-Encoding" } else { "Accept-Encoding" },
+    );
+    if let Some(content) = content {
+        if let Some(coding) = form.coding().name() {
+            set(&mut response, header::CONTENT_ENCODING, coding);
+        }
+        length(&mut response, content.length);
+        *response.body_mut() = match content.bytes {
+            Some(bytes) => Body::full(bytes),
+            None => Body::stream(content.body),
+        };
+    }
+    response
+}
+
+/// A stored artifact: whole, a part of it, or the word that the client has it.
+pub fn stored(
+    cache: &Cache,
+    artifact: &Artifact,
+    record: &Record,
+    blob: &Blob,
+    headers: &HeaderMap,
+    status: CacheStatus,
+) -> Response<Body> {
+    let etag = format!("\"{}\"", blob.id());
+    let last_modified = record.artifact().and_then(|artifact| artifact.last_modified.clone());
+    let last_modified = last_modified.unwrap_or_else(|| http_date(record.validated));
+    let current = negotiate::is_current(headers, &etag, Some(&last_modified));
+    let wanted = if negotiate::allows_range(headers, &etag, Some(&last_modified)) {
+        negotiate::wanted(headers, blob.length())
+    } else {
+        Wanted::Whole
+    };
+    let (code, range) = match wanted {
+        _ if current => (StatusCode::NOT_MODIFIED, None),
+        Wanted::Whole => (StatusCode::OK, Some(0..blob.length())),
+        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+        Wanted::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+    };
+    let mut response = start(code, artifact.content_type, status);
+    set(&mut response, header::ETAG, &etag);
+    set(&mut response, header::LAST_MODIFIED, &last_modified);
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    cache_control(&mut response, cache, IMMUTABLE);
+    match range {
+        None if code == StatusCode::RANGE_NOT_SATISFIABLE => {
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", blob.length()));
+            length(&mut response, 0);
+        }
+        None => {}
+        Some(range) => {
+            if code == StatusCode::PARTIAL_CONTENT {
+                let text = format!("bytes {}-{}/{}", range.start, range.end - 1, blob.length());
+                set(&mut response, header::CONTENT_RANGE, &text);
+            }
+            length(&mut response, range.end - range.start);
+            *response.body_mut() = match blob.in_memory() {
+                Some(bytes) => Body::full(bytes.slice(range.start as usize..range.end as usize)),
+                None => Body::stream(body::send(blob, range)),
+            };
+        }
+    }
+    response
+}
+
+/// An artifact on its way. As long as it is not verified it has no validators and no ranges, so that no client
+/// resumes from a bad half.
+pub fn filling(cache: &Cache, artifact: &Artifact, fill: &Arc<Fill>, status: CacheStatus) -> Response<Body> {
+    let mut response = start(StatusCode::OK, artifact.content_type, status);
+    cache_control(&mut response, cache, IMMUTABLE);
+    let announced = fill.spool.progress().borrow().length;
+    if let Some(announced) = announced {
+        length(&mut response, announced);
+    }
+    *response.body_mut() = Body::stream(fill.spool.read(0..u64::MAX));
+    response
+}
+
+/// The answer to HEAD for an artifact that is not stored: what the upstream says of it.
+pub fn head(cache: &Cache, artifact: &Artifact, announced: Option<u64>) -> Response<Body> {
+    let mut response = start(StatusCode::OK, artifact.content_type, CacheStatus::Bypass);
+    cache_control(&mut response, cache, "max-age=0");
+    if let Some(announced) = announced {
+        length(&mut response, announced);
+    }
+    response
+}
+
+/// An answer that needed neither upstream nor store.
+pub fn local(answer: Answer) -> Response<Body> {
+    let mut response = start(answer.status, answer.content_type, CacheStatus::Local);
+    if let Some(location) = &answer.location {
+        set(&mut response, header::LOCATION, location);
+    }
+    length(&mut response, answer.body.len() as u64);
+    *response.body_mut() = Body::full(answer.body.into());
+    response
+}
+
+/// What the upstream answered to a call that is passed through. Of its headers only the coding and the length of its
+/// body go on; the type is ours.
+pub fn forwarded(forward: &Forward, reply: Reply) -> Response<Body> {
+    let mut response = start(reply.status, forward.content_type, CacheStatus::Bypass);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::RETRY_AFTER] {
+        if let Some(value) = reply.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    *response.body_mut() = Body::upstream(reply.body);
+    response
+}
+
+/// An error, in the words that the ecosystem's client prints.
+pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> Response<Body> {
+    let (status, retry_after) = status_of(error);
+    let message = format!("{what}: {error}");
+    let (content_type, text) = match protocol {
+        Some(protocol) => protocol.error(status, &message),
+        None => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
+    };
+    let mut response = start(status, content_type, CacheStatus::Bypass);
+    if let Some(wait) = retry_after {
+        set(&mut response, header::RETRY_AFTER, &wait.as_secs().max(1).to_string());
+    }
+    if let Error::Refused(Refusal::Method(_)) = error {
+        set(&mut response, header::ALLOW, "GET, HEAD");
+    }
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    length(&mut response, text.len() as u64);
+    *response.body_mut() = Body::full(text.into());
+    response
+}
+
+/// The table.
+fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
+    let status = |code: u16| StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
+    match error {
+        Error::Refused(refusal) => match refusal {
+            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, None),
+            Refusal::Bad(_) => (StatusCode::BAD_REQUEST, None),
+            Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
+            Refusal::TooLong { .. } => (StatusCode::URI_TOO_LONG, None),
+        },
+        Error::Missing { status: code, .. } => (status(*code), None),
+        Error::Unlisted { .. } => (StatusCode::NOT_FOUND, None),
+        // The client's affair: its tool acts on it. A 407 or a 408 would be about our own connection.
+        Error::Upstream { status: code @ (400..=406 | 409..=428 | 430..=499), .. } => (status(*code), None),
+        Error::Upstream { status: 429, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(5))),
+        Error::Upstream { .. }
+        | Error::CredentialRejected { .. }
+        | Error::Unexpected { .. }
+        | Error::TooLarge { .. }
+        | Error::Mismatch { .. }
+        | Error::PinChanged { .. }
+        | Error::Storage(_) => (StatusCode::BAD_GATEWAY, None),
+        Error::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
+        Error::Abandoned => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        Error::Fetch(error) => match error {
+            FetchError::Timeout { phase: Phase::Queue, .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(5)))
+            }
+            FetchError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, None),
+            FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
+            }
+            FetchError::Credential { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            _ => (StatusCode::BAD_GATEWAY, None),
+        },
+    }
+}
+
+/// A response to HEAD has the headers of the one to GET and no body.
+pub fn without_body(method: &Method, mut response: Response<Body>) -> Response<Body> {
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// A date of HTTP (RFC 9110 §5.6.7), to the second.
+pub fn http_date(millis: u64) -> String {
+    let seconds = i64::try_from(millis / 1000).unwrap_or_default();
+    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&timestamp)
+        .unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
+}
+
+/// Bytes that a response was built from in one piece.
+pub fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = start(status, "text/plain; charset=utf-8", CacheStatus::Local);
+    let bytes = Bytes::from(format!("{text}\n"));
+    length(&mut response, bytes.len() as u64);
+    *response.body_mut() = Body::full(bytes);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_statuses_pass_where_a_client_acts_on_them() {
+        let upstream = || "https://registry.example:443".to_owned();
+        for (code, expected) in
+            [(401, 401), (403, 403), (451, 451), (418, 418), (407, 502), (408, 502), (429, 503), (500, 502), (503, 502)]
+        {
+            let (status, _) = status_of(&Error::Upstream { status: code, upstream: upstream() });
+            assert_eq!(status.as_u16(), expected, "{code}");
+        }
+        assert_eq!(status_of(&Error::CredentialRejected { upstream: upstream() }).0, StatusCode::BAD_GATEWAY);
+        assert_eq!(status_of(&Error::Missing { status: 410, upstream: upstream() }).0, StatusCode::GONE);
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(1_700_000_000_999), "Tue, 14 Nov 2023 22:13:20 GMT");
+    }
+}

@@ -1,0 +1,93 @@
+//! The proxies that a process serves: which of them a path means, and what belongs to each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::Settings;
+use http::HeaderMap;
+
+use crate::cache::Cache;
+use crate::ecosystem::{self, Ecosystem};
+use crate::links::Bases;
+use crate::secrets::Secrets;
+
+/// One proxy.
+pub struct Site {
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// Its protocol.
+    pub protocol: &'static dyn Ecosystem,
+    /// Its cache.
+    pub cache: Arc<Cache>,
+    /// The secrets that it uses; compared to see whether a reload concerns it.
+    pub secrets: Secrets,
+    bases: Bases,
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Site").field("name", &self.settings.name).finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    /// A proxy whose links begin with one of `bases`.
+    pub fn new(cache: Arc<Cache>, secrets: Secrets, bases: Bases) -> Self {
+        let settings = Arc::clone(cache.settings());
+        Self { protocol: ecosystem::of(settings.ecosystem), settings, cache, secrets, bases }
+    }
+
+    /// The base of links for the client that sent these headers, with its final slash.
+    pub fn base(&self, headers: &HeaderMap) -> String {
+        let chosen = self.bases.choose(headers);
+        if !chosen.listed {
+            self.cache.engine().metrics.unlisted_hosts.get_or_create(&self.cache.ecosystem_label()).inc();
+        }
+        chosen.base
+    }
+
+    /// The base for links in general, with its final slash.
+    pub fn first_base(&self) -> String {
+        self.bases.first()
+    }
+}
+
+/// All proxies of a process.
+#[derive(Debug, Default)]
+pub struct Sites {
+    by_name: BTreeMap<String, Arc<Site>>,
+    at_root: bool,
+}
+
+impl Sites {
+    /// `at_root`: the one proxy lies at `/` instead of at `/name/`.
+    pub fn new(sites: Vec<Arc<Site>>, at_root: bool) -> Self {
+        Self { by_name: sites.into_iter().map(|site| (site.settings.name.clone(), site)).collect(), at_root }
+    }
+
+    /// The proxy that a raw path means, and the rest of the path without its leading slash.
+    pub fn route(&self, path: &str, _headers: &HeaderMap) -> Option<(Arc<Site>, String)> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if self.at_root {
+            return self.by_name.values().next().map(|site| (Arc::clone(site), path.to_owned()));
+        }
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        self.by_name.get(name).map(|site| (Arc::clone(site), rest.to_owned()))
+    }
+
+    /// The proxy of a name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Site>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.by_name.values()
+    }
+
+    /// Their paths, for people.
+    pub fn names(&self) -> String {
+        let names: Vec<String> = self.by_name.keys().map(|name| format!("/{name}/")).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}

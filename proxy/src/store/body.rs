@@ -1,0 +1,144 @@
+//! Sends a blob without holding it in memory: what the page cache has is read at once, what it has not on a thread
+//! that may wait for the disk.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+
+use super::Blob;
+
+/// A body on its way to a client.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
+
+/// Why a body ends early. The client sees a cut connection, so that it cannot take the part for the whole.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The disk failed under a stored blob.
+    #[error("a stored blob cannot be read: {0}")]
+    Read(Arc<io::Error>),
+    /// The fill that feeds this body failed.
+    #[error("the transfer from the upstream failed: {0}")]
+    Fill(String),
+    /// The client reads so slowly that others would have to wait for it.
+    #[error("the client was too slow for a transfer that is not kept")]
+    Lagging,
+}
+
+/// Read from the page cache in one piece: larger ones cost more to clear than to copy.
+const READY: usize = 64 << 10;
+/// Read in one piece on a thread that may wait.
+const WAITING: usize = 256 << 10;
+
+/// The bytes of `range` of a blob.
+pub fn send(blob: &Blob, range: Range<u64>) -> ByteStream {
+    match blob.as_file() {
+        Some(file) => Box::pin(stream::unfold((Arc::clone(file), range), |(file, range)| async move {
+            if range.is_empty() {
+                return None;
+            }
+            let piece = read(&file, range.start, range.end).await.map_err(|error| BodyError::Read(Arc::new(error)));
+            let next = match &piece {
+                Ok(bytes) => range.start + bytes.len() as u64..range.end,
+                Err(_) => range.end..range.end,
+            };
+            Some((piece, (file, next)))
+        })),
+        None => {
+            let bytes = blob.in_memory().cloned().unwrap_or_default();
+            let piece = bytes.slice(range.start as usize..range.end as usize);
+            Box::pin(stream::once(std::future::ready(Ok(piece))))
+        }
+    }
+}
+
+/// Some bytes of a file from `start` on, at least one and never past `end`.
+pub(super) async fn read(file: &Arc<File>, start: u64, end: u64) -> io::Result<Bytes> {
+    let wanted = end - start;
+    if let Some(bytes) = ready(file, start, wanted.min(READY as u64) as usize) {
+        return Ok(bytes);
+    }
+    let file = Arc::clone(file);
+    let read = move || {
+        let mut buffer = vec![0; wanted.min(WAITING as u64) as usize];
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read_at(&mut buffer[filled..], start + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.truncate(filled);
+        Ok(buffer.into())
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+}
+
+/// What the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that anything
+/// but bytes means: ask a thread.
+#[cfg(target_os = "linux")]
+fn ready(file: &File, start: u64, wanted: usize) -> Option<Bytes> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let mut buffer = vec![0; wanted];
+    let count = preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
+    if count == 0 {
+        return None;
+    }
+    buffer.truncate(count);
+    Some(buffer.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ready(_: &File, _: u64, _: usize) -> Option<Bytes> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::BlobId;
+    use futures_util::StreamExt as _;
+    use std::io::Write as _;
+
+    async fn collect(mut body: ByteStream) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(piece) = body.next().await {
+            all.extend_from_slice(&piece.unwrap());
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn ranges_of_files_and_of_memory_are_equal() {
+        let bytes: Vec<u8> = (0..700_001_u32).map(|n| (n % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let id = BlobId::of(&bytes);
+        let length = bytes.len() as u64;
+        let on_disk = Blob::file(id, length, file);
+        let in_memory = Blob::memory(id, bytes.clone().into());
+        for range in [0..length, 0..1, 65_535..65_537, length - 1..length, 5..5] {
+            let expected = &bytes[range.start as usize..range.end as usize];
+            assert_eq!(collect(send(&on_disk, range.clone())).await, expected);
+            assert_eq!(collect(send(&in_memory, range)).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrank_is_an_error_and_not_a_short_body() {
+        let file = tempfile::tempfile().unwrap();
+        let blob = Blob::file(BlobId::of(b""), 10, file);
+        let pieces: Vec<_> = send(&blob, 0..10).collect().await;
+        assert!(matches!(pieces.as_slice(), [Err(BodyError::Read(_))]));
+    }
+}

@@ -1,0 +1,276 @@
+//! What the cache knows of one key: a small versioned file. An unknown version is a miss, never an error.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use url::Url;
+
+use super::BlobId;
+use crate::clock::Millis;
+use crate::intent::Key;
+
+/// The version of [`Record`]'s form. A change of meaning takes the next number.
+const FORMAT: u32 = 1;
+
+/// The part of the store that belongs to one proxy with one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// The tenant: blobs are shared below this name.
+    pub owner: String,
+    /// Name of the records' directory: proxy, and a hash of upstream and ecosystem.
+    pub directory: String,
+    seed: [u8; 32],
+}
+
+impl Space {
+    /// The space of a proxy. `owner` and `proxy` are RFC 1123 labels and so are safe as file names.
+    pub fn new(owner: &str, proxy: &str, ecosystem: &str, upstream: &Url) -> Self {
+        let seed: [u8; 32] = sha2::Sha256::new()
+            .chain_update(owner)
+            .chain_update([0])
+            .chain_update(proxy)
+            .chain_update([0])
+            .chain_update(ecosystem)
+            .chain_update([0])
+            .chain_update(upstream.as_str())
+            .finalize()
+            .into();
+        let directory = format!("{proxy}.{}", &HEXLOWER.encode(&seed)[..12]);
+        Self { owner: owner.to_owned(), directory, seed }
+    }
+
+    /// The name of a key's record.
+    pub fn record_id(&self, key: &Key) -> RecordId {
+        let mut hasher = sha2::Sha256::new().chain_update(self.seed);
+        for part in [&key.package, &key.version, &key.file] {
+            // The length in front makes the sequence of parts unambiguous.
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.update(key.representation);
+        let hash: [u8; 32] = hasher.finalize().into();
+        let mut id = [0; 20];
+        id.copy_from_slice(&hash[..20]);
+        RecordId(id)
+    }
+}
+
+/// The name of a record: a hash of everything that a key means.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecordId([u8; 20]);
+
+impl RecordId {
+    /// A short form for places that tolerate a collision.
+    pub fn short(&self) -> u64 {
+        u64::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3], self.0[4], self.0[5], self.0[6], self.0[7]])
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// What is known of one key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    format: u32,
+    /// The key's package, so that a purge finds it.
+    pub package: String,
+    /// The key's version.
+    pub version: String,
+    /// The key's file.
+    pub file: String,
+    /// When the upstream last confirmed it.
+    pub validated: Millis,
+    /// What there is.
+    pub state: State,
+}
+
+/// What there is of a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A metadata document.
+    Document(Document),
+    /// An artifact.
+    Artifact(Artifact),
+    /// The upstream said that there is no such thing.
+    Missing(Missing),
+}
+
+/// A stored metadata document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// Digest of the upstream's bytes without content coding, to notice an unchanged document.
+    pub received: BlobId,
+    /// The bytes that are kept: those received, or what the ecosystem made of them.
+    pub raw: BlobId,
+    /// Their length.
+    pub length: u64,
+    /// What was read from them: files and edits, see [`crate::cache::table`].
+    pub reading: Option<(BlobId, u64)>,
+    /// The upstream's `Content-Type`.
+    pub content_type: String,
+    /// Where it came from after redirects.
+    pub url: Url,
+    /// The upstream's validators, verbatim.
+    pub etag: Option<String>,
+    /// See `etag`.
+    pub last_modified: Option<String>,
+    /// When these bytes were first seen.
+    pub changed: Millis,
+    /// What was made of it for clients, newest last.
+    pub variants: Vec<Variant>,
+}
+
+/// One form of a document that is kept ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The base of its links; empty where none is used.
+    pub base: String,
+    /// Hash of all that shaped it; also its entity tag.
+    pub fingerprint: String,
+    /// Its bytes.
+    pub blob: BlobId,
+    /// Their length.
+    pub length: u64,
+}
+
+/// A stored artifact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its bytes; the pin, where the upstream publishes no digest.
+    pub blob: BlobId,
+    /// Their length.
+    pub length: u64,
+    /// The published digest that they were verified against.
+    pub verified: Option<String>,
+    /// The upstream's `Last-Modified`, if it gave one.
+    pub last_modified: Option<String>,
+}
+
+/// A remembered 404 or 410.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The upstream's status.
+    pub status: u16,
+}
+
+impl Record {
+    /// A record of what is known of `key`, confirmed at `validated`.
+    pub fn new(key: &Key, validated: Millis, state: State) -> Self {
+        Self {
+            format: FORMAT,
+            package: key.package.clone(),
+            version: key.version.clone(),
+            file: key.file.clone(),
+            validated,
+            state,
+        }
+    }
+
+    /// The document, if that is what there is.
+    pub fn document(&self) -> Option<&Document> {
+        match &self.state {
+            State::Document(document) => Some(document),
+            _ => None,
+        }
+    }
+
+    /// The artifact, if that is what there is.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match &self.state {
+            State::Artifact(artifact) => Some(artifact),
+            _ => None,
+        }
+    }
+
+    /// The form on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        // Maps with string keys only: this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads the form on disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BrokenRecord> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format } = serde_json::from_slice(bytes)?;
+        if format != FORMAT {
+            return Err(BrokenRecord::Format(format));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+/// A record that says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenRecord {
+    /// Cut, overwritten, or not a record.
+    #[error("it cannot be read: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// Written by another version of the program.
+    #[error("it has format {0}, which this version does not know")]
+    Format(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(package: &str, version: &str, file: &str) -> Key {
+        Key { package: package.into(), version: version.into(), file: file.into(), representation: "tarball" }
+    }
+
+    fn space(upstream: &str) -> Space {
+        Space::new("team", "npm", "npm", &Url::parse(upstream).unwrap())
+    }
+
+    #[test]
+    fn keys_are_told_apart() {
+        let space_a = space("https://registry.example/a/");
+        let ids = [
+            space_a.record_id(&key("ab", "c", "")),
+            space_a.record_id(&key("a", "bc", "")),
+            space_a.record_id(&key("a", "b", "c")),
+            space_a.record_id(&Key { representation: "full", ..key("a", "b", "c") }),
+            space("https://registry.example/b/").record_id(&key("a", "b", "c")),
+        ];
+        for (index, id) in ids.iter().enumerate() {
+            assert_eq!(ids.iter().position(|other| other == id), Some(index));
+        }
+    }
+
+    #[test]
+    fn a_record_survives_the_disk_and_damage_does_not() {
+        let record = Record::new(
+            &key("a", "1.0.0", "a-1.0.0.tgz"),
+            7,
+            State::Artifact(Artifact {
+                blob: BlobId::of(b"x"),
+                length: 1,
+                verified: Some("sha1:00".into()),
+                last_modified: None,
+            }),
+        );
+        let bytes = record.encode();
+        assert_eq!(Record::decode(&bytes).unwrap(), record);
+        for cut in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..cut]).is_err(), "{cut}");
+        }
+        let newer = String::from_utf8(bytes).unwrap().replace("\"format\":1", "\"format\":99");
+        assert!(matches!(Record::decode(newer.as_bytes()), Err(BrokenRecord::Format(99))));
+    }
+}

@@ -1,0 +1,66 @@
+//! A file that is being written and may become a blob or a record. Dropped before its commit, it leaves nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file in the spool directory.
+#[derive(Debug)]
+pub struct Staging {
+    file: Arc<File>,
+    path: Option<PathBuf>,
+}
+
+impl Staging {
+    /// Takes charge of a new file.
+    pub(super) fn new(file: File, path: PathBuf) -> Self {
+        Self { file: Arc::new(file), path: Some(path) }
+    }
+
+    /// The file, readable while it is written and after its commit.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Bytes written.
+    pub fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Writes at an offset. Blocks on the disk.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// Moves the file to its final name: data to disk, rename, directory to disk. Blocks on the disk.
+    pub(super) fn commit(mut self, target: &Path, durable: bool) -> io::Result<()> {
+        let Some(path) = self.path.as_ref() else { return Ok(()) };
+        if durable {
+            // After a failed fsync the kernel may drop the data and report success next time: never tried twice.
+            self.file.sync_data()?;
+        }
+        let directory = target.parent().unwrap_or(Path::new("/"));
+        if let Err(error) = fs::rename(path, target) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            fs::create_dir_all(directory)?;
+            fs::rename(path, target)?;
+        }
+        self.path = None;
+        if durable {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
