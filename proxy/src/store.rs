@@ -119,6 +119,11 @@ impl Store {
         true
     }
 
+    /// Whether this process sweeps and evicts.
+    pub fn is_keeper(&self) -> bool {
+        self.keeper.load(Ordering::Acquire)
+    }
+
     /// How the store behaves.
     pub fn options(&self) -> &Options {
         &self.options

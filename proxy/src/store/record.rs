@@ -41,6 +41,12 @@ impl Space {
         Self { owner: owner.to_owned(), directory, seed }
     }
 
+    /// Whether a directory of records is this proxy's, with whatever upstream.
+    pub fn is_of_same_proxy(&self, directory: &str) -> bool {
+        let proxy = |directory: &str| directory.rsplit_once('.').map(|(proxy, _)| proxy.to_owned());
+        proxy(directory).is_some_and(|name| Some(name) == proxy(&self.directory))
+    }
+
     /// The name of a key's record.
     pub fn record_id(&self, key: &Key) -> RecordId {
         let mut hasher = sha2::Sha256::new().chain_update(self.seed);

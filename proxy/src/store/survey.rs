@@ -35,8 +35,11 @@ impl Store {
                 self.take_blobs(&fan, name, &mut found);
             }
             for records in directories(&owner.join("records")) {
-                let known = |space: &Space| space.owner == name && records.ends_with(&space.directory);
-                if !spaces.iter().any(known) {
+                // Of a proxy that is configured with another upstream now. Proxies that are not configured at all may
+                // belong to somebody who uses the same directory at other times.
+                let named = records.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let same = |space: &&Space| space.owner == name && space.is_of_same_proxy(named);
+                if spaces.iter().find(same).is_some_and(|space| space.directory != named) {
                     found.retired += 1;
                     let _ = fs::remove_dir_all(&records);
                 }

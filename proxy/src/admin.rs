@@ -1,0 +1,75 @@
+//! The admin port: health, metrics, status, purge. Nothing of it can be reached on the data port.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::server::Phase;
+use crate::status;
+
+/// The address of whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(show_status))
+        .route("/purge", post(purge))
+        .with_state(app)
+}
+
+/// Ready as soon as it serves and until it leaves: never a question of upstream or disk, which it survives.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    match *app.phase.borrow() {
+        Phase::Serving => (StatusCode::OK, "ready\n").into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "leaving\n").into_response(),
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    status::measure(&app);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.engine.metrics.encode()).into_response()
+}
+
+async fn show_status(State(app): State<Arc<App>>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{:#}\n", status::of(&app))).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct Purge {
+    proxy: String,
+    package: String,
+    version: Option<String>,
+}
+
+/// Forgets a package: its records and pins go, the next request asks the upstream. For the machine itself only.
+async fn purge(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Query(purge): Query<Purge>,
+) -> Response {
+    if !peer.is_loopback() {
+        return (StatusCode::FORBIDDEN, "purge is answered on the loopback interface only\n").into_response();
+    }
+    let sites = app.sites();
+    let Some(site) = sites.get(&purge.proxy) else {
+        let text = format!("there is no proxy {:?} here; there are: {}\n", purge.proxy, sites.names());
+        return (StatusCode::NOT_FOUND, text).into_response();
+    };
+    let records = site.cache.purge(purge.package.clone(), purge.version.clone()).await;
+    tracing::info!(proxy = %purge.proxy, package.name = %purge.package, package.version = purge.version, records,
+        "purged");
+    (StatusCode::OK, format!("{records} records of {} are gone\n", purge.package)).into_response()
+}

@@ -1,0 +1,181 @@
+//! The running process: what is configured now, and how a new configuration takes over without dropping a request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use crds::Settings;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::cache::{Cache, Engine};
+use crate::config::Loaded;
+use crate::fetch::probe::{Probe, probe};
+use crate::fetch::stack::{self, BuildError, Shared};
+use crate::links::Bases;
+use crate::secrets::Secrets;
+use crate::server::Phase;
+use crate::site::{Site, Sites};
+use crate::store::Space;
+
+/// What a process is told once, when it starts.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Serve the one manifest at `/` instead of at `/name/`.
+    pub at_root: bool,
+    /// Addresses of this process for links, the first one for clients whose Host is on no list.
+    pub bases: Vec<Url>,
+}
+
+/// The running process.
+pub struct App {
+    /// What all proxies share.
+    pub engine: Arc<Engine>,
+    /// What all upstreams share.
+    pub shared: Arc<Shared>,
+    /// Where the process stands.
+    pub phase: watch::Sender<Phase>,
+    placement: Placement,
+    sites: ArcSwap<Sites>,
+    /// What was last said of the configuration.
+    reload: Mutex<Reload>,
+    probes: Arc<Mutex<HashMap<String, Probe>>>,
+}
+
+/// The last change of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Reload {
+    /// Why the newest one is not in force; empty if it is.
+    pub refused: Vec<String>,
+    /// What is in force and yet worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// A configuration that cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// `--root` serves exactly one proxy.
+    #[error("--root serves one PackageProxy and there are {0}")]
+    NotOne(usize),
+    /// An upstream cannot be set up.
+    #[error("{proxy}: {source}")]
+    Upstream {
+        /// The proxy's name.
+        proxy: String,
+        /// Cause.
+        source: BuildError,
+    },
+}
+
+impl App {
+    /// A process without proxies.
+    pub fn new(engine: Arc<Engine>, placement: Placement) -> Self {
+        Self {
+            engine,
+            shared: Arc::new(Shared::new()),
+            phase: watch::Sender::new(Phase::Serving),
+            placement,
+            sites: ArcSwap::default(),
+            reload: Mutex::default(),
+            probes: Arc::default(),
+        }
+    }
+
+    /// The proxies in force.
+    pub fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    /// What was last said of the configuration.
+    pub fn reload(&self) -> Reload {
+        self.reload.lock().clone()
+    }
+
+    /// How the handshake with a proxy's upstream went when it was configured.
+    pub fn probe_of(&self, name: &str) -> Option<Probe> {
+        self.probes.lock().get(name).cloned()
+    }
+
+    /// Puts a configuration in force, all of it or nothing. Proxies that it does not change stay as they are;
+    /// requests that are under way end with what they began with.
+    pub fn apply(&self, loaded: Loaded) -> Result<(), ApplyError> {
+        if self.placement.at_root && loaded.settings.len() != 1 {
+            return Err(ApplyError::NotOne(loaded.settings.len()));
+        }
+        let before = self.sites();
+        let mut sites = Vec::new();
+        let mut changed = Vec::new();
+        for settings in loaded.settings {
+            let secrets = loaded.secrets.only(&secret_names(&settings));
+            let same = |site: &&Arc<Site>| *site.settings == settings && site.secrets == secrets;
+            if let Some(site) = before.get(&settings.name).filter(same) {
+                sites.push(Arc::clone(site));
+                continue;
+            }
+            let site = Arc::new(self.build(settings, secrets)?);
+            changed.push(Arc::clone(&site));
+            sites.push(site);
+        }
+        let spaces: Vec<Space> = sites.iter().map(|site| site.cache.space().clone()).collect();
+        self.sites.store(Arc::new(Sites::new(sites, self.placement.at_root)));
+        for site in changed {
+            self.start_probe(site);
+        }
+        self.start_survey(spaces);
+        self.engine.metrics.reloads.inc();
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        *self.reload.lock() = Reload { refused: Vec::new(), warnings };
+        Ok(())
+    }
+
+    /// Notes that the newest configuration was refused; what was in force stays so.
+    pub fn refuse(&self, problems: Vec<String>) {
+        for problem in &problems {
+            tracing::error!(problem, "the changed configuration is refused; the one before stays in force");
+        }
+        self.engine.metrics.reloads_refused.inc();
+        self.reload.lock().refused = problems;
+    }
+
+    fn build(&self, settings: Settings, secrets: Secrets) -> Result<Site, ApplyError> {
+        let fetch = stack::build(&settings.upstream, &secrets, &self.shared)
+            .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
+        let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
+        let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);
+        let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch);
+        Ok(Site::new(Arc::new(cache), secrets, bases))
+    }
+
+    /// One handshake with the upstream, for `/status`. Nothing waits for it.
+    fn start_probe(&self, site: Arc<Site>) {
+        let (shared, probes) = (Arc::clone(&self.shared), Arc::clone(&self.probes));
+        tokio::spawn(async move {
+            let outcome = probe(&site.settings.upstream, &site.secrets, &shared).await;
+            if let Some(message) = outcome.message() {
+                tracing::warn!(proxy = %site.settings.name, reason = outcome.reason(), message,
+                    "the upstream cannot be reached: what is cached is served");
+            }
+            probes.lock().insert(site.settings.name.clone(), outcome);
+        });
+    }
+
+    /// Reads what lies on the volume. Nothing waits for it.
+    fn start_survey(&self, spaces: Vec<Space>) {
+        let store = Arc::clone(&self.engine.store);
+        tokio::task::spawn_blocking(move || {
+            let found = store.survey(&spaces);
+            tracing::info!(blobs = found.blobs, swept = found.swept, retired = found.retired, "the volume is surveyed");
+        });
+    }
+}
+
+/// The Secrets and ConfigMaps that a manifest names.
+fn secret_names(settings: &Settings) -> Vec<&str> {
+    let upstream = &settings.upstream;
+    let auths = std::iter::once(&upstream.auth).chain(upstream.fallbacks.iter().map(|fallback| &fallback.auth));
+    let trusts = std::iter::once(&upstream.trust).chain(upstream.fallbacks.iter().map(|fallback| &fallback.trust));
+    let auths = auths.flatten().map(|auth| auth.secret.as_str());
+    let trusts = trusts.flatten().map(|trust| trust.name.as_str());
+    auths.chain(trusts).collect()
+}

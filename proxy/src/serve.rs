@@ -1,0 +1,240 @@
+//! The command `serve`: opens the store, listens, takes over changed files, drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
+
+use crate::access::Access;
+use crate::admin::{self, Peer};
+use crate::app::{App, ApplyError, Placement};
+use crate::cache::Engine;
+use crate::clock::Clock;
+use crate::config::{self, Loaded, UnknownFields};
+use crate::handle;
+use crate::log;
+use crate::memory::Budget;
+use crate::metrics::Metrics;
+use crate::server::{self, Phase};
+use crate::store::{self, Store};
+
+/// How long a leaving process still accepts, so that those who route to it learn of it first.
+const LEAVING: Duration = Duration::from_secs(5);
+/// How often the store is looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// What `serve` was told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address of the data port.
+    pub listen: SocketAddr,
+    /// Address of the admin port.
+    pub admin: SocketAddr,
+    /// Directory of the store.
+    pub storage: PathBuf,
+    /// Whether commits wait for the disk.
+    pub durable: bool,
+    /// Bytes of the store.
+    pub max_size: u64,
+    /// Bytes of memory for documents that are being worked on.
+    pub metadata_memory: u64,
+    /// Bytes of memory for small blobs.
+    pub blob_memory: u64,
+    /// Serve the one manifest at `/`.
+    pub at_root: bool,
+    /// Bases of links; where there is none, the listen address and `localhost`.
+    pub bases: Vec<Url>,
+    /// How long requests may take to end once the process drains.
+    pub drain: Duration,
+    /// Files to watch; empty where the configuration was found on the machine.
+    pub files: Vec<PathBuf>,
+    /// Directory of Secrets.
+    pub secrets: Option<PathBuf>,
+    /// What to do with unknown fields.
+    pub unknown: UnknownFields,
+}
+
+/// `serve` cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The configuration cannot be put in force.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Serves until a signal ends it. `started` is called with the addresses once requests are accepted.
+pub async fn serve(
+    options: Options,
+    loaded: Loaded,
+    level: log::Level,
+    started: impl FnOnce(&App, SocketAddr, SocketAddr),
+) -> Result<(), ServeError> {
+    let (data, data_address) = listen(options.listen)?;
+    let (admin, admin_address) = listen(options.admin)?;
+    let placement = Placement { at_root: options.at_root, bases: bases(&options, data_address) };
+    let app = Arc::new(App::new(Arc::new(engine(&options)), placement));
+    let fingerprint = loaded.fingerprint;
+    app.apply(loaded)?;
+
+    let serving = tokio::spawn(serve_data(Arc::clone(&app), data));
+    tokio::spawn(serve_admin(Arc::clone(&app), admin));
+    tokio::spawn(keep_house(Arc::clone(&app)));
+    if !options.files.is_empty() {
+        let watched = Arc::clone(&app);
+        let (files, secrets, unknown) = (options.files.clone(), options.secrets.clone(), options.unknown);
+        tokio::spawn(async move {
+            config::watch(files, secrets, unknown, fingerprint, |change| take_over(&watched, &level, change)).await;
+        });
+    }
+    tracing::info!(data = %data_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
+    started(&app, data_address, admin_address);
+
+    leave(&app, &options, serving).await
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let bound = server::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|source| ServeError::Bind { address, source })
+}
+
+fn engine(options: &Options) -> Engine {
+    let metrics = Metrics::new();
+    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    metrics.started.set(started.as_secs_f64());
+    let store = Store::open(store::Options {
+        root: options.storage.clone(),
+        durable: options.durable,
+        max_size: options.max_size,
+        memory: options.blob_memory,
+    });
+    Engine {
+        store: Arc::new(store),
+        clock: Clock::start(),
+        metrics,
+        memory: Budget::new(options.metadata_memory),
+    }
+}
+
+/// The bases of links: as told, else the address that is listened on, by number and by name.
+fn bases(options: &Options, data: SocketAddr) -> Vec<Url> {
+    if !options.bases.is_empty() {
+        return options.bases.clone();
+    }
+    let reachable = if data.ip().is_unspecified() {
+        SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), data.port())
+    } else {
+        data
+    };
+    let texts = [format!("http://{reachable}"), format!("http://localhost:{}", data.port())];
+    texts.iter().filter_map(|text| Url::parse(text).ok()).collect()
+}
+
+async fn serve_data(app: Arc<App>, listener: TcpListener) {
+    let phase = app.phase.subscribe();
+    let service = move |request: http::Request<hyper::body::Incoming>, peer| {
+        let access = Access::begin(Arc::clone(&app.engine), &request, peer);
+        handle::handle(app.sites(), request, access)
+    };
+    server::serve(listener, phase, service).await;
+}
+
+async fn serve_admin(app: Arc<App>, listener: TcpListener) {
+    let phase = app.phase.subscribe();
+    let router = admin::router(app);
+    let service = move |mut request: http::Request<hyper::body::Incoming>, peer| {
+        request.extensions_mut().insert(Peer(peer));
+        let answer = tower::ServiceExt::oneshot(router.clone(), request);
+        async move { answer.await.unwrap_or_else(|never| match never {}) }
+    };
+    server::serve(listener, phase, service).await;
+}
+
+/// Takes over a changed configuration, or says why not.
+fn take_over(app: &App, level: &log::Level, change: Result<Loaded, Vec<config::Problem>>) {
+    match change {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                tracing::warn!(problem = %warning, "configuration");
+            }
+            if let Some(wanted) = loaded.log_level {
+                level.set(wanted.directive());
+            }
+            let proxies = loaded.settings.len();
+            match app.apply(loaded) {
+                Ok(()) => tracing::info!(proxies, "the changed configuration is in force"),
+                Err(error) => app.refuse(vec![error.to_string()]),
+            }
+        }
+        Err(problems) => app.refuse(problems.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// Evicts in time, and takes charge of the volume when the process that had it is gone.
+async fn keep_house(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        let app = Arc::clone(&app);
+        let work = tokio::task::spawn_blocking(move || {
+            let store = &app.engine.store;
+            if !store.is_keeper() && store.try_keep() {
+                let spaces: Vec<_> = app.sites().iter().map(|site| site.cache.space().clone()).collect();
+                store.survey(&spaces);
+            }
+            if store.inventory().is_full() {
+                let evicted = store.evict();
+                tracing::debug!(evicted, "evicted");
+            }
+        });
+        if work.await.is_err() {
+            tracing::error!("looking after the store failed");
+        }
+    }
+}
+
+/// Waits for a signal and leaves in order: not ready at once, accepting a little longer, then finishing what is
+/// under way. A second signal ends it there and then.
+async fn leave(app: &App, options: &Options, serving: tokio::task::JoinHandle<()>) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let patient = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    tracing::info!("leaving");
+    app.phase.send_replace(Phase::Leaving);
+    let drain = async {
+        if patient {
+            tokio::time::sleep(LEAVING).await;
+        }
+        app.phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(options.drain, serving).await.is_err() {
+            tracing::warn!("requests were still under way when the time to drain was over");
+        }
+    };
+    tokio::select! {
+        () = drain => {}
+        _ = terminate.recv() => tracing::warn!("a second signal: leaving at once"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: leaving at once"),
+    }
+    Ok(())
+}
