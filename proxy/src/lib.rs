@@ -10,5 +10,6 @@ pub mod ecosystem;
 pub mod fetch;
 pub mod intent;
 pub mod request;
+pub mod rewrite;
 pub mod secrets;
 pub mod upstream_path;
