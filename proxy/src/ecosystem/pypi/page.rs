@@ -216,7 +216,7 @@ impl<'a> JsonFile<'a> {
     fn new(file: &'a File, raw: Raw<'_>, base: &str) -> Self {
         let pairs = |hashes: &'a Hashes| hashes.iter().map(|(name, hex)| (name.as_str(), hex.as_str()));
         let core_metadata = file.core_metadata.as_ref().map(|hashes| {
-            if hashes.is_empty() { true.into() } else { pairs(hashes).map(|(name, hex)| (name, hex.into())).collect() }
+            if hashes.is_empty() { true.into() } else { pairs(hashes).collect() }
         });
         Self {
             filename: &file.name,
