@@ -1,5 +1,7 @@
 //! What packuments and version manifests say: tarballs with their digests, and the places of links to them.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 use url::Url;
 
@@ -42,7 +44,7 @@ pub(super) fn read_manifest(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let version = manifest.version.and_then(Text::value);
     let version = version.ok_or_else(|| Unexpected("the version manifest has no `version`".to_owned()))?;
     let mut links = Links::new(raw, document);
-    links.version(&version, manifest);
+    links.version(&version, &manifest.dists);
     Ok(links.finish())
 }
 
@@ -105,7 +107,7 @@ impl<'de> Members<'de> for Packument<'_> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "versions" => {
-                let is_object = value.objects_by_name(|version, entry: Version<'_>| self.links.version(version, entry))?;
+                let is_object = value.objects_by_name(|version, entry: Version<'_>| self.links.version(version, &entry.dists))?;
                 self.outline.versions = Some(is_object);
             }
             "name" => self.outline.has_name |= value.text()?.is_some(),
@@ -186,7 +188,7 @@ impl<'de> Members<'de> for Attestations<'de> {
 impl Dist<'_> {
     /// The digests to check a tarball with: subresource integrity, or what packages from before 2017 have.
     fn digests(&self) -> Vec<Digest> {
-        let text = |text: Option<Text<'_>>| text.and_then(Text::value).map(|text| text.into_owned());
+        let text = |text: Option<Text<'_>>| text.and_then(Text::value).map(Cow::into_owned);
         let digests = text(self.integrity).map_or_else(Vec::new, |text| Digest::from_integrity(&text));
         if digests.is_empty() {
             return text(self.shasum).and_then(|hex| Digest::from_hex(Algorithm::Sha1, &hex)).into_iter().collect();
@@ -220,11 +222,11 @@ impl<'a> Links<'a> {
 
     /// Every tarball gets the conventional address, whatever the upstream's is: for any other shape some clients write
     /// the whole address into their lock file.
-    fn version(&mut self, version: &str, entry: Version<'_>) {
+    fn version(&mut self, version: &str, dists: &[Dist<'_>]) {
         let file = self.package.file(version);
         let tarball = self.package.tarball(&file);
         let attestations = self.package.attestations(version);
-        for dist in &entry.dists {
+        for dist in dists {
             for (texts, to) in [(&dist.tarballs, &tarball), (&dist.attestations, &attestations)] {
                 self.edits.extend(texts.iter().map(|text| Edit {
                     at: text.place(self.document),
@@ -232,7 +234,7 @@ impl<'a> Links<'a> {
                 }));
             }
         }
-        let Some(dist) = entry.dists.last() else { return };
+        let Some(dist) = dists.last() else { return };
         let Some(mut url) = dist.tarballs.last().and_then(|text| self.base.join(text.value()?.as_ref()).ok()) else {
             return;
         };
