@@ -7,6 +7,10 @@ use crate::client::ClientSetup;
 use crate::intent::{Intent, Refusal};
 use crate::request::Call;
 
+mod accept;
+#[cfg(test)]
+mod testing;
+
 /// One registry protocol.
 pub trait Ecosystem: Send + Sync + 'static {
     /// Says what a request means.

@@ -198,9 +198,11 @@ pub struct Template {
 /// A request that goes to the upstream each time.
 #[derive(Clone, Debug)]
 pub struct Forward {
+    /// What `to` is below, where it is not the upstream's base.
+    pub base: Option<Box<OtherBase>>,
     /// GET, HEAD or POST.
     pub method: Method,
-    /// Where, below the upstream's base.
+    /// Where, below the upstream's base, unless `base` names another.
     pub to: UpstreamPath,
     /// The query, already encoded, from parameters that the protocol knows.
     pub query: Option<String>,
@@ -210,6 +212,15 @@ pub struct Forward {
     pub body_limit: usize,
     /// The `Content-Type` served: the upstream's is never passed on.
     pub content_type: &'static str,
+}
+
+/// A base that a registry-wide document names (the `api` of cargo's `config.json`).
+#[derive(Clone, Debug)]
+pub struct OtherBase {
+    /// The document.
+    pub document: Metadata,
+    /// Finds the absolute address in it, which ends in `/`; `None` where the registry has no such service.
+    pub find: fn(Raw<'_>) -> Result<Option<String>, Unexpected>,
 }
 
 /// An answer that needs no upstream.

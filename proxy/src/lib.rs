@@ -23,6 +23,7 @@ pub mod negotiate;
 pub mod request;
 pub mod resolve;
 pub mod respond;
+pub mod rewrite;
 pub mod secrets;
 pub mod server;
 pub mod site;

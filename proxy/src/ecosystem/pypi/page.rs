@@ -1,0 +1,237 @@
+//! A project's page, whichever form the upstream sent (PEP 503 and 691), and the two forms in which it is served.
+//!
+//! JSON from JSON keeps every byte but the links. Everything else is written anew from what was understood.
+
+use serde::Serialize;
+use url::Url;
+
+use super::{html, simple_json};
+use crate::digest::{Algorithm, Digest};
+use crate::intent::{ListedFile, Raw, Reading, Unexpected};
+use crate::rewrite;
+use crate::upstream_path::UpstreamPath;
+
+/// A project's page.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// The version of the protocol, `1.x`.
+    pub(super) api_version: String,
+    /// What HTML gives as `<meta name="pypi:...">`, without the prefix: status, tracks, alternate locations.
+    pub(super) notes: Vec<(String, String)>,
+    /// The files that have an address.
+    pub(super) files: Vec<File>,
+}
+
+/// Pairs of a hash function's name and a hexadecimal digest.
+pub(super) type Hashes = Vec<(String, String)>;
+
+/// One file of a page.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    /// Its name.
+    pub(super) name: String,
+    /// Its absolute address, without fragment.
+    pub(super) url: String,
+    /// Its digests.
+    pub(super) hashes: Hashes,
+    /// The Python versions it is for.
+    pub(super) requires_python: Option<String>,
+    /// Whether it was withdrawn, with the reason, which may be empty.
+    pub(super) yanked: Option<String>,
+    /// Whether its metadata is beside it, with the digests of that.
+    pub(super) core_metadata: Option<Hashes>,
+    /// Whether a signature is beside it.
+    pub(super) gpg_sig: Option<bool>,
+    /// The address of its attestations.
+    pub(super) provenance: Option<String>,
+    /// Its length in bytes.
+    pub(super) size: Option<u64>,
+}
+
+/// Reads a page for the table of its files: each with what lies beside it.
+pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
+    let mut files = Vec::new();
+    for file in parse(raw)?.files {
+        if let Some(hashes) = &file.core_metadata {
+            files.push(beside(&file, ".metadata", digests(hashes)));
+        }
+        if file.gpg_sig == Some(true) {
+            files.push(beside(&file, ".asc", Vec::new()));
+        }
+        files.push(ListedFile { digests: digests(&file.hashes), name: file.name, url: file.url, size: file.size });
+    }
+    Ok(Reading { files, ..Reading::default() })
+}
+
+/// The page as JSON.
+pub(super) fn render_json(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpected> {
+    if is_json(raw.bytes) {
+        let (_, edits) = simple_json::parse(raw, is_secure(base))?;
+        return Ok(rewrite::apply(raw.bytes, &edits, base));
+    }
+    let page = html::parse(raw)?;
+    let files = page.files.iter().map(|file| JsonFile::new(file, raw, base)).collect();
+    let document = JsonPage {
+        meta: Meta { api_version: "1.0" },
+        name: &raw.key.package,
+        project_status: page.note("project-status").map(|status| Status {
+            status,
+            reason: page.note("project-status-reason"),
+        }),
+        files,
+    };
+    serde_json::to_vec(&document).map_err(|error| Unexpected(error.to_string()))
+}
+
+/// The page as HTML.
+pub(super) fn render_html(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpected> {
+    Ok(html::write(&parse(raw)?, raw, base).into_bytes())
+}
+
+/// No page begins with a brace, so the bytes tell the form even where the header lies.
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+fn parse(raw: Raw<'_>) -> Result<Page, Unexpected> {
+    if is_json(raw.bytes) { simple_json::parse(raw, false).map(|(page, _)| page) } else { html::parse(raw) }
+}
+
+/// Clients refuse a page of another major version, so it must not be served as one of ours.
+pub(super) fn check_version(version: &str) -> Result<(), Unexpected> {
+    if version == "1" || version.starts_with("1.") {
+        return Ok(());
+    }
+    Err(Unexpected(format!("the index speaks version {version} of the protocol, not 1")))
+}
+
+impl Page {
+    /// The value of one note.
+    pub(super) fn note(&self, name: &str) -> Option<&str> {
+        self.notes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Our address of a file, relative to the page: independent of the base, and valid in lock files after a restart.
+pub(super) fn link(project: &str, file: &str) -> String {
+    format!("../../{}", UpstreamPath::from_segments(["files", project, file]).as_str())
+}
+
+/// Where an address of the upstream's integrity API is below our base.
+pub(super) fn provenance_here(provenance: &str, page: &Url) -> Option<String> {
+    let root = page.join("../../integrity/").ok()?;
+    let url = page.join(provenance).ok().filter(|url| url.query().is_none() && url.fragment().is_none())?;
+    let tail = url.as_str().strip_prefix(root.as_str())?;
+    Some(format!("integrity/{tail}"))
+}
+
+/// Whether attestations may be linked below a base: PEP 740 wants a secure origin, which the machine itself is.
+pub(super) fn is_secure(base: &str) -> bool {
+    base.starts_with("https://") || crate::client::plain_host(base).is_some_and(crate::client::is_loopback)
+}
+
+/// The address of a file's attestations as it is served.
+pub(super) fn provenance(file: &File, raw: Raw<'_>, base: &str) -> Option<String> {
+    let given = file.provenance.as_deref()?;
+    let here = provenance_here(given, raw.url).filter(|_| is_secure(base));
+    Some(here.map_or_else(|| given.to_owned(), |path| format!("{base}{path}")))
+}
+
+fn beside(file: &File, ending: &str, digests: Vec<Digest>) -> ListedFile {
+    // The ending belongs to the path, not to a query.
+    let url = match file.url.split_once('?') {
+        Some((path, query)) => format!("{path}{ending}?{query}"),
+        None => format!("{}{ending}", file.url),
+    };
+    ListedFile { name: format!("{}{ending}", file.name), url, digests, size: None }
+}
+
+fn digests(hashes: &Hashes) -> Vec<Digest> {
+    let algorithm = |name: &str| match name {
+        "sha1" => Some(Algorithm::Sha1),
+        "sha256" => Some(Algorithm::Sha256),
+        "sha384" => Some(Algorithm::Sha384),
+        "sha512" => Some(Algorithm::Sha512),
+        _ => None,
+    };
+    hashes.iter().filter_map(|(name, hex)| Digest::from_hex(algorithm(name)?, hex)).collect()
+}
+
+/// Resolves a link of the page; `None` for what is no http address, and for fragments of the page itself.
+pub(super) fn resolve(link: &str, base: &Url) -> Option<Url> {
+    let link = link.trim();
+    if link.is_empty() || link.starts_with('#') {
+        return None;
+    }
+    base.join(link).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// The last segment of an address's path, decoded: a file's name.
+pub(super) fn last_segment(url: &Url) -> String {
+    let segment = url.path_segments().and_then(Iterator::last).unwrap_or_default();
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonPage<'a> {
+    meta: Meta,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_status: Option<Status<'a>>,
+    files: Vec<JsonFile<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Meta {
+    api_version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonFile<'a> {
+    filename: &'a str,
+    url: String,
+    hashes: std::collections::BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requires_python: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    core_metadata: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpg_sig: Option<bool>,
+    yanked: serde_json::Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<String>,
+}
+
+impl<'a> JsonFile<'a> {
+    fn new(file: &'a File, raw: Raw<'_>, base: &str) -> Self {
+        let pairs = |hashes: &'a Hashes| hashes.iter().map(|(name, hex)| (name.as_str(), hex.as_str()));
+        let core_metadata = file.core_metadata.as_ref().map(|hashes| {
+            if hashes.is_empty() { true.into() } else { pairs(hashes).collect() }
+        });
+        Self {
+            filename: &file.name,
+            url: link(&raw.key.package, &file.name),
+            hashes: pairs(&file.hashes).collect(),
+            requires_python: file.requires_python.as_deref(),
+            core_metadata,
+            gpg_sig: file.gpg_sig,
+            // An empty reason is falsy to clients, and would undo the withdrawal.
+            yanked: match file.yanked.as_deref() {
+                None => false.into(),
+                Some("") => true.into(),
+                Some(reason) => reason.into(),
+            },
+            provenance: provenance(file, raw, base),
+        }
+    }
+}
