@@ -8,14 +8,36 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+pub use breaker::{CircuitBreaker, OriginState, Origins, State};
+pub use credential::CredentialError;
+pub use http::HttpFetcher;
+pub use probe::{Probe, probe};
 pub use redact::{SafeUrl, Secret};
+pub use resume::resuming;
+pub use retry::Retry;
+pub use stack::{BuildError, CredentialReport, Shared, build, credential_status};
 
+pub mod breaker;
+pub mod credential;
+pub mod dns;
+pub mod egress;
+pub mod fallback;
+pub mod filter;
+pub mod http;
+pub mod probe;
 pub mod redact;
+pub mod redirect;
 pub mod resume;
+pub mod retry;
+mod retry_after;
+pub mod stack;
+#[cfg(test)]
+mod testing;
+pub mod tls;
 
 /// A boxed future, so that fetchers can be stacked behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -194,7 +216,7 @@ pub enum FetchError {
         /// Until the pause ends.
         retry_after: Duration,
     },
-    /// An address that this proxy does not visit: filtered, another scheme, too many redirects.
+    /// An address that this proxy does not visit: filtered, another scheme, from https down to http.
     #[error("{url} is refused: {reason}")]
     Forbidden {
         /// The address, without user info and query.
@@ -208,7 +230,7 @@ pub enum FetchError {
         /// Names the secret and the key.
         reason: String,
     },
-    /// The answer cannot be used: a malformed redirect, an over-long header block.
+    /// The answer cannot be used: a malformed or endless redirect, an over-long header block.
     #[error("{origin} gave an answer that cannot be used: {reason}")]
     Protocol {
         /// `scheme://host:port`.
@@ -216,4 +238,13 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// The text of an error with that of its innermost cause, for logs and `/status`.
+pub fn with_cause(error: &FetchError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    match causes.last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }

@@ -1,7 +1,237 @@
-//! stub until merge
-use super::{Ask, Fetch, Reply};
+//! Goes on with a body that broke, from the byte where it broke, so that whoever reads it notices only a pause.
+
 use std::sync::Arc;
-/// stub
-pub fn resuming(_: Arc<dyn Fetch>, _: Ask, reply: Reply, _: bool) -> Reply {
-    reply
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::unfold;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::{Ask, BodyStream, Fetch, FetchError, Phase, Reply, Resume, Validators};
+
+/// How often one body is resumed.
+const ATTEMPTS: u32 = 3;
+
+/// Gives `reply` a body that is continued when it breaks or stalls. `ask` is the request that `reply` answers, and
+/// `fetch` repeats it. `verified`: whoever reads the body checks its digest; then the pieces need not be known to be of
+/// one representation. Without that, only a strong validator (RFC 9110 §8.8.1) makes a body resumable, and a reply that
+/// cannot be resumed comes back as it is.
+pub fn resuming(fetch: Arc<dyn Fetch>, ask: Ask, reply: Reply, verified: bool) -> Reply {
+    let strong = strong_validator(&reply.headers);
+    let whole = reply.status == StatusCode::OK && ask.method == Method::GET;
+    let coded = reply.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if !whole || coded || (strong.is_none() && !verified) {
+        return reply;
+    }
+    let total = content_length(&reply.headers);
+    let state = Resuming { fetch, ask, strong, verified, total, delivered: 0, left: ATTEMPTS, body: Some(reply.body) };
+    Reply { body: Box::pin(unfold(state, Resuming::next)), ..reply }
+}
+
+struct Resuming {
+    fetch: Arc<dyn Fetch>,
+    ask: Ask,
+    strong: Option<HeaderValue>,
+    verified: bool,
+    total: Option<u64>,
+    delivered: u64,
+    left: u32,
+    /// `None` once it is over.
+    body: Option<BodyStream>,
+}
+
+impl Resuming {
+    async fn next(mut self) -> Option<(Result<Bytes, FetchError>, Self)> {
+        loop {
+            let error = match self.body.as_mut()?.next().await? {
+                Ok(piece) => {
+                    self.delivered += piece.len() as u64;
+                    return Some((Ok(piece), self));
+                }
+                Err(error) => error,
+            };
+            // The broken connection gives its place back before another is asked for.
+            self.body = None;
+            if self.left == 0 || !resumable(&error) {
+                return Some((Err(error), self));
+            }
+            self.left -= 1;
+            tracing::debug!(url = %self.ask.url, bytes = self.delivered, %error, "resuming a body");
+            match self.rest().await {
+                Some(body) => self.body = Some(body),
+                None => return Some((Err(error), self)),
+            }
+        }
+    }
+
+    /// The rest of the body. `None`: it cannot be had, and the first error stands.
+    async fn rest(&mut self) -> Option<BodyStream> {
+        let resume = Resume { from: self.delivered, if_range: self.strong.clone() };
+        let ask = Ask { resume: Some(resume), validators: Validators::default(), ..self.ask.clone() };
+        let reply = self.fetch.fetch(ask).await.ok()?;
+        let same = match (&self.strong, strong_validator(&reply.headers)) {
+            (Some(before), Some(now)) => *before == now,
+            _ => true,
+        };
+        match reply.status {
+            StatusCode::PARTIAL_CONTENT => {
+                let (start, total) = content_range(&reply.headers)?;
+                let fits = start == self.delivered && (total.is_none() || self.total.is_none() || total == self.total);
+                (fits && (same || self.verified)).then_some(reply.body)
+            }
+            // The whole of it: the server knows no ranges, or has another version now.
+            StatusCode::OK if self.verified => {
+                let length = content_length(&reply.headers);
+                let fits = length.is_none() || self.total.is_none() || length == self.total;
+                fits.then(|| skip(reply.body, self.delivered))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The break of a connection, or a stall; nothing that was decided here.
+fn resumable(error: &FetchError) -> bool {
+    matches!(error, FetchError::Broken { .. } | FetchError::Timeout { phase: Phase::Idle | Phase::Rate, .. })
+}
+
+fn strong_validator(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// First byte and complete length of `bytes first-last/complete` (RFC 9110 §14.4); the length may be `*`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, complete) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    let complete = if complete == "*" { None } else { Some(complete.parse().ok()?) };
+    // A part that stops short of the end would pass for the whole.
+    let to_the_end = complete.is_none_or(|complete: u64| last.checked_add(1) == Some(complete));
+    (first <= last && to_the_end).then_some((first, complete))
+}
+
+/// A body without its first `count` bytes.
+fn skip(body: BodyStream, count: u64) -> BodyStream {
+    let rest = body.scan(count, |left, piece| {
+        let piece = piece.map(|mut piece| {
+            let now = (*left).min(piece.len() as u64);
+            *left -= now;
+            piece.split_off(now as usize)
+        });
+        std::future::ready(Some(piece))
+    });
+    Box::pin(rest.filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::testing::{Fake, ask, body, broken, collect, reply_with};
+
+    const TRUE: &str = "0123456789";
+
+    /// A server that cuts every body after `cut` bytes, the first `breaks` times, and then answers as `how` says.
+    fn server(cut: usize, breaks: usize, etag: &'static str, how: &'static str) -> Arc<Fake> {
+        Fake::numbered(move |ask, number| {
+            let from = ask.resume.as_ref().map_or(0, |resume| resume.from as usize);
+            let left = &TRUE[from..];
+            let range = format!("bytes {from}-9/10");
+            let (status, range, text) = match (&ask.resume, how) {
+                (None, _) => (200, None, left),
+                (Some(_), "ranges") => (206, Some(range.as_str()), left),
+                (Some(_), "whole") => (200, None, TRUE),
+                (Some(_), "other start") => (206, Some("bytes 0-9/10"), TRUE),
+                (Some(_), "other length") => (206, Some("bytes 4-10/11"), "456789x"),
+                (Some(_), "no range") => (206, None, left),
+                (Some(_), _) => (503, None, "error"),
+            };
+            let length = text.len().to_string();
+            let mut headers = vec![("content-length", length.as_str())];
+            headers.extend(range.map(|range| ("content-range", range)));
+            if !etag.is_empty() {
+                headers.push(("etag", etag));
+            }
+            let mut found = reply_with(ask, status, &headers, text);
+            if number < breaks {
+                let sent = text.len().min(cut);
+                found.body = body(vec![Ok(Bytes::from(text[..sent].to_owned())), Err(broken(ask))]);
+            }
+            Ok(found)
+        })
+    }
+
+    async fn read(fake: &Arc<Fake>, verified: bool) -> (String, bool) {
+        let request = ask("https://registry.example/a.tgz");
+        let first = fake.fetch(request.clone()).await.unwrap();
+        let reply = resuming(Arc::clone(fake) as Arc<dyn Fetch>, request, first, verified);
+        let (bytes, error) = collect(reply.body).await;
+        (String::from_utf8(bytes).unwrap(), error.is_none())
+    }
+
+    #[tokio::test]
+    async fn what_is_resumed() {
+        for (cut, breaks, etag, how, verified, read_to, complete) in [
+            (4, 1, "\"s\"", "ranges", false, 10, true),
+            (0, 1, "\"s\"", "ranges", false, 10, true),
+            (9, 1, "\"s\"", "ranges", false, 10, true),
+            (2, 3, "\"s\"", "ranges", false, 10, true),
+            (2, 4, "\"s\"", "ranges", false, 8, false),
+            (4, 1, "", "ranges", true, 10, true),
+            (4, 1, "W/\"w\"", "ranges", true, 10, true),
+            (4, 1, "", "ranges", false, 4, false),
+            (4, 1, "W/\"w\"", "ranges", false, 4, false),
+            (4, 1, "\"s\"", "whole", true, 10, true),
+            (4, 1, "\"s\"", "whole", false, 4, false),
+            (4, 1, "\"s\"", "other start", true, 4, false),
+            (4, 1, "\"s\"", "other length", true, 4, false),
+            (4, 1, "\"s\"", "no range", true, 4, false),
+            (4, 1, "\"s\"", "error", true, 4, false),
+        ] {
+            let fake = server(cut, breaks, etag, how);
+            let found = read(&fake, verified).await;
+            assert_eq!(found, (TRUE[..read_to].to_owned(), complete), "{cut} {breaks} {etag} {how} {verified}");
+            let sent = fake.asked().into_iter().filter_map(|ask| ask.resume?.if_range).next();
+            let strong = etag.starts_with('"') && fake.asked().len() > 1;
+            assert_eq!(sent, strong.then(|| etag.parse().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_breaks_are_resumed() {
+        for (error, asked) in [
+            (FetchError::Timeout { origin: String::new(), phase: Phase::Idle }, 1),
+            (FetchError::Timeout { origin: String::new(), phase: Phase::Rate }, 1),
+            (FetchError::Protocol { origin: String::new(), reason: String::new() }, 0),
+        ] {
+            let fake = server(0, 0, "\"s\"", "ranges");
+            let request = ask("https://registry.example/a.tgz");
+            let headers = [("etag", "\"s\""), ("content-length", "10")];
+            let first = Reply { body: body(vec![Err(error)]), ..reply_with(&request, 200, &headers, "") };
+            collect(resuming(Arc::clone(&fake) as Arc<dyn Fetch>, request, first, false).body).await;
+            assert_eq!(fake.asked().len(), asked);
+        }
+    }
+
+    #[test]
+    fn content_ranges() {
+        for (text, expected) in [
+            ("bytes 4-9/10", Some((4, Some(10)))),
+            ("bytes 4-9/*", Some((4, None))),
+            ("bytes 4-8/10", None),
+            ("bytes 9-4/10", None),
+            ("bytes */10", None),
+            ("bytes 0-18446744073709551615/1", None),
+            ("items 4-9/10", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_RANGE, text.parse().unwrap())]);
+            assert_eq!(content_range(&headers), expected, "{text}");
+        }
+    }
 }

@@ -1,0 +1,172 @@
+//! What this process knows of every origin that it talks to: shared by all proxies, read by metrics and `/status`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::BreakerSettings;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::circuit::{Admission, Circuit, Outcome, Phase};
+
+/// Origins that are remembered although nothing is wrong with them. Links in documents may name any number.
+const ORIGINS: usize = 256;
+
+/// All origins.
+#[derive(Default)]
+pub struct Origins(Mutex<HashMap<String, Arc<Origin>>>);
+
+/// One origin.
+#[derive(Default)]
+pub(super) struct Origin(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    circuit: Circuit,
+    last_error: Option<String>,
+    last_success: Option<Timestamp>,
+}
+
+/// What the breaker does with requests to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// They go.
+    Closed,
+    /// They do not, until a probe has succeeded.
+    Open,
+    /// One is on its way, the others wait for how it goes.
+    Probing,
+    /// They do not: the origin asked for a pause.
+    Paused,
+}
+
+impl State {
+    /// Every state, for metrics that report each as 0 or 1.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::Probing, Self::Paused];
+
+    /// The word in metrics and on `/status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Probing => "probing",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// The state of an origin at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginState {
+    /// `scheme://host:port`.
+    pub origin: String,
+    /// What happens to requests now.
+    pub state: State,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// Until requests go again, where they do not go now.
+    pub retry_after: Option<Duration>,
+    /// The last failure, in words; it stays after a success.
+    pub last_error: Option<String>,
+    /// When the origin last did what was asked.
+    pub last_success: Option<Timestamp>,
+}
+
+impl Origins {
+    pub(super) fn of(&self, name: &str) -> Arc<Origin> {
+        let mut origins = self.0.lock();
+        if let Some(origin) = origins.get(name) {
+            return Arc::clone(origin);
+        }
+        if origins.len() >= ORIGINS {
+            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.noteworthy());
+        }
+        Arc::clone(origins.entry(name.to_owned()).or_default())
+    }
+
+    /// Every origin that was asked for something, by name.
+    pub fn snapshot(&self) -> Vec<OriginState> {
+        let mut states: Vec<_> = self.0.lock().iter().map(|(name, origin)| origin.state(name)).collect();
+        states.sort_by(|one, other| one.origin.cmp(&other.origin));
+        states
+    }
+
+    /// One origin, `scheme://host:port`, if it was asked for something.
+    pub fn state(&self, origin: &str) -> Option<OriginState> {
+        let found = self.0.lock().get(origin).cloned();
+        found.map(|known| known.state(origin))
+    }
+}
+
+impl Origin {
+    pub(super) fn admit(&self, counted: bool) -> Admission {
+        self.0.lock().circuit.admit(counted, Instant::now())
+    }
+
+    pub(super) fn settle(
+        &self,
+        outcome: Outcome,
+        error: Option<String>,
+        key: u64,
+        probe: bool,
+        limits: &BreakerSettings,
+    ) {
+        let mut known = self.0.lock();
+        known.circuit.settle(&outcome, key, probe, limits, Instant::now(), fastrand::f64());
+        match outcome {
+            Outcome::Success => known.last_success = Some(Timestamp::now()),
+            Outcome::Failure(reason) => known.last_error = Some(reason),
+            Outcome::Pause(_) => {}
+            Outcome::Neither => known.last_error = error.or(known.last_error.take()),
+        }
+    }
+
+    fn noteworthy(&self) -> bool {
+        let known = self.0.lock();
+        let paused = known.circuit.paused_until.is_some_and(|until| Instant::now() < until);
+        paused || known.circuit.failures > 0 || known.circuit.phase != Phase::Closed
+    }
+
+    fn state(&self, origin: &str) -> OriginState {
+        let known = self.0.lock();
+        let now = Instant::now();
+        let left = |until: Instant| until.saturating_duration_since(now);
+        let pause = known.circuit.paused_until.map(left).filter(|left| !left.is_zero());
+        let (state, retry_after) = match (pause, known.circuit.phase) {
+            (Some(left), _) => (State::Paused, Some(left)),
+            (None, Phase::Closed) => (State::Closed, None),
+            (None, Phase::Open(until)) => (State::Open, Some(left(until))),
+            (None, Phase::Probing) => (State::Probing, None),
+        };
+        OriginState {
+            origin: origin.to_owned(),
+            state,
+            consecutive_failures: known.circuit.failures,
+            retry_after,
+            last_error: known.last_error.clone(),
+            last_success: known.last_success,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_trouble_is_not_forgotten() {
+        let origins = Origins::default();
+        let limits = BreakerSettings { failures: 1, ..BreakerSettings::default() };
+        let down = origins.of("https://down.example:443");
+        down.settle(Outcome::Failure("refused".into()), None, 1, false, &limits);
+        drop(down);
+        for index in 0..ORIGINS * 3 {
+            origins.of(&format!("https://n{index}.example:443"));
+        }
+        assert!(origins.snapshot().len() <= ORIGINS);
+        let known = origins.state("https://down.example:443").unwrap();
+        assert_eq!((known.state, known.last_error.as_deref()), (State::Open, Some("refused")));
+    }
+}

@@ -1,0 +1,86 @@
+//! The header of a request, built from nothing but what is asked: no line of a client's request ever gets here.
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
+
+use crate::fetch::{Ask, Purpose};
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("packageproxy/", env!("CARGO_PKG_VERSION")));
+
+/// Everything but the credential and what describes a body.
+pub(super) fn headers(ask: &Ask) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(ACCEPT, ask.accept.clone().unwrap_or(HeaderValue::from_static("*/*")));
+    // A range counts bytes of one representation (RFC 9110 §14.1), so the rest is asked for without coding as well.
+    let coding = if ask.purpose == Purpose::Metadata && ask.resume.is_none() { "gzip" } else { "identity" };
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+    let (etag, modified) = (&ask.validators.etag, &ask.validators.last_modified);
+    for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
+        }
+    }
+    if let Some(resume) = &ask.resume {
+        if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", resume.from)) {
+            headers.insert(RANGE, range);
+        }
+        if let Some(validator) = &resume.if_range {
+            headers.insert(IF_RANGE, validator.clone());
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use url::Url;
+
+    use super::*;
+    use crate::fetch::{Resume, Validators};
+
+    #[test]
+    fn exactly_what_is_asked() {
+        let plain = Ask {
+            method: Method::GET,
+            url: Url::parse("https://registry.example/a").unwrap().into(),
+            accept: None,
+            purpose: Purpose::Metadata,
+            validators: Validators::default(),
+            resume: None,
+            body: None,
+            key: 0,
+        };
+        let sent = |ask: &Ask| {
+            let headers = headers(ask);
+            let line = |(name, value): (&http::HeaderName, &HeaderValue)| {
+                (name.as_str() != "user-agent").then(|| format!("{name}: {}", value.to_str().unwrap()))
+            };
+            headers.iter().filter_map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(&plain), ["accept: */*", "accept-encoding: gzip"]);
+        let artifact = Ask { purpose: Purpose::Artifact, ..plain.clone() };
+        assert_eq!(sent(&artifact), ["accept: */*", "accept-encoding: identity"]);
+
+        let weak = Some(HeaderValue::from_static("W/\"a b\""));
+        let date = Some(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
+        let conditional = Ask {
+            accept: Some(HeaderValue::from_static("application/json")),
+            validators: Validators { etag: weak, last_modified: date },
+            ..plain.clone()
+        };
+        assert_eq!(
+            sent(&conditional),
+            [
+                "accept: application/json",
+                "accept-encoding: gzip",
+                "if-none-match: W/\"a b\"",
+                "if-modified-since: Thu, 01 Jan 1970 00:00:00 GMT"
+            ]
+        );
+        let resume = Some(Resume { from: 7, if_range: Some(HeaderValue::from_static("\"s\"")) });
+        let lines = ["accept: */*", "accept-encoding: identity", "range: bytes=7-", "if-range: \"s\""];
+        assert_eq!(sent(&Ask { resume, ..plain }), lines);
+    }
+}
