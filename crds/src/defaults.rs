@@ -30,7 +30,7 @@ impl Settings {
             namespace,
             external_url: spec.external_url.clone().map(|HttpUrl(url)| url),
             upstream: upstream_settings(url, upstream),
-            cache: cache_settings(spec.cache.clone().unwrap_or_default()),
+            cache: cache_settings(&spec.cache.clone().unwrap_or_default()),
         })
     }
 }
@@ -103,7 +103,7 @@ fn breaker_settings(spec: &BreakerSpec) -> BreakerSettings {
     }
 }
 
-fn cache_settings(spec: CacheSpec) -> CacheSettings {
+fn cache_settings(spec: &CacheSpec) -> CacheSettings {
     let base = CacheSettings::default();
     let duration = |given: Option<GoDuration>, default| given.map_or(default, |GoDuration(value)| value);
     CacheSettings {

@@ -5,6 +5,7 @@
 //! `respond` answers.
 
 pub mod client;
+pub mod config;
 pub mod digest;
 pub mod ecosystem;
 pub mod fetch;

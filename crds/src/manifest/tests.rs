@@ -9,13 +9,16 @@ use crate::{AuthKind, CacheSettings, TrustSettings, UpstreamSettings};
 
 /// A document with this spec.
 fn document(spec: Value) -> Value {
-    json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "npm"}, "spec": spec})
+    let mut document = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "npm"}});
+    document["spec"] = spec;
+    document
 }
 
 /// A document whose upstream has these members besides an address.
 fn upstream(members: Value) -> Value {
     let mut upstream = json!({"url": "https://registry.example/npm"});
-    upstream.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let Value::Object(members) = members else { panic!("{members} is no object") };
+    upstream.as_object_mut().unwrap().extend(members);
     document(json!({"ecosystem": "npm", "upstream": upstream}))
 }
 

@@ -105,7 +105,7 @@ pub struct Reference {
     pub name: String,
 }
 
-/// A key of a Secret or ConfigMap in the same namespace.
+/// A key of a Secret or `ConfigMap` in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyReference {
     /// The name of the object.
@@ -120,7 +120,7 @@ pub struct KeyReference {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrustSpec {
-    /// A key of a ConfigMap.
+    /// A key of a `ConfigMap`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<KeyReference>,
     /// A key of a Secret.
