@@ -9,6 +9,7 @@ pub mod config;
 pub mod digest;
 pub mod ecosystem;
 pub mod fetch;
+pub mod init;
 pub mod intent;
 pub mod request;
 pub mod secrets;

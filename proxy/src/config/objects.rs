@@ -32,12 +32,11 @@ pub(super) fn read(document: &Value, kind: Kind, secrets: &mut Secrets, problems
         let Some(text) = text.as_str() else { continue };
         // Encoders break lines; kubectl accepts that.
         let text: String = text.split_ascii_whitespace().collect();
-        match BASE64.decode(text.as_bytes()) {
-            Ok(bytes) => secrets.insert(name, key, bytes),
-            Err(_) => {
-                let remedy = format!("encode it, or write it as it is under `{plain}`");
-                problems.push(Problem::invalid(member(encoded, key), "is not base64", remedy));
-            }
+        if let Ok(bytes) = BASE64.decode(text.as_bytes()) {
+            secrets.insert(name, key, bytes);
+        } else {
+            let remedy = format!("encode it, or write it as it is under `{plain}`");
+            problems.push(Problem::invalid(member(encoded, key), "is not base64", remedy));
         }
     }
     for (key, text) in document[plain].as_object().into_iter().flatten() {

@@ -76,11 +76,11 @@ fn problems_have_lines() {
         ("# nothing\n".to_owned(), "0: : no document of kind PackageProxy was found"),
         (
             auth("apiVersion: v1\nkind: Secret\nmetadata:\n  name: npm-account\ndata:\n  password: '*'\n"),
-            "18: data.password: is not base64",
+            "19: data.password: is not base64",
         ),
         (
             auth("apiVersion: v1\nkind: Secret\nmetadata:\n  name: npm-account\nstringData:\n  password: 12345\n"),
-            "18: stringData.password: must be a string, not a number",
+            "19: stringData.password: must be a string, not a number",
         ),
     ] {
         let problems = load_text(&text).unwrap_err();
