@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema::plain_enum;
+
 /// A registry protocol that the data plane speaks: the value of `spec.ecosystem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = plain_enum)]
 pub enum Ecosystem {
     /// The sparse registry protocol of Rust's package manager.
     Cargo,
@@ -25,6 +28,14 @@ impl Ecosystem {
             Self::Cargo => "cargo",
             Self::Npm => "npm",
             Self::Pypi => "pypi",
+        }
+    }
+
+    /// Whether a 404 of one upstream may send a request to the next: only where names and versions mean the same at
+    /// every registry, so that no stranger can give a missing name.
+    pub const fn falls_back_on_not_found(self) -> bool {
+        match self {
+            Self::Cargo | Self::Npm | Self::Pypi => false,
         }
     }
 }

@@ -96,7 +96,7 @@ pub enum AuthKind {
 /// A PEM bundle of certificate authorities that are trusted besides the system's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSettings {
-    /// Name of the ConfigMap or Secret: a directory below `--secrets`.
+    /// Name of the `ConfigMap` or Secret: a directory below `--secrets`.
     pub name: String,
     /// The key in it.
     pub key: String,
@@ -204,7 +204,7 @@ impl UpstreamSettings {
             link_hosts: Vec::new(),
             allowed_cidrs: Vec::new(),
             connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_secs(30),
             minimum_rate: 1024,
             max_concurrent_requests: 64,

@@ -5,18 +5,23 @@
 //! `respond` answers.
 
 pub mod access;
+pub mod admin;
+pub mod app;
 pub mod body;
 pub mod cache;
 pub mod cache_status;
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod digest;
 pub mod ecosystem;
 pub mod error;
 pub mod fetch;
 pub mod handle;
+pub mod init;
 pub mod intent;
 pub mod links;
+pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod negotiate;
@@ -25,7 +30,9 @@ pub mod resolve;
 pub mod respond;
 pub mod rewrite;
 pub mod secrets;
+pub mod serve;
 pub mod server;
 pub mod site;
+pub mod status;
 pub mod store;
 pub mod upstream_path;

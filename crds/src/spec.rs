@@ -1,0 +1,57 @@
+//! `spec` of a manifest, as it is written: what may be left out is optional here, and nothing has a default.
+
+mod cache;
+mod upstream;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cache::CacheSpec;
+pub use upstream::{
+    AuthSpec, AuthType, BreakerSpec, FallbackSpec, FallbackTrigger, KeyReference, Reference, RetrySpec, TrustSpec,
+    UpstreamSpec,
+};
+
+use crate::Ecosystem;
+use crate::schema::plain_enum;
+use crate::values::HttpUrl;
+
+/// What a `PackageProxy` does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageProxySpec {
+    /// The registry protocol. Cannot be changed.
+    pub ecosystem: Ecosystem,
+    /// The tenant whose cached files are shared; by default the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub owner: Option<String>,
+    /// The registry behind the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamSpec>,
+    /// What is kept and for how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
+    /// The address of this proxy as its clients reach it, for rewritten links. No trailing slash.
+    #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<HttpUrl>,
+    /// How much is logged; by default `Info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<LogLevel>,
+}
+
+/// How much is logged, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = plain_enum)]
+pub enum LogLevel {
+    /// What a person must act on.
+    Error,
+    /// Also what may become an error.
+    Warn,
+    /// Also one line a request.
+    Info,
+    /// Also the decisions of the cache.
+    Debug,
+    /// Everything.
+    Trace,
+}

@@ -1,0 +1,114 @@
+//! The configuration: manifests and Secrets from files, read as one snapshot and refused as one list of problems.
+//!
+//! What a manifest may say is decided in `crds`; here are files, lines, and the objects that manifests refer to.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crds::{Settings, spec::LogLevel};
+
+use crate::secrets::Secrets;
+
+mod objects;
+mod read;
+mod references;
+mod scalar;
+mod snapshot;
+mod tree;
+mod watch;
+
+pub use snapshot::Fingerprint;
+pub use watch::{POLL_INTERVAL, watch};
+
+/// Everything that the files say.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// One for each `PackageProxy`, in the order of files and documents; no name occurs twice.
+    pub settings: Vec<Settings>,
+    /// The Secrets and ConfigMaps of the files and of the directory of Secrets; where both have a key, the directory
+    /// wins.
+    pub secrets: Secrets,
+    /// The most verbose `spec.logLevel`, since the process has one log.
+    pub log_level: Option<LogLevel>,
+    /// What a person should see although the proxy can start; `check` refuses those of [`Severity::Error`].
+    pub warnings: Vec<Problem>,
+    /// Identifies the bytes that were read, for [`watch`].
+    pub fingerprint: Fingerprint,
+}
+
+/// What to do with fields that this version does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// They are mistakes: a person wrote the file.
+    Refuse,
+    /// They are reported and ignored: an operator of a newer version wrote the file.
+    Warn,
+}
+
+/// Whether a problem is a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Must be corrected.
+    Error,
+    /// Should be known.
+    Advice,
+}
+
+/// One problem of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as it was named or found.
+    pub file: PathBuf,
+    /// The line, from 1; 0: the file as a whole.
+    pub line: usize,
+    /// The field, such as `spec.upstream.url`; empty: the document as a whole.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// Whether it must be corrected.
+    pub severity: Severity,
+}
+
+impl Problem {
+    /// A mistake in a file as a whole.
+    fn of_file(file: &Path, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            field: String::new(),
+            message: message.into(),
+            remedy: remedy.into(),
+            severity: Severity::Error,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:", self.file.display())?;
+        if self.line > 0 {
+            write!(formatter, "{}:", self.line)?;
+        }
+        if !self.field.is_empty() {
+            write!(formatter, " {}:", self.field)?;
+        }
+        write!(formatter, " {}", self.message)?;
+        if !self.remedy.is_empty() {
+            write!(formatter, "; {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads files, or the `*.yaml`, `*.yml` and `*.json` of directories, and the directory `<secret>/<key>`.
+///
+/// # Errors
+/// Every problem at once, in the order of files and lines.
+pub fn load(sources: &[PathBuf], secrets_dir: Option<&Path>, unknown: UnknownFields) -> Result<Loaded, Vec<Problem>> {
+    read::interpret(snapshot::take(sources, secrets_dir), unknown)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Reads all bytes of the configuration at once, so that what is interpreted is what was compared.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::Problem;
+
+/// Largest manifest file in bytes.
+const FILE_LIMIT: u64 = 4 << 20;
+/// Largest value of a Secret or ConfigMap in bytes: what Kubernetes allows for the whole object.
+const SECRET_LIMIT: u64 = 1 << 20;
+
+/// Identifies the content of a configuration, whatever its times and inodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+/// The content of the configuration at one time.
+pub(super) struct Snapshot {
+    /// Path and text of each manifest file.
+    pub(super) files: Vec<(PathBuf, String)>,
+    /// What the directory of Secrets holds: name, key and bytes.
+    pub(super) secrets: Vec<(String, String, Vec<u8>)>,
+    /// What could not be read.
+    pub(super) problems: Vec<Problem>,
+    /// Of all of it.
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// Reads everything; what cannot be read is a problem and part of the fingerprint.
+pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot {
+    let mut reader = Reader { hasher: Sha256::new(), problems: Vec::new() };
+    let mut files = Vec::new();
+    for source in sources {
+        for path in reader.manifests(source) {
+            if let Some(bytes) = reader.read(&path, FILE_LIMIT) {
+                match String::from_utf8(bytes) {
+                    Ok(text) => files.push((path, text)),
+                    Err(_) => reader.problem(&path, "is not UTF-8 text", "name a YAML or JSON file"),
+                }
+            }
+        }
+    }
+    let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
+    Snapshot { files, secrets, problems: reader.problems, fingerprint: Fingerprint(reader.hasher.finalize().into()) }
+}
+
+struct Reader {
+    hasher: Sha256,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, path: &Path, message: impl Into<String>, remedy: &str) {
+        let problem = Problem::of_file(path, message, remedy);
+        self.hash(problem.to_string().as_bytes());
+        self.problems.push(problem);
+    }
+
+    /// Hashes with the length in front, so that no two contents run together to the same bytes.
+    fn hash(&mut self, bytes: &[u8]) {
+        self.hasher.update((bytes.len() as u64).to_be_bytes());
+        self.hasher.update(bytes);
+    }
+
+    /// The file itself, or the manifests of a directory, sorted.
+    fn manifests(&mut self, source: &Path) -> Vec<PathBuf> {
+        if !source.is_dir() {
+            return vec![source.to_owned()];
+        }
+        let paths = self.entries(source);
+        let paths: Vec<PathBuf> = paths.into_iter().filter(|path| is_manifest(path)).collect();
+        if paths.is_empty() {
+            self.problem(source, "holds no *.yaml, *.yml or *.json file", "name the file, or another directory");
+        }
+        paths
+    }
+
+    /// What a directory holds, sorted, without the `..data` by which Kubernetes exchanges a mounted volume.
+    fn entries(&mut self, directory: &Path) -> Vec<PathBuf> {
+        let listed = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        match listed {
+            Ok(entries) => {
+                let hidden =
+                    |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
+                let mut paths: Vec<PathBuf> =
+                    entries.into_iter().map(|entry| entry.path()).filter(|path| !hidden(path)).collect();
+                paths.sort();
+                paths
+            }
+            Err(error) => {
+                self.problem(directory, format!("cannot be listed: {error}"), "check that it exists and may be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The bytes of a file, up to a limit.
+    fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
+            Ok(_) if bytes.len() as u64 > limit => {
+                self.problem(path, format!("is larger than {limit} bytes"), "split it");
+                None
+            }
+            Ok(_) => {
+                self.hash(path.as_os_str().as_encoded_bytes());
+                self.hash(&bytes);
+                Some(bytes)
+            }
+            Err(error) => {
+                self.problem(path, format!("cannot be read: {error}"), "check that it exists and may be read");
+                None
+            }
+        }
+    }
+
+    /// Reads `<directory>/<secret>/<key>`; files on the first level belong to nobody and are ignored.
+    fn secrets(&mut self, directory: &Path) -> Vec<(String, String, Vec<u8>)> {
+        let mut secrets = Vec::new();
+        for secret in self.entries(directory).into_iter().filter(|path| path.is_dir()) {
+            for key in self.entries(&secret).into_iter().filter(|path| path.is_file()) {
+                if let (Some(name), Some(key_name)) = (text_name(&secret), text_name(&key))
+                    && let Some(bytes) = self.read(&key, SECRET_LIMIT)
+                {
+                    secrets.push((name, key_name, bytes));
+                }
+            }
+        }
+        secrets
+    }
+}
+
+fn text_name(path: &Path) -> Option<String> {
+    path.file_name()?.to_str().map(ToOwned::to_owned)
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let known =
+        path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
+    known && path.is_file()
+}

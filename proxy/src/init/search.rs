@@ -1,0 +1,132 @@
+//! Weighs the addresses that a client names: the first one that can be an upstream is taken, and why the others
+//! cannot is remembered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crds::Ecosystem;
+use crds::manifest::{API_VERSION, KIND, Metadata, PackageProxy};
+use crds::spec::{PackageProxySpec, UpstreamSpec};
+use crds::values::HttpUrl;
+use url::{Host, Url};
+
+use super::Discovery;
+
+/// A registry that a client of this machine uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its protocol.
+    pub ecosystem: Ecosystem,
+    /// The name of its proxy: that of the ecosystem.
+    pub name: String,
+    /// Its base, as `spec.upstream.url`; without user info, query and fragment.
+    pub url: Url,
+    /// Where the address was read, for people.
+    pub read_from: String,
+    /// What a person should know of it: credentials that were left out, addresses that were passed over.
+    pub notes: Vec<String>,
+}
+
+/// No registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFound {
+    /// The protocol.
+    pub ecosystem: Ecosystem,
+    /// What to set.
+    pub remedy: String,
+    /// Addresses that were passed over, and why.
+    pub notes: Vec<String>,
+}
+
+impl Found {
+    /// The manifest of a proxy for this registry.
+    pub fn manifest(&self) -> PackageProxy {
+        PackageProxy {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            metadata: Metadata { name: self.name.clone(), ..Metadata::default() },
+            spec: PackageProxySpec {
+                ecosystem: self.ecosystem,
+                owner: None,
+                upstream: Some(UpstreamSpec { url: Some(HttpUrl(self.url.clone())), ..UpstreamSpec::default() }),
+                cache: None,
+                external_url: None,
+                log_level: None,
+            },
+            status: None,
+        }
+    }
+}
+
+/// One search, for one ecosystem.
+pub(super) struct Search<'a> {
+    ecosystem: Ecosystem,
+    own: &'a [SocketAddr],
+    found: Option<Found>,
+    notes: Vec<String>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(ecosystem: Ecosystem, own: &'a [SocketAddr]) -> Self {
+        Self { ecosystem, own, found: None, notes: Vec::new() }
+    }
+
+    /// Something that a person should know.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Takes an address if it can be an upstream; `read_from` says where it was read. Returns whether it was taken.
+    pub(super) fn offer(&mut self, address: &str, read_from: &str) -> bool {
+        let Some(mut url) = Url::parse(address.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+        else {
+            self.note(format!("passed over {read_from}: not an http(s) address"));
+            return false;
+        };
+        if is_own(&url, self.own) {
+            self.note(format!("passed over {read_from}: it names this proxy itself"));
+            return false;
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            self.note(format!(
+                "{read_from} also holds a credential, which is left out here: put it into a Secret and name it in \
+                 spec.upstream.auth"
+            ));
+        }
+        // Fails only for addresses without a host, which http does not have.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_query(None);
+        url.set_fragment(None);
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        self.found = Some(Found {
+            ecosystem: self.ecosystem,
+            name: self.ecosystem.name().to_owned(),
+            url,
+            read_from: read_from.to_owned(),
+            notes: Vec::new(),
+        });
+        true
+    }
+
+    /// The outcome; `remedy` says what to set if nothing was taken.
+    pub(super) fn finish(self, remedy: &str) -> Discovery {
+        let Self { ecosystem, found, notes, .. } = self;
+        match found {
+            Some(found) => Discovery::Found(Found { notes, ..found }),
+            None => Discovery::NotFound(NotFound { ecosystem, remedy: remedy.to_owned(), notes }),
+        }
+    }
+}
+
+/// Whether an address leads to one of our own ports on this machine.
+fn is_own(url: &Url, own: &[SocketAddr]) -> bool {
+    let is_here = |address: &SocketAddr| match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified() || IpAddr::V4(ip) == address.ip(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified() || IpAddr::V6(ip) == address.ip(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    own.iter().any(|address| url.port_or_known_default() == Some(address.port()) && is_here(address))
+}
