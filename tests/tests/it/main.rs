@@ -1,0 +1,2 @@
+//! The tests of the built programs, as one binary.
+fn main() {}
