@@ -167,6 +167,30 @@ impl Open {
         true
     }
 
+    /// Reads the rest without keeping it and says whether the whole body was exactly this.
+    pub async fn equals(mut self, expected: &Bytes) -> bool {
+        let mut rest = expected.clone();
+        let mut is_next = |piece: &[u8]| {
+            let equal = rest.starts_with(piece);
+            rest = if equal { rest.slice(piece.len()..) } else { Bytes::new() };
+            equal
+        };
+        if !is_next(&self.received) {
+            return false;
+        }
+        loop {
+            match within("the rest of a body", self.body.frame()).await {
+                Some(Ok(frame)) => {
+                    if !is_next(frame.data_ref().unwrap_or(&Bytes::new())) {
+                        return false;
+                    }
+                }
+                Some(Err(_)) => return false,
+                None => return rest.is_empty(),
+            }
+        }
+    }
+
     /// Reads the rest with a pause between the pieces.
     pub async fn finish_slowly(mut self, pause: Duration) -> Answer {
         let body = loop {

@@ -11,10 +11,8 @@ pub const LIMIT: Duration = Duration::from_mins(1);
 /// # Panics
 /// If it takes longer than [`LIMIT`]; `what` says what was waited for.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LIMIT, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {LIMIT:?} in vain for {what}"),
-    }
+    let Ok(value) = tokio::time::timeout(LIMIT, future).await else { panic!("waited {LIMIT:?} in vain for {what}") };
+    value
 }
 
 /// Asks again and again until the answer is `Some`.

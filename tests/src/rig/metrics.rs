@@ -11,7 +11,7 @@ pub struct Metrics {
 struct Series {
     name: String,
     labels: Vec<(String, String)>,
-    value: f64,
+    value: u64,
 }
 
 impl Metrics {
@@ -22,7 +22,7 @@ impl Metrics {
     }
 
     /// The sum over all series of this name that have all these labels; 0 if there is none.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let has = |series: &Series| {
             labels.iter().all(|(key, value)| series.labels.iter().any(|(k, v)| k == key && v == value))
         };
@@ -57,7 +57,8 @@ fn sample(line: &str) -> Option<Series> {
         None => (line.split_ascii_whitespace().next()?, ""),
     };
     let (labels, value) = if rest.is_empty() { ("", line[name.len()..].trim()) } else { rest.rsplit_once('}')? };
-    let value = value.split_ascii_whitespace().next()?.parse().ok()?;
+    // Everything that the program counts is a whole number, written with or without a fraction.
+    let value = value.split_ascii_whitespace().next()?.parse::<f64>().ok()? as u64;
     let labels = labels.split("\",").filter_map(|label| {
         let (key, value) = label.split_once("=\"")?;
         Some((key.trim().to_owned(), value.trim_end_matches('"').to_owned()))
@@ -73,13 +74,13 @@ mod tests {
     fn samples() {
         let metrics = Metrics::parse(
             "# HELP a_total x\na_total{ecosystem=\"npm\",cache=\"hit\"} 2\n\
-             a_total{ecosystem=\"npm\",cache=\"fwd=uri-miss; stored\"} 3 170\nb 1.5\n",
+             a_total{ecosystem=\"npm\",cache=\"fwd=uri-miss; stored\"} 3 170\nb 7.0\n",
         );
-        assert_eq!(metrics.sum("a_total", &[]), 5.0);
-        assert_eq!(metrics.sum("a_total", &[("cache", "hit")]), 2.0);
-        assert_eq!(metrics.sum("a_total", &[("ecosystem", "npm"), ("cache", "fwd=uri-miss; stored")]), 3.0);
-        assert_eq!(metrics.sum("b", &[]), 1.5);
-        assert_eq!(metrics.sum("c", &[]), 0.0);
+        assert_eq!(metrics.sum("a_total", &[]), 5);
+        assert_eq!(metrics.sum("a_total", &[("cache", "hit")]), 2);
+        assert_eq!(metrics.sum("a_total", &[("ecosystem", "npm"), ("cache", "fwd=uri-miss; stored")]), 3);
+        assert_eq!(metrics.sum("b", &[]), 7);
+        assert_eq!(metrics.sum("c", &[]), 0);
         assert!(metrics.has("b") && metrics.len() == 3 && !metrics.is_empty());
     }
 }
