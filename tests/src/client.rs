@@ -129,7 +129,7 @@ impl Answer {
 
     /// Fails unless the status is this one; shows the body otherwise.
     #[track_caller]
-    #[must_use]
+    #[expect(clippy::return_self_not_must_use, reason = "often the check is all that is wanted")]
     pub fn expect_status(self, status: u16) -> Self {
         let body = self.body.as_ref().unwrap_or_else(|broken| &broken.received);
         let shown = String::from_utf8_lossy(&body[..body.len().min(400)]);
@@ -187,6 +187,18 @@ impl Open {
                 }
                 Some(Err(_)) => return false,
                 None => return rest.is_empty(),
+            }
+        }
+    }
+
+    /// Reads the rest without keeping it: the length of the whole body, or `None` if it broke.
+    pub async fn drained(mut self) -> Option<usize> {
+        let mut length = self.received.len();
+        loop {
+            match within("the rest of a body", self.body.frame()).await {
+                Some(Ok(frame)) => length += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => return None,
+                None => return Some(length),
             }
         }
     }
