@@ -1,0 +1,110 @@
+//! Wrong and broken bytes: never completed to a client, never kept, and what happens next.
+
+use bytes::Bytes;
+use tests::bytes_of::corrupted;
+use tests::fixture::{LARGE, SMALL};
+use tests::{Protocol, Reply, Resource};
+
+use super::Case;
+
+pub(super) async fn wrong_large_file(protocol: &'static dyn Protocol) {
+    wrong_file(&Case::new(protocol).await, LARGE).await;
+}
+
+pub(super) async fn wrong_small_file(protocol: &'static dyn Protocol) {
+    wrong_file(&Case::new(protocol).await, SMALL).await;
+}
+
+pub(super) async fn wrong_file_with_known_metadata(protocol: &'static dyn Protocol) {
+    let case = Case::new(protocol).await;
+    case.metadata().await.expect_status(200);
+    wrong_file(&case, LARGE).await;
+}
+
+async fn wrong_file(case: &Case, release: usize) {
+    let evil = corrupted(case.fixture.bytes(release));
+    case.upstream.set(&case.fixture.upstream_artifact(release), Resource::file(evil.clone()));
+    let answer = case.artifact(release).await;
+    assert!(!answer.is_complete_success(), "wrong bytes were completed: {:?}", answer.headers);
+    if release == LARGE {
+        assert_eq!(answer.header("etag"), "", "no validator that resumes a bad half");
+    }
+    assert!(case.rig.stored_copies(&evil).is_empty(), "wrong bytes were kept");
+    let mismatches = case.rig.metrics().await.sum("packageproxy_digest_mismatches_total", &[]);
+    assert_eq!(mismatches, 1);
+    case.fixture.install(&case.upstream);
+    case.assert_true_bytes(&case.artifact(release).await, release);
+}
+
+pub(super) async fn a_repeated_mismatch_is_remembered(protocol: &'static dyn Protocol) {
+    let case = Case::new(protocol).await;
+    let evil = corrupted(case.fixture.bytes(SMALL));
+    case.upstream.set(&case.fixture.upstream_artifact(SMALL), Resource::file(evil));
+    for _ in 0..4 {
+        let answer = case.artifact(SMALL).await;
+        assert_eq!(answer.status, 502, "{:?}", answer.headers);
+    }
+    assert_eq!(case.asked_for(SMALL), 2, "refetched once, then left alone for a while");
+}
+
+pub(super) async fn broken_bodies(protocol: &'static dyn Protocol) {
+    let mut case = Case::new(protocol).await;
+    let first = case.fixture.package.releases.len();
+    for number in 0..5 {
+        case.fixture.publish(&format!("4.{number}.0"), 200_000);
+    }
+    case.fixture.install(&case.upstream);
+    for number in 0..5 {
+        let release = first + number;
+        let bytes = case.fixture.bytes(release).clone();
+        let half = bytes.slice(..90_000);
+        let resource = Resource::file(bytes);
+        // Whatever is asked, ranges included, breaks in this way.
+        let (way, reply) = match number {
+            0 => ("cut", resource.cut_after(90_000)),
+            1 => ("reset", resource.reset_after(90_000)),
+            2 => ("no last chunk", Reply::ok(half).unfinished_chunks()),
+            3 => ("close-delimited and short", Reply::ok(half).until_close()),
+            _ => ("nothing after the head", resource.cut_after(0)),
+        };
+        case.upstream.set(&case.fixture.upstream_artifact(release), reply);
+        assert!(!case.artifact(release).await.is_complete_success(), "{way}: a part was taken for the whole");
+        case.fixture.install(&case.upstream);
+        case.assert_true_bytes(&case.artifact(release).await, release);
+    }
+}
+
+pub(super) async fn broken_bodies_are_resumed(protocol: &'static dyn Protocol) {
+    let case = Case::new(protocol).await;
+    case.metadata().await.expect_status(200);
+    let path = case.fixture.upstream_artifact(LARGE);
+    let resource = Resource::file(case.fixture.bytes(LARGE).clone());
+    case.upstream.then(&path, resource.cut_after(400_000));
+    case.assert_true_bytes(&case.artifact(LARGE).await, LARGE);
+    let requests = case.upstream.requests_of(&path);
+    assert_eq!(requests.len(), 2);
+    let range = requests[1].header("range").expect("the rest is asked for");
+    assert!(range.starts_with("bytes=") && range.ends_with('-') && range != "bytes=0-", "{range}");
+}
+
+pub(super) async fn odd_but_honest_framings(protocol: &'static dyn Protocol) {
+    let mut case = Case::new(protocol).await;
+    let first = case.fixture.package.releases.len();
+    for number in 0..3 {
+        case.fixture.publish(&format!("5.{number}.0"), 200_000);
+    }
+    case.fixture.install(&case.upstream);
+    for number in 0..3 {
+        let release = first + number;
+        let bytes = case.fixture.bytes(release).clone();
+        let longer = Bytes::from([bytes.as_ref(), b"too much".as_slice()].concat());
+        let reply = match number {
+            0 => Reply::ok(bytes).chunked(),
+            1 => Reply::ok(bytes).until_close(),
+            _ => Reply::ok(longer).claims(bytes.len()),
+        };
+        case.upstream.set(&case.fixture.upstream_artifact(release), reply);
+        case.assert_true_bytes(&case.artifact(release).await, release);
+        case.assert_true_bytes(&case.rig.until_hit(&case.fixture.artifact(release)).await, release);
+    }
+}

@@ -1,0 +1,14 @@
+//! The tests of the built programs, as one binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "all of it is tests")]
+
+mod breaker;
+mod coalescing;
+mod conformance;
+mod credentials;
+mod disk;
+mod drain;
+mod memory;
+mod peers;
+mod reload;
+mod restart;
+mod stale;

@@ -1,0 +1,136 @@
+//! Changed files are taken over without a client noticing; broken ones are refused.
+
+use std::fs;
+
+use tests::fixture::{BASE, LARGE, NPM, PYPI, SMALL};
+use tests::rig::Setup;
+use tests::wait::until;
+use tests::{Ask, Fixture, Gate, Manifest, Resource, Rig, Upstream};
+
+async fn start() -> (Fixture, Upstream, Rig) {
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::new(&NPM);
+    fixture.install(&upstream);
+    let rig = Rig::serve([Manifest::of(&NPM, &upstream)]).await;
+    (fixture, upstream, rig)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxies_come_change_and_go() {
+    let (fixture, upstream, rig) = start().await;
+    let python = Fixture::new(&PYPI);
+    python.install(&upstream);
+    rig.get(&python.metadata()).await.expect_status(404);
+    rig.write_manifest(&Manifest::of(&PYPI, &upstream));
+    until("the new proxy", || async { (rig.get(&python.metadata()).await.status == 200).then_some(()) }).await;
+
+    let other = Upstream::start().await;
+    let mut newer = Fixture::new(&NPM);
+    newer.publish("2.0.0", 100);
+    newer.install(&other);
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    rig.write_manifest(&Manifest::of(&NPM, &other));
+    // Another upstream is another key space: nothing of the old one is served.
+    until("the new upstream", || async {
+        let answer = rig.get(&fixture.metadata()).await.expect_status(200);
+        (NPM.versions(answer.bytes()).len() == 3).then_some(())
+    })
+    .await;
+
+    fs::remove_file(rig.manifests().join("pypi.yaml")).unwrap();
+    until("the proxy to go", || async { (rig.get(&python.metadata()).await.status == 404).then_some(()) }).await;
+    rig.get(&fixture.metadata()).await.expect_status(200);
+}
+
+use tests::Protocol as _;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_download_outlives_a_reload() {
+    let (fixture, upstream, rig) = start().await;
+    let gate = Gate::shut();
+    let resource = Resource::file(fixture.bytes(LARGE).clone());
+    let body = resource.body();
+    let reply = resource.head().bytes(body.slice(..300_000)).hold(&gate).bytes(body.slice(300_000..));
+    upstream.then(&fixture.upstream_artifact(LARGE), reply);
+    let mut download = rig.client().open(Ask::get(&fixture.artifact(LARGE))).await.unwrap();
+    assert!(download.read(100_000).await);
+    let other = Upstream::start().await;
+    fixture.install(&other);
+    rig.write_manifest(&Manifest::of(&NPM, &other));
+    until("the new upstream", || async {
+        rig.get(&fixture.metadata()).await.expect_status(200);
+        (other.total() > 0).then_some(())
+    })
+    .await;
+    gate.open();
+    assert!(download.equals(fixture.bytes(LARGE)).await, "a reload dropped a connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_change_is_refused_aloud() {
+    let (fixture, upstream, rig) = start().await;
+    let good = Manifest::of(&NPM, &upstream);
+    let broken = [
+        "apiVersion: [".to_owned(),
+        good.clone().with("upstream.url", "not an address").to_string(),
+        good.clone().with("upstream.urll", "http://registry.example/").to_string(),
+        good.clone().with("ecosystem", "nothing").to_string(),
+        good.clone().with("cache.metadataTTL", "soon").to_string(),
+    ];
+    for text in broken {
+        let before = rig.logs().len();
+        rig.write_raw_manifest("npm", &text);
+        until("a refusal in the log", || async {
+            let logs = rig.logs();
+            logs[before..].iter().any(|line| line.contains("npm.yaml")).then_some(())
+        })
+        .await;
+        rig.get(&fixture.metadata()).await.expect_status(200);
+        let status = rig.status().await.to_string();
+        assert!(status.contains("npm.yaml"), "/status does not show the refusal: {status}");
+    }
+    rig.admin().get("/readyz").await.expect_status(200);
+    rig.write_manifest(&good.with("cache.metadataTTL", "0s"));
+    until("the good change", || async {
+        rig.get(&fixture.metadata()).await.cache_status().contains("fwd-status=304").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_under_load_fail_nobody() {
+    let (fixture, upstream, rig) = start().await;
+    rig.get(&fixture.artifact(SMALL)).await.expect_status(200);
+    let good = Manifest::of(&NPM, &upstream);
+    let load = async {
+        for round in 0..40 {
+            rig.write_manifest(&good.clone().with("cache.metadataTTL", format!("{}s", round + 1)));
+            let asks = (0..25).map(|_| Ask::get(&fixture.artifact(SMALL))).collect();
+            for answer in rig.client().keep_alive(asks).await {
+                let answer = answer.expect("no connection is dropped");
+                assert!(answer.status == 200 && answer.bytes() == fixture.bytes(SMALL));
+            }
+            // Long enough in total for several polls of the files.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    load.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_secret_is_used() {
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::new(&NPM);
+    fixture.install(&upstream);
+    let manifest = Manifest::of(&NPM, &upstream).always_revalidating().bearer("account");
+    let rig = Setup::default().manifest(manifest).secret("account", "token", "first").start().await;
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    let last = || upstream.requests_of(&format!("{BASE}tiny-lab")).pop().unwrap();
+    assert_eq!(last().header("authorization"), Some("Bearer first"));
+    rig.write_secret("account", "token", "second");
+    until("the new token", || async {
+        rig.get(&fixture.metadata()).await.expect_status(200);
+        (last().header("authorization") == Some("Bearer second")).then_some(())
+    })
+    .await;
+}
