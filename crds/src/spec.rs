@@ -55,3 +55,16 @@ pub enum LogLevel {
     /// Everything.
     Trace,
 }
+
+impl LogLevel {
+    /// The word that log filters use.
+    pub const fn directive(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::cache_status::CacheStatus;
 use crate::clock::{Clock, Millis};
 use crate::error::Error;
 use crate::fetch::{Ask, Fetch, Purpose, Reply, SafeUrl, Validators};
-use crate::intent::{Forward, Key, Lifetime, Metadata};
+use crate::intent::{Forward, Key, Lifetime, Metadata, Refusal};
 use crate::memory::Budget;
 use crate::metrics::{EcosystemLabel, Metrics, UpstreamLabels, status_class};
 use crate::store::{Record, RecordId, Space, State, Store};
@@ -254,7 +254,12 @@ impl Cache {
 
     /// The address of a call that is passed through.
     pub async fn forward_address(self: &Arc<Self>, forward: &Forward) -> Result<url::Url, Error> {
-        Ok(forward.to.below(&self.settings.upstream.url))
+        let Some(base) = &forward.base else { return Ok(forward.to.below(&self.settings.upstream.url)) };
+        let find = base.find;
+        match self.with_raw(&base.document, find).await? {
+            Some(link) => Ok(forward.to.below(self.parse_link(&link)?.expose())),
+            None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
+        }
     }
 
     /// How long a document will stay fresh, for `Cache-Control`.

@@ -262,7 +262,7 @@ impl Cache {
     }
 
     /// A link of an upstream document. Which addresses are visited at all is the fetcher's business.
-    fn parse_link(&self, link: &str) -> Result<SafeUrl, Error> {
+    pub(crate) fn parse_link(&self, link: &str) -> Result<SafeUrl, Error> {
         Url::parse(link).map(SafeUrl::from).map_err(|error| Error::Unexpected {
             upstream: self.upstream(),
             reason: Unexpected(format!("a link that is no address ({error})")),
