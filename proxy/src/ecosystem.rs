@@ -52,3 +52,35 @@ ecosystems! {
     Npm => npm::Npm,
     Pypi => pypi::Pypi,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_client_is_told_the_base_and_nothing_invalid() {
+        for kind in Kind::ALL {
+            for base in ["http://127.0.0.1:8080/x/", "http://x.team.svc/", "https://x.team.svc/x/"] {
+                let clients = of(kind).clients(base);
+                assert!(!clients.is_empty(), "{kind}");
+                for setup in clients {
+                    assert!(setup.command.contains(base) && !setup.command.contains('\n'), "{setup:?}");
+                    let is_variable = |name: &str| {
+                        name.starts_with(|first: char| first.is_ascii_alphabetic())
+                            && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+                    };
+                    assert!(setup.environment.iter().all(|(name, _)| is_variable(name)), "{setup:?}");
+                    assert!(setup.environment.first().is_none_or(|(_, value)| value.contains(base)), "{setup:?}");
+                    assert!(
+                        setup.files.iter().all(|(_, text)| text.contains(base) && text.ends_with('\n')),
+                        "{setup:?}"
+                    );
+                    let tells = |text: &str| setup.environment.iter().any(|(name, _)| name.contains(text));
+                    let is_remote_and_plain = base == "http://x.team.svc/";
+                    assert_eq!(tells("TRUSTED_HOST"), setup.client == "pip" && is_remote_and_plain, "{setup:?}");
+                    assert_eq!(tells("WHITELIST"), setup.client == "yarn" && base.starts_with("http:"), "{setup:?}");
+                }
+            }
+        }
+    }
+}

@@ -90,8 +90,19 @@ pub fn read<'de, T: Members<'de>>(document: &'de str, into: &mut T) -> Result<()
     match is_object {
         Ok(true) => Ok(()),
         Ok(false) => Err(Unexpected("the document is JSON, but not an object".to_owned())),
-        Err(error) => Err(Unexpected(format!("the document is not valid JSON: {error}"))),
+        Err(error) => Err(broken("the document", &error)),
     }
+}
+
+/// Says where a document is not what it should be. The parser's own words may quote the document, which is nobody's
+/// business but the upstream's.
+pub fn broken(what: &str, error: &serde_json::Error) -> Unexpected {
+    let how = match error.classify() {
+        serde_json::error::Category::Eof => "ends too early",
+        serde_json::error::Category::Data => "has a value of an unexpected type",
+        _ => "is not valid JSON",
+    };
+    Unexpected(format!("{what} {how} (line {}, column {})", error.line(), error.column()))
 }
 
 /// The document as text, which JSON must be (RFC 8259 §8.1).
@@ -281,5 +292,9 @@ mod tests {
         }
         assert!(found(&format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000))).unwrap().is_empty());
         assert!(text(b"\xff").is_err());
+        assert_eq!(
+            found("{\"url\": secret}").unwrap_err().to_string(),
+            "unexpected content: the document is not valid JSON (line 1, column 9)"
+        );
     }
 }

@@ -22,7 +22,7 @@ impl Config {
         if !document.trim_start().starts_with('{') {
             return Err(Unexpected("config.json is not a JSON object".to_owned()));
         }
-        serde_json::from_str(document).map_err(|error| Unexpected(format!("config.json cannot be read: {error}")))
+        serde_json::from_str(document).map_err(|error| json::broken("config.json", &error))
     }
 }
 

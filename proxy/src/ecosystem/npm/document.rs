@@ -51,7 +51,7 @@ pub(super) fn read_manifest(raw: Raw<'_>) -> Result<Reading, Unexpected> {
 /// Reads a map from tag to version.
 pub(super) fn read_tags(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let tags: Result<std::collections::BTreeMap<String, String>, _> = serde_json::from_slice(raw.bytes);
-    tags.map(|_| Reading::default()).map_err(|error| Unexpected(format!("the list of tags cannot be read: {error}")))
+    tags.map(|_| Reading::default()).map_err(|error| json::broken("the list of tags", &error))
 }
 
 /// Checks that a document of the registry holds the array that its key's representation promises.

@@ -169,13 +169,15 @@ fn advertised(value: &str) -> Option<Hashes> {
     (value.is_empty() || value == "true" || !hashes.is_empty()).then_some(hashes)
 }
 
+/// Whether a digest is one that clients may meet in a link.
+fn is_hash(name: &str, hex: &str) -> bool {
+    matches!(name, "md5" | "sha1" | "sha224" | "sha256" | "sha384" | "sha512" | "blake2b" | "blake2s")
+        && !hex.is_empty()
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The digests in `name=hex`, several separated by `&`.
 fn fragment_hashes(text: &str) -> Hashes {
-    let is_hash = |name: &str, hex: &str| {
-        matches!(name, "md5" | "sha1" | "sha224" | "sha256" | "sha384" | "sha512" | "blake2b" | "blake2s")
-            && !hex.is_empty()
-            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
     let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
     pairs.filter(|(name, hex)| is_hash(name, hex)).map(|(name, hex)| (name.to_owned(), hex.to_owned())).collect()
 }
@@ -228,7 +230,8 @@ pub(super) fn document(title: &str, api_version: &str, notes: &[(String, String)
 
 /// The digest that a link can hold one of: SHA-256, which every client knows, else what comes first.
 fn preferred(hashes: &Hashes) -> Option<String> {
-    let (name, hex) = hashes.iter().find(|(name, _)| name == "sha256").or_else(|| hashes.first())?;
+    let mut usable = hashes.iter().filter(|(name, hex)| is_hash(name, hex));
+    let (name, hex) = usable.clone().find(|(name, _)| name == "sha256").or_else(|| usable.next())?;
     Some(format!("{name}={hex}"))
 }
 

@@ -72,8 +72,9 @@ pub(super) fn render_json(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpecte
     let page = html::parse(raw)?;
     let files = page.files.iter().map(|file| JsonFile::new(file, raw, base)).collect();
     let document = JsonPage {
-        meta: Meta { api_version: "1.0" },
+        meta: Meta { api_version: "1.0", tracks: page.notes("tracks") },
         name: &raw.key.package,
+        alternate_locations: page.notes("alternate-locations"),
         project_status: page.note("project-status").map(|status| Status {
             status,
             reason: page.note("project-status-reason"),
@@ -106,9 +107,13 @@ pub(super) fn check_version(version: &str) -> Result<(), Unexpected> {
 }
 
 impl Page {
-    /// The value of one note.
-    pub(super) fn note(&self, name: &str) -> Option<&str> {
-        self.notes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    /// The values of the notes of one name.
+    fn notes(&self, name: &str) -> Vec<&str> {
+        self.notes.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    fn note(&self, name: &str) -> Option<&str> {
+        self.notes(name).first().copied()
     }
 }
 
@@ -175,8 +180,10 @@ pub(super) fn last_segment(url: &Url) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct JsonPage<'a> {
-    meta: Meta,
+    meta: Meta<'a>,
     name: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alternate_locations: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     project_status: Option<Status<'a>>,
     files: Vec<JsonFile<'a>>,
@@ -184,8 +191,10 @@ struct JsonPage<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Meta {
+struct Meta<'a> {
     api_version: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tracks: Vec<&'a str>,
 }
 
 #[derive(Serialize)]

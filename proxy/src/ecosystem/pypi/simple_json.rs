@@ -156,7 +156,7 @@ impl Entry<'_> {
             },
             core_metadata: advertised(self.core_metadata).or_else(|| advertised(self.dist_info_metadata)),
             gpg_sig: self.gpg_sig.parse().ok(),
-            provenance: text(self.provenances.last().copied()),
+            provenance: text(self.provenances.last().copied()).filter(|address| !address.is_empty()),
             size: self.size.parse().ok(),
         }
     }

@@ -134,7 +134,7 @@ fn html_from_json() {
     assert!(!served.contains("javascript"), "{served}");
 }
 
-const FROM_HTML: &str = r##"<!DOCTYPE html><html><head><base href="/repo/"><meta name="pypi:project-status" content="archived">
+const FROM_HTML: &str = r##"<!DOCTYPE html><html><head><base href="/repo/"><meta name="pypi:project-status" content="archived"><meta name="pypi:tracks" content="https://up.example/a">
 <script>var x = '<a href="https://evil.example/evil-1.0.zip">';</script><title>Links for tiny-lab</title></head><body>
 <a data-yanked data-requires-python="&gt;=3" href="packages/tiny_lab-1.0-py3-none-any.whl#sha256=abababababababababababababababababababababababababababababababab" data-dist-info-metadata=true><b>x</b></a>
 <A HREF='https://files.example/tiny-lab-1.0.tar.gz#md5=00&sha256=zz'>"><img src=x onerror=alert(1)></A>
@@ -146,7 +146,7 @@ fn html_is_always_written_anew() {
     let document = page(None, "text/html", FROM_HTML);
     let sha256 = "ab".repeat(32);
     let expected = format!(
-        "<!DOCTYPE html>\n<html>\n  <head>\n    <meta name=\"pypi:repository-version\" content=\"1.0\">\n    <meta name=\"pypi:project-status\" content=\"archived\">\n    \
+        "<!DOCTYPE html>\n<html>\n  <head>\n    <meta name=\"pypi:repository-version\" content=\"1.0\">\n    <meta name=\"pypi:project-status\" content=\"archived\">\n    <meta name=\"pypi:tracks\" content=\"https://up.example/a\">\n    \
          <title>Links for tiny-lab</title>\n  </head>\n  <body>\n    <h1>Links for tiny-lab</h1>\n    \
          <a href=\"../../files/tiny-lab/tiny_lab-1.0-py3-none-any.whl#sha256={sha256}\" data-requires-python=\"&gt;=3\" data-dist-info-metadata=\"true\" data-core-metadata=\"true\" data-yanked=\"\">tiny_lab-1.0-py3-none-any.whl</a><br>\n    \
          <a href=\"../../files/tiny-lab/tiny-lab-1.0.tar.gz#md5=00\">tiny-lab-1.0.tar.gz</a><br>\n  </body>\n</html>\n"
@@ -169,7 +169,7 @@ fn html_is_always_written_anew() {
 fn json_from_html() {
     let served: Value = serde_json::from_str(&page(JSON, "text/html", FROM_HTML).served(BASE)).unwrap();
     let expected = json!({
-        "meta": {"api-version": "1.0"}, "name": "tiny-lab", "project-status": {"status": "archived"},
+        "meta": {"api-version": "1.0", "tracks": ["https://up.example/a"]}, "name": "tiny-lab", "project-status": {"status": "archived"},
         "files": [
             {"filename": "tiny_lab-1.0-py3-none-any.whl", "url": "../../files/tiny-lab/tiny_lab-1.0-py3-none-any.whl",
              "hashes": {"sha256": "ab".repeat(32)}, "requires-python": ">=3", "core-metadata": true, "yanked": true},
@@ -266,5 +266,32 @@ proptest! {
         if let (Some((key, from)), Some((other_key, other_from))) = (address(&one), address(&other)) {
             prop_assert_eq!(key == other_key, from == other_from, "{} {}", one, other);
         }
+    }
+
+    #[test]
+    fn no_text_of_an_upstream_becomes_markup(
+        texts in prop::collection::vec("[ -~é]{0,12}", 4),
+        hash in prop_oneof![Just("ab".repeat(32)), "[ -~]{0,8}".boxed()],
+    ) {
+        let document = json!({
+            "project-status": {"status": texts[0]},
+            "files": [{
+                "filename": "x-1.0.zip", "url": "https://files.example/x-1.0.zip", "hashes": {"sha256": hash},
+                "requires-python": texts[1], "yanked": texts[2], "provenance": texts[3],
+            }]
+        });
+        let served = page(None, "application/json", &document.to_string()).served(BASE);
+        prop_assert_eq!(served.matches('<').count(), 16, "{}", served);
+        let scan = super::html::scan(served.as_bytes());
+        prop_assert_eq!(scan.anchors.len(), 1);
+        let anchor = &scan.anchors[0];
+        prop_assert_eq!(anchor.attribute("data-requires-python"), Some(texts[1].as_str()));
+        let reason = Some(texts[2].as_str()).filter(|reason| !reason.is_empty());
+        prop_assert_eq!(anchor.attribute("data-yanked"), reason);
+        let is_hex = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fragment = if is_hex { format!("#sha256={hash}") } else { String::new() };
+        let link = format!("../../files/tiny-lab/x-1.0.zip{fragment}");
+        prop_assert_eq!(anchor.attribute("href"), Some(link.as_str()));
+        prop_assert_eq!(anchor.text.as_str(), "x-1.0.zip");
     }
 }
