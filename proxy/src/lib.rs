@@ -4,6 +4,7 @@
 //! finds address and digest, `cache` decides whether what is stored will do, `fetch` and `store` get what is missing,
 //! `respond` answers.
 
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod digest;
