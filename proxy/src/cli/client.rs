@@ -27,7 +27,7 @@ pub struct ClientArguments {
     /// Address of the data port.
     #[arg(long, value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN, env = "PACKAGEPROXY_LISTEN")]
     pub listen: SocketAddr,
-    /// The proxy is served at / instead of /<name>/.
+    /// The proxy is served at / instead of /NAME/.
     #[arg(long, env = "PACKAGEPROXY_ROOT", value_parser = BoolishValueParser::new())]
     pub root: bool,
 }

@@ -29,7 +29,7 @@ pub struct ServeArguments {
     /// Directory of the cache [default: packageproxy in the user's cache directory].
     #[arg(long, value_name = "DIR", env = "PACKAGEPROXY_STORAGE")]
     pub storage: Option<PathBuf>,
-    /// Serve the one manifest at / instead of /<name>/.
+    /// Serve the one manifest at / instead of /NAME/.
     #[arg(long, env = "PACKAGEPROXY_ROOT", value_parser = BoolishValueParser::new())]
     pub root: bool,
     /// Base address under which clients may reach the data port, for links; repeat for more, the first is preferred.
