@@ -49,7 +49,7 @@ fn object(members: &Map<String, Value>, schema: &Value, path: &str, problems: &m
         } else if schema["additionalProperties"].is_object() {
             node(value, &schema["additionalProperties"], &path, problems);
         } else if schema["x-kubernetes-preserve-unknown-fields"] != true {
-            let message = format!("unknown field `{name}`");
+            let message = format!("unknown field `{}`", shown(name));
             let remedy = unknown_remedy(name, properties);
             problems.push(Problem { path, message, remedy, kind: ProblemKind::UnknownField });
         }
@@ -75,7 +75,7 @@ fn string(text: &str, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
             let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
             let near = nearest(text, values.iter().copied()).map_or_else(String::new, |near| format!("; '{near}'?"));
             let list = values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
-            report(format!("'{text}' is not a known value"), format!("use one of {list}{near}"));
+            report(format!("'{}' is not a known value", shown(text)), format!("use one of {list}{near}"));
         }
     } else if let Some(least) = schema["minLength"].as_u64().filter(|least| length < *least) {
         let remedy = title.map_or_else(|| "write a longer value".to_owned(), |title| format!("write {title}"));
@@ -86,10 +86,11 @@ fn string(text: &str, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
         && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
     {
         let (message, remedy) = match title {
-            Some(title) => (format!("'{text}' is not {title}"), format!("write {title}")),
-            None => {
-                (format!("'{text}' has a form that is not allowed"), format!("write a value that matches {pattern}"))
-            }
+            Some(title) => (format!("'{}' is not {title}", shown(text)), format!("write {title}")),
+            None => (
+                format!("'{}' has a form that is not allowed", shown(text)),
+                format!("write a value that matches {pattern}"),
+            ),
         };
         report(message, remedy);
     }
@@ -132,6 +133,16 @@ fn type_remedy(wanted: &str, value: &Value, schema: &Value) -> String {
         ("integer" | "boolean", Value::String(text), _) if is_plain(text) => format!("remove the quotes: {text}"),
         _ => format!("write {}{}", with_article(wanted), described(schema)),
     }
+}
+
+/// The beginning of a text, enough to recognise it.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 fn is_plain(text: &str) -> bool {

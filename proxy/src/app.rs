@@ -107,21 +107,28 @@ impl App {
         let mut sites = Vec::new();
         let mut changed = Vec::new();
         for settings in loaded.settings {
-            let secrets = loaded.secrets.only(&secret_names(&settings));
-            let same = |site: &&Arc<Site>| *site.settings == settings && site.secrets == secrets;
-            if let Some(site) = before.get(&settings.name).filter(same) {
+            let present = loaded.secrets.only(&secret_names(&settings));
+            let same = |site: &&Arc<Site>| *site.settings == settings && site.present == present;
+            let older = before.get(&settings.name);
+            if let Some(site) = older.filter(same) {
                 sites.push(Arc::clone(site));
                 continue;
             }
-            let site = Arc::new(self.build(settings, secrets)?);
+            let secrets = older.map_or_else(|| present.clone(), |older| {
+                present.or(&older.secrets.only(&secret_names(&settings)))
+            });
+            let site = Arc::new(self.build(settings, secrets, present)?);
             changed.push(Arc::clone(&site));
             sites.push(site);
         }
         let spaces: Vec<Space> = sites.iter().map(|site| site.cache.space().clone()).collect();
-        self.sites.store(Arc::new(Sites::new(sites, self.placement.at_root)));
+        let sites_now = Arc::new(Sites::new(sites, self.placement.at_root));
+        self.sites.store(Arc::clone(&sites_now));
         for site in changed {
             self.start_probe(site);
         }
+        let sizes = sites_now.iter().filter_map(|site| site.settings.cache.max_size);
+        self.engine.store.inventory().set_max_size(sizes.max().unwrap_or(self.engine.store.options().max_size));
         self.start_survey(spaces);
         self.engine.metrics.reloads.inc();
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -138,13 +145,13 @@ impl App {
         self.reload.lock().refused = problems;
     }
 
-    fn build(&self, settings: Settings, secrets: Secrets) -> Result<Site, ApplyError> {
+    fn build(&self, settings: Settings, secrets: Secrets, present: Secrets) -> Result<Site, ApplyError> {
         let fetch = stack::build(&settings.upstream, &secrets, &self.shared)
             .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
         let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
         let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);
         let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch);
-        Ok(Site::new(Arc::new(cache), secrets, bases))
+        Ok(Site::new(Arc::new(cache), secrets, present, bases))
     }
 
     /// One handshake with the upstream, for `/status`. Nothing waits for it.

@@ -85,18 +85,27 @@ impl Problem {
     }
 }
 
+impl Loaded {
+    /// A configuration that no file holds.
+    pub fn found(settings: Vec<Settings>, secrets: Secrets) -> Self {
+        Self { settings, secrets, log_level: None, warnings: Vec::new(), fingerprint: Fingerprint::default() }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:", self.file.display())?;
+        // A file holds what it likes; one problem is one line all the same.
+        let line = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        write!(formatter, "{}:", line(&self.file.to_string_lossy()))?;
         if self.line > 0 {
             write!(formatter, "{}:", self.line)?;
         }
         if !self.field.is_empty() {
-            write!(formatter, " {}:", self.field)?;
+            write!(formatter, " {}:", line(&self.field))?;
         }
-        write!(formatter, " {}", self.message)?;
+        write!(formatter, " {}", line(&self.message))?;
         if !self.remedy.is_empty() {
-            write!(formatter, "; {}", self.remedy)?;
+            write!(formatter, "; {}", line(&self.remedy))?;
         }
         Ok(())
     }

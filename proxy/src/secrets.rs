@@ -23,6 +23,16 @@ impl Secrets {
         self.0.get(name)?.get(key).map(Vec::as_slice)
     }
 
+    /// These, and from `older` what is missing here: a Secret that is deleted by mistake stops nothing.
+    #[must_use]
+    pub fn or(&self, older: &Self) -> Self {
+        let mut all = older.clone();
+        for (name, keys) in &self.0 {
+            all.0.entry(name.clone()).or_default().extend(keys.clone());
+        }
+        all
+    }
+
     /// The part that one manifest needs, to see whether a change concerns it.
     #[must_use]
     pub fn only(&self, names: &[&str]) -> Self {

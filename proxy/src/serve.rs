@@ -23,8 +23,6 @@ use crate::metrics::Metrics;
 use crate::server::{self, Phase};
 use crate::store::{self, Store};
 
-/// How long a leaving process still accepts, so that those who route to it learn of it first.
-const LEAVING: Duration = Duration::from_secs(5);
 /// How often the store is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -49,14 +47,18 @@ pub struct Options {
     pub at_root: bool,
     /// Bases of links; where there is none, the listen address and `localhost`.
     pub bases: Vec<Url>,
-    /// How long requests may take to end once the process drains.
-    pub drain: Duration,
+    /// How long a leaving process still accepts, so that those who route to it learn of it first.
+    pub leave_delay: Duration,
+    /// How long requests may take to end after that.
+    pub drain_timeout: Duration,
     /// Files to watch; empty where the configuration was found on the machine.
     pub files: Vec<PathBuf>,
     /// Directory of Secrets.
     pub secrets: Option<PathBuf>,
     /// What to do with unknown fields.
     pub unknown: UnknownFields,
+    /// Whether manifests decide the level of the log.
+    pub follow_log_level: bool,
 }
 
 /// `serve` cannot begin.
@@ -97,9 +99,10 @@ pub async fn serve(
     tokio::spawn(keep_house(Arc::clone(&app)));
     if !options.files.is_empty() {
         let watched = Arc::clone(&app);
+        let follow = options.follow_log_level;
         let (files, secrets, unknown) = (options.files.clone(), options.secrets.clone(), options.unknown);
         tokio::spawn(async move {
-            config::watch(files, secrets, unknown, fingerprint, |change| take_over(&watched, &level, change)).await;
+            config::watch(files, secrets, unknown, fingerprint, |change| take_over(&watched, follow.then_some(&level), change)).await;
         });
     }
     tracing::info!(data = %data_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -169,13 +172,13 @@ async fn serve_admin(app: Arc<App>, listener: TcpListener) {
 }
 
 /// Takes over a changed configuration, or says why not.
-fn take_over(app: &App, level: &log::Level, change: Result<Loaded, Vec<config::Problem>>) {
+fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, Vec<config::Problem>>) {
     match change {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 tracing::warn!(problem = %warning, "configuration");
             }
-            if let Some(wanted) = loaded.log_level {
+            if let (Some(level), Some(wanted)) = (level, loaded.log_level) {
                 level.set(wanted.directive());
             }
             let proxies = loaded.settings.len();
@@ -224,10 +227,10 @@ async fn leave(app: &App, options: &Options, serving: tokio::task::JoinHandle<()
     app.phase.send_replace(Phase::Leaving);
     let drain = async {
         if patient {
-            tokio::time::sleep(LEAVING).await;
+            tokio::time::sleep(options.leave_delay).await;
         }
         app.phase.send_replace(Phase::Draining);
-        if tokio::time::timeout(options.drain, serving).await.is_err() {
+        if tokio::time::timeout(options.drain_timeout, serving).await.is_err() {
             tracing::warn!("requests were still under way when the time to drain was over");
         }
     };

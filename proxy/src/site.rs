@@ -19,8 +19,10 @@ pub struct Site {
     pub protocol: &'static dyn Ecosystem,
     /// Its cache.
     pub cache: Arc<Cache>,
-    /// The secrets that it uses; compared to see whether a reload concerns it.
+    /// The secrets that it uses: those that there are, and for those that are gone the last known ones.
     pub secrets: Secrets,
+    /// The secrets that there are; compared to see whether a reload concerns it.
+    pub present: Secrets,
     bases: Bases,
 }
 
@@ -32,9 +34,9 @@ impl std::fmt::Debug for Site {
 
 impl Site {
     /// A proxy whose links begin with one of `bases`.
-    pub fn new(cache: Arc<Cache>, secrets: Secrets, bases: Bases) -> Self {
+    pub fn new(cache: Arc<Cache>, secrets: Secrets, present: Secrets, bases: Bases) -> Self {
         let settings = Arc::clone(cache.settings());
-        Self { protocol: ecosystem::of(settings.ecosystem), settings, cache, secrets, bases }
+        Self { protocol: ecosystem::of(settings.ecosystem), settings, cache, secrets, present, bases }
     }
 
     /// The base of links for the client that sent these headers, with its final slash.

@@ -36,7 +36,7 @@ fn proxy(app: &App, site: &Site) -> Value {
     let upstream = SafeUrl::from(site.settings.upstream.url.clone());
     let known = app.shared.origins.state(&upstream.origin());
     let probe = app.probe_of(&site.settings.name);
-    let credentials: Vec<Value> = credential_status(&site.settings.upstream, &site.secrets)
+    let credentials: Vec<Value> = credential_status(&site.settings.upstream, &site.present)
         .into_iter()
         .map(|report| {
             json!({

@@ -22,6 +22,7 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         })
         .collect();
     let mut reader = Reader::new(unknown, snapshot.problems);
+    reader.warnings = snapshot.secret_problems;
     for (file, documents, mistakes) in &documents {
         for mistake in mistakes {
             reader.mistake(file, mistake);
@@ -118,7 +119,7 @@ impl<'a> Reader<'a> {
             other => {
                 let message = other.map_or_else(
                     || "`kind` is missing".to_owned(),
-                    |other| format!("the kind '{other}' is not known here"),
+                    |other| format!("the kind '{other:.60}' is not known here"),
                 );
                 let remedy = "use one of PackageProxy, Secret, ConfigMap";
                 problems.push(crds::Problem::invalid("kind", message, remedy));

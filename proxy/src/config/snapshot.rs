@@ -14,7 +14,7 @@ const FILE_LIMIT: u64 = 4 << 20;
 const SECRET_LIMIT: u64 = 1 << 20;
 
 /// Identifies the content of a configuration, whatever its times and inodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 /// The content of the configuration at one time.
@@ -23,8 +23,10 @@ pub(super) struct Snapshot {
     pub(super) files: Vec<(PathBuf, String)>,
     /// What the directory of Secrets holds: name, key and bytes.
     pub(super) secrets: Vec<(String, String, Vec<u8>)>,
-    /// What could not be read.
+    /// Manifests that could not be read.
     pub(super) problems: Vec<Problem>,
+    /// Secrets that could not be read: whoever needs one of them says so, the others go on.
+    pub(super) secret_problems: Vec<Problem>,
     /// Of all of it.
     pub(super) fingerprint: Fingerprint,
 }
@@ -43,8 +45,10 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
             }
         }
     }
+    let problems = std::mem::take(&mut reader.problems);
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
-    Snapshot { files, secrets, problems: reader.problems, fingerprint: Fingerprint(reader.hasher.finalize().into()) }
+    let Reader { hasher, problems: secret_problems } = reader;
+    Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finalize().into()) }
 }
 
 struct Reader {

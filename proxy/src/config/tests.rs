@@ -111,10 +111,36 @@ fn missing_files_are_problems() {
     let directory = directory(&[("empty/notes.txt", "")]);
     let missing = directory.path().join("missing.yaml");
     let sources = [missing, directory.path().join("empty")];
-    let problems = load(&sources, Some(&directory.path().join("secrets")), UnknownFields::Refuse).unwrap_err();
+    let problems = load(&sources, None, UnknownFields::Refuse).unwrap_err();
     let messages = problems.iter().map(|problem| problem.message.split(':').next().unwrap());
-    let expected = ["cannot be read", "holds no *.yaml, *.yml or *.json file", "cannot be listed"];
-    assert_eq!(messages.collect::<Vec<_>>(), expected);
+    assert_eq!(messages.collect::<Vec<_>>(), ["cannot be read", "holds no *.yaml, *.yml or *.json file"]);
+}
+
+#[test]
+fn an_unreadable_directory_of_secrets_does_not_keep_the_proxy_from_starting() {
+    let directory = directory(&[("a.yaml", GOOD)]);
+    let secrets = directory.path().join("missing");
+    let loaded = load(&[directory.path().join("a.yaml")], Some(&secrets), UnknownFields::Refuse).unwrap();
+    let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+    assert!(warning.message.starts_with("cannot be listed"), "{warning}");
+    assert_eq!(warning.severity, Severity::Error);
+}
+
+#[test]
+fn what_a_file_holds_cannot_forge_a_line_of_a_log() {
+    let long = "x".repeat(10_000);
+    for text in [
+        GOOD.replace("ecosystem: npm", "ecosystem: \"n\\npm: all is well\\e[2J\""),
+        format!("{GOOD}  \"cach\\ne\": 1\n"),
+        format!("{GOOD}  {}: 1\n", &long[..1000]),
+        GOOD.replace("ecosystem: npm", &format!("ecosystem: {long}")),
+    ] {
+        for problem in load_text(&text).unwrap_err() {
+            let line = problem.to_string();
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert!(problem.message.len() < 200, "{line}");
+        }
+    }
 }
 
 #[test]

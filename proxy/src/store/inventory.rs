@@ -4,6 +4,7 @@
 //! nobody has read yet outlives an older idle one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ const LOW_WATER: f64 = 0.90;
 /// All blobs of a store.
 #[derive(Debug)]
 pub struct Inventory {
-    max_size: u64,
+    max_size: AtomicU64,
     since: Instant,
     held: Mutex<Held>,
 }
@@ -58,12 +59,17 @@ pub struct Usage {
 impl Inventory {
     /// Empty, with this bound.
     pub fn new(max_size: u64) -> Self {
-        Self { max_size, since: Instant::now(), held: Mutex::default() }
+        Self { max_size: AtomicU64::new(max_size), since: Instant::now(), held: Mutex::default() }
     }
 
     /// The bound in bytes.
     pub fn max_size(&self) -> u64 {
-        self.max_size
+        self.max_size.load(Ordering::Relaxed)
+    }
+
+    /// Sets the bound; what is over it goes with the next eviction.
+    pub fn set_max_size(&self, bytes: u64) {
+        self.max_size.store(bytes, Ordering::Relaxed);
     }
 
     fn now(&self) -> i32 {
@@ -136,7 +142,7 @@ impl Inventory {
 
     /// Promises `bytes` to a fill. `None` if that many can never be held.
     pub fn reserve(self: &std::sync::Arc<Self>, bytes: u64) -> Option<Reservation> {
-        if bytes > self.max_size {
+        if bytes > self.max_size() {
             return None;
         }
         self.held.lock().reserved += bytes;
@@ -146,17 +152,17 @@ impl Inventory {
     /// Whether the high-water mark is passed, promises included.
     pub fn is_full(&self) -> bool {
         let held = self.held.lock();
-        (held.bytes + held.reserved) as f64 > self.max_size as f64 * HIGH_WATER
+        (held.bytes + held.reserved) as f64 > self.max_size() as f64 * HIGH_WATER
     }
 
     /// Takes out what has to go, least recently used first, never what is pinned.
     pub(super) fn victims(&self) -> Vec<(String, BlobId)> {
         let mut held = self.held.lock();
         let wanted = held.bytes + held.reserved;
-        if wanted as f64 <= self.max_size as f64 * HIGH_WATER {
+        if wanted as f64 <= self.max_size() as f64 * HIGH_WATER {
             return Vec::new();
         }
-        let mut excess = wanted - (self.max_size as f64 * LOW_WATER) as u64;
+        let mut excess = wanted - (self.max_size() as f64 * LOW_WATER) as u64;
         let mut candidates: Vec<(i32, BlobId)> =
             held.blobs.iter().filter(|(_, entry)| entry.pins == 0).map(|(id, entry)| (entry.used, *id)).collect();
         candidates.sort_unstable();
