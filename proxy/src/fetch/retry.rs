@@ -40,8 +40,7 @@ pub fn judge_status(status: StatusCode, retry_after: Option<Duration>) -> Verdic
 /// here, by the breaker, the filter or for want of a credential, will be decided alike the next time.
 pub fn judge_error(error: &FetchError) -> Verdict {
     match error {
-        FetchError::Connect { .. } | FetchError::Dns { .. } => Verdict::Again,
-        FetchError::Broken { .. } => Verdict::Again,
+        FetchError::Connect { .. } | FetchError::Dns { .. } | FetchError::Broken { .. } => Verdict::Again,
         FetchError::Tls { reason, .. } if *reason == tls::HANDSHAKE => Verdict::Again,
         FetchError::Timeout {
             phase: Phase::Connect | Phase::Head | Phase::Idle | Phase::Rate | Phase::Queue, ..
