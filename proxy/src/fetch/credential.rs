@@ -92,6 +92,22 @@ pub enum CredentialError {
     },
 }
 
+impl CredentialError {
+    /// The word of the condition `CredentialsResolved`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::SecretNotFound { .. } => "SecretNotFound",
+            Self::KeyMissing { .. } => "KeyMissing",
+            Self::KeyEmpty { .. } => "KeyEmpty",
+            Self::KeyUnusable { .. }
+            | Self::HostNotAllowed { .. }
+            | Self::Plaintext { .. }
+            | Self::NoTls { .. }
+            | Self::HeaderName { .. } => "SecretUnreadable",
+        }
+    }
+}
+
 impl From<CredentialError> for FetchError {
     fn from(error: CredentialError) -> Self {
         Self::Credential { reason: error.to_string() }

@@ -177,9 +177,9 @@ mod tests {
         }
     }
 
-    fn answer(addresses: &[&str], seconds: u64) -> Result<Answer, LookupError> {
+    fn answer(addresses: &[&str], seconds: u64) -> Answer {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Ok(Answer { addresses, lifetime: Duration::from_secs(seconds) })
+        Answer { addresses, lifetime: Duration::from_secs(seconds) }
     }
 
     fn scripted(script: Vec<Result<Answer, LookupError>>) -> (Arc<Resolver>, Arc<Mutex<usize>>) {
@@ -190,7 +190,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answers_live_within_bounds_and_one_question_serves_all() {
         for (seconds, lives) in [(0, SHORTEST), (60, Duration::from_mins(1)), (86_400, LONGEST)] {
-            let (resolver, asked) = scripted(vec![answer(&["203.0.113.1"], seconds)]);
+            let (resolver, asked) = scripted(vec![Ok(answer(&["203.0.113.1"], seconds))]);
             let waiting = (0..20).map(|_| resolver.resolve("Files.registry.example."));
             futures_util::future::join_all(waiting).await.into_iter().for_each(|found| assert!(found.is_ok()));
             tokio::time::advance(lives.saturating_sub(Duration::from_millis(1))).await;
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_good_answer_serves_for_an_hour() {
-        let (resolver, asked) = scripted(vec![answer(&["203.0.113.1"], 60), Err(LookupError("down".into()))]);
+        let (resolver, asked) = scripted(vec![Ok(answer(&["203.0.113.1"], 60)), Err(LookupError("down".into()))]);
         resolver.resolve("registry.example").await.unwrap();
         tokio::time::advance(Duration::from_mins(59)).await;
         assert_eq!(resolver.resolve("registry.example").await.unwrap()[0].to_string(), "203.0.113.1");
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rebound_name_is_refused_when_it_is_dialled() {
-        let rebinding = vec![answer(&["203.0.113.1"], 5), answer(&["203.0.113.1", "127.0.0.1"], 5)];
+        let rebinding = vec![Ok(answer(&["203.0.113.1"], 5)), Ok(answer(&["203.0.113.1", "127.0.0.1"], 5))];
         let (resolver, _) = scripted(rebinding);
         let screened = Screened { resolver, filter: Some(AddressFilter::default()) };
         let dial = || screened.resolve("registry.example".parse().unwrap());
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hostile_document_cannot_fill_memory_with_names() {
-        let (resolver, _) = scripted(vec![answer(&["203.0.113.1"], 60)]);
+        let (resolver, _) = scripted(vec![Ok(answer(&["203.0.113.1"], 60))]);
         for index in 0..NAMES * 2 {
             resolver.resolve(&format!("n{index}.registry.example")).await.unwrap();
         }

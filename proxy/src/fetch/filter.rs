@@ -17,18 +17,19 @@ const REFUSED: [(IpNet, &str); 13] = [
     (v4([224, 0, 0, 0], 4), "multicast"),
     (v4([240, 0, 0, 0], 4), "reserved"),
     // `::` is the IPv6 spelling of 0.0.0.0 and reaches loopback like it.
-    (v6([0, 0, 0, 0, 0, 0, 0, 0], 127), "loopback"),
-    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), "link-local"),
-    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "unique local"),
-    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), "multicast"),
+    (v6(0, 127), "loopback"),
+    (v6(0xfe80, 10), "link-local"),
+    (v6(0xfc00, 7), "unique local"),
+    (v6(0xff00, 8), "multicast"),
 ];
 
 const fn v4([a, b, c, d]: [u8; 4], length: u8) -> IpNet {
     IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), length))
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::new(a, b, c, d, e, f, g, h), length))
+/// The range of all addresses that begin with `first`; the rest of the prefix is zero.
+const fn v6(first: u16, length: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), length))
 }
 
 /// Screens the addresses of origins that nobody configured.

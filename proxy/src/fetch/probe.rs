@@ -120,11 +120,9 @@ async fn tunnel(stream: &mut TcpStream, upstream: &Url, hop: &Url) -> Result<(),
     let failed = |reason: String| Probe::ConnectFailed(format!("the egress proxy {reason}"));
     let host = upstream.host_str().unwrap_or_default();
     let port = upstream.port_or_known_default().unwrap_or(443);
-    let mut head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-    if let Some(account) = Egress::authorization(hop) {
-        head.push_str(&format!("Proxy-Authorization: {account}\r\n"));
-    }
-    head.push_str("\r\n");
+    let account = Egress::authorization(hop).map(|account| format!("Proxy-Authorization: {account}\r\n"));
+    let account = account.unwrap_or_default();
+    let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{account}\r\n");
     stream.write_all(head.as_bytes()).await.map_err(|error| failed(format!("broke off: {error}")))?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") && answer.len() < CONNECT_ANSWER {
@@ -141,5 +139,47 @@ fn server_name(url: &Url) -> Option<ServerName<'static>> {
         Host::Domain(name) => ServerName::try_from(name.to_owned()).ok(),
         Host::Ipv4(address) => Some(ServerName::from(std::net::IpAddr::from(address))),
         Host::Ipv6(address) => Some(ServerName::from(std::net::IpAddr::from(address))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fetch::testing::{Server, Step, send, shared};
+
+    async fn found(base: &str, proxy: Option<String>) -> Probe {
+        let mut settings = UpstreamSettings::at(Url::parse(base).unwrap());
+        settings.connect_timeout = Duration::from_secs(5);
+        settings.proxy_url = proxy.map(|url| Url::parse(&url).unwrap());
+        probe(&settings, &Secrets::default(), &shared()).await
+    }
+
+    #[tokio::test]
+    async fn without_a_request() {
+        let server = Server::start(|_, _| vec![Step::Close]).await;
+        assert_eq!(found(&server.url("/"), None).await, Probe::Probed);
+        assert!(server.requests().is_empty());
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(found(&format!("http://{free}/"), None).await.reason(), "ConnectFailed");
+        assert_eq!(found("http://nowhere.invalid/", None).await.reason(), "DNSFailure");
+    }
+
+    #[tokio::test]
+    async fn through_an_egress_proxy() {
+        for (answer, reason, words) in [
+            ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "ConnectFailed", "answered 407"),
+            ("HTTP/1.1 200 Connection established\r\n\r\nnot TLS", "TLSFailure", "handshake failed"),
+        ] {
+            let egress = Server::start(move |_, _| vec![send(answer), Step::Close]).await;
+            let proxy = egress.url("").replace("http://", "http://me:secret@");
+            let probe = found("https://registry.invalid/", Some(proxy)).await;
+            assert_eq!(probe.reason(), reason);
+            assert!(probe.message().unwrap().contains(words), "{probe:?}");
+            let head = egress.requests().pop().unwrap();
+            assert!(head.starts_with("CONNECT registry.invalid:443 HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{head}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Goes on with a body that broke, from the byte where it broke, so that whoever reads it notices only a pause.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -12,6 +13,8 @@ use super::{Ask, BodyStream, Fetch, FetchError, Phase, Reply, Resume, Validators
 
 /// How often one body is resumed.
 const ATTEMPTS: u32 = 3;
+/// The longest wait before the rest is asked for once more, after the server could not be asked; doubles each time.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Gives `reply` a body that is continued when it breaks or stalls. `ask` is the request that `reply` answers, and
 /// `fetch` repeats it. `verified`: whoever reads the body checks its digest; then the pieces need not be known to be of
@@ -53,23 +56,46 @@ impl Resuming {
             };
             // The broken connection gives its place back before another is asked for.
             self.body = None;
-            if self.left == 0 || !resumable(&error) {
+            if !resumable(&error) {
                 return Some((Err(error), self));
             }
-            self.left -= 1;
             tracing::debug!(url = %self.ask.url, bytes = self.delivered, %error, "resuming a body");
-            match self.rest().await {
-                Some(body) => self.body = Some(body),
-                None => return Some((Err(error), self)),
+            self.body = self.resume().await;
+            if self.body.is_none() {
+                return Some((Err(error), self));
             }
         }
     }
 
-    /// The rest of the body. `None`: it cannot be had, and the first error stands.
-    async fn rest(&mut self) -> Option<BodyStream> {
+    /// The rest of the body, as long as there are attempts left. `None`: it cannot be had, and the first error stands.
+    async fn resume(&mut self) -> Option<BodyStream> {
+        while self.left > 0 {
+            self.left -= 1;
+            match self.rest().await {
+                Rest::Body(body) => return Some(body),
+                Rest::Other => return None,
+                Rest::Unavailable => {
+                    let ceiling = WAIT * 2_u32.pow(ATTEMPTS - 1 - self.left);
+                    tokio::time::sleep(ceiling.mul_f64(fastrand::f64())).await;
+                }
+            }
+        }
+        None
+    }
+
+    async fn rest(&mut self) -> Rest {
         let resume = Resume { from: self.delivered, if_range: self.strong.clone() };
         let ask = Ask { resume: Some(resume), validators: Validators::default(), ..self.ask.clone() };
-        let reply = self.fetch.fetch(ask).await.ok()?;
+        match self.fetch.fetch(ask).await {
+            Ok(reply) if reply.status.is_server_error() => Rest::Unavailable,
+            Ok(reply) => self.continuation(reply).map_or(Rest::Other, Rest::Body),
+            Err(FetchError::Forbidden { .. } | FetchError::Credential { .. }) => Rest::Other,
+            Err(_) => Rest::Unavailable,
+        }
+    }
+
+    /// The body of an answer, if it is the rest of the one that broke.
+    fn continuation(&self, reply: Reply) -> Option<BodyStream> {
         let same = match (&self.strong, strong_validator(&reply.headers)) {
             (Some(before), Some(now)) => *before == now,
             _ => true,
@@ -89,6 +115,15 @@ impl Resuming {
             _ => None,
         }
     }
+}
+
+/// What came of asking for the rest.
+enum Rest {
+    Body(BodyStream),
+    /// The server cannot be asked now.
+    Unavailable,
+    /// It has answered with something else.
+    Other,
 }
 
 /// The break of a connection, or a stall; nothing that was decided here.
@@ -149,6 +184,8 @@ mod tests {
                 (Some(_), "other start") => (206, Some("bytes 0-9/10"), TRUE),
                 (Some(_), "other length") => (206, Some("bytes 4-10/11"), "456789x"),
                 (Some(_), "no range") => (206, None, left),
+                (Some(_), "down for a moment") if number >= 3 => (206, Some(range.as_str()), left),
+                (Some(_), "gone") => (404, None, "error"),
                 (Some(_), _) => (503, None, "error"),
             };
             let length = text.len().to_string();
@@ -174,7 +211,7 @@ mod tests {
         (String::from_utf8(bytes).unwrap(), error.is_none())
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_resumed() {
         for (cut, breaks, etag, how, verified, read_to, complete) in [
             (4, 1, "\"s\"", "ranges", false, 10, true),
@@ -191,12 +228,14 @@ mod tests {
             (4, 1, "\"s\"", "other start", true, 4, false),
             (4, 1, "\"s\"", "other length", true, 4, false),
             (4, 1, "\"s\"", "no range", true, 4, false),
-            (4, 1, "\"s\"", "error", true, 4, false),
+            (4, 1, "\"s\"", "gone", true, 4, false),
+            (4, 1, "\"s\"", "down", true, 4, false),
+            (4, 1, "\"s\"", "down for a moment", false, 10, true),
         ] {
             let fake = server(cut, breaks, etag, how);
             let found = read(&fake, verified).await;
             assert_eq!(found, (TRUE[..read_to].to_owned(), complete), "{cut} {breaks} {etag} {how} {verified}");
-            let sent = fake.asked().into_iter().filter_map(|ask| ask.resume?.if_range).next();
+            let sent = fake.asked().into_iter().find_map(|ask| ask.resume?.if_range);
             let strong = etag.starts_with('"') && fake.asked().len() > 1;
             assert_eq!(sent, strong.then(|| etag.parse().unwrap()));
         }

@@ -10,6 +10,9 @@ use jiff::Timestamp;
 use super::retry_after::retry_after;
 use super::{Ask, BoxFuture, Fetch, FetchError, Phase, Reply, tls};
 
+/// Added to a wait that the upstream asks for: the breaker pauses the origin for the same time, by another clock.
+const GRACE: Duration = Duration::from_millis(10);
+
 /// Asks again.
 pub struct Retry<F> {
     inner: F,
@@ -40,8 +43,7 @@ pub fn judge_status(status: StatusCode, retry_after: Option<Duration>) -> Verdic
 /// here, by the breaker, the filter or for want of a credential, will be decided alike the next time.
 pub fn judge_error(error: &FetchError) -> Verdict {
     match error {
-        FetchError::Connect { .. } | FetchError::Dns { .. } => Verdict::Again,
-        FetchError::Broken { .. } => Verdict::Again,
+        FetchError::Connect { .. } | FetchError::Dns { .. } | FetchError::Broken { .. } => Verdict::Again,
         FetchError::Tls { reason, .. } if *reason == tls::HANDSHAKE => Verdict::Again,
         FetchError::Timeout {
             phase: Phase::Connect | Phase::Head | Phase::Idle | Phase::Rate | Phase::Queue, ..
@@ -86,7 +88,7 @@ impl<F: Fetch> Fetch for Retry<F> {
                     Verdict::Again => self.ceiling(attempt).mul_f64(fastrand::f64()),
                     Verdict::After(wait) if !obeyed && wait <= self.settings.cap => {
                         obeyed = true;
-                        wait
+                        wait + GRACE
                     }
                     Verdict::After(_) | Verdict::Final => return outcome,
                 };
@@ -106,6 +108,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::fetch::CircuitBreaker;
     use crate::fetch::testing::{Fake, ask, broken, reply, reply_with};
 
     #[test]
@@ -176,6 +179,19 @@ mod tests {
             assert!(Retry::new(Arc::clone(&fake), settings(2)).fetch(ask).await.is_err());
             assert_eq!(fake.asked().len(), asked);
         }
+    }
+
+    /// The breaker below pauses the origin for as long as the retry waits, and lets it through afterwards.
+    #[tokio::test(start_paused = true)]
+    async fn a_kept_wait_ends_the_pause() {
+        let fake = Fake::numbered(|ask, number| match number {
+            0 => Ok(reply_with(ask, 429, &[("retry-after", "7")], "")),
+            _ => Ok(reply(ask, 200)),
+        });
+        let guarded = CircuitBreaker::new(Arc::clone(&fake), Arc::default(), crds::BreakerSettings::default());
+        let retry = Retry::new(guarded, settings(2));
+        let found = retry.fetch(ask("https://registry.example/a")).await;
+        assert_eq!((found.unwrap().status.as_u16(), fake.asked().len()), (200, 2));
     }
 
     #[test]

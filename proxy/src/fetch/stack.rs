@@ -51,7 +51,7 @@ pub enum BuildError {
     /// The bundle of `upstream.trust` does not exist.
     #[error("`upstream.trust`: there is no key `{key}` in `{name}`")]
     TrustMissing {
-        /// Name of the ConfigMap or Secret.
+        /// Name of the `ConfigMap` or Secret.
         name: String,
         /// The key.
         key: String,

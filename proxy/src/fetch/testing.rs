@@ -10,7 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Purpose, Reply, Validators};
+use super::dns::{Answer as Addresses, Lookup, LookupError, Resolver};
+use super::egress::Egress;
+use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Purpose, Reply, Shared, Validators};
 
 /// A GET for a file. Its key is made of its address.
 pub(super) fn ask(url: &str) -> Ask {
@@ -198,4 +200,22 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
         head.push(byte);
     }
     Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Knows every name below `registry.example`, all on loopback.
+struct Names;
+
+impl Lookup for Names {
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Addresses, LookupError>> {
+        let found = if name.ends_with("registry.example") || name == "localhost" {
+            Ok(Addresses { addresses: vec![[127, 0, 0, 1].into()], lifetime: std::time::Duration::from_mins(1) })
+        } else {
+            Err(LookupError(format!("{name} does not exist")))
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+pub(super) fn shared() -> Shared {
+    Shared::with(Resolver::over(Names), Egress::direct())
 }

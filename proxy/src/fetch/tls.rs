@@ -124,27 +124,4 @@ pub(super) fn reason(error: &rustls::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bundles_and_identities() {
-        let made = rcgen::generate_simple_self_signed(["registry.example".to_owned()]).unwrap();
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let roots = RootCertStore::empty();
-        assert!(client_config(&roots, Some(certificate.repeat(2).as_bytes()), None).is_ok());
-        assert!(matches!(client_config(&roots, Some(b"nonsense"), None), Err(TlsError::NoCertificate)));
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let bundle = format!("{certificate}{broken}");
-        let error = client_config(&roots, Some(bundle.as_bytes()), None).unwrap_err();
-        assert!(matches!(error, TlsError::BadCertificate { position: 2, .. }), "{error}");
-
-        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-        assert!(client_config(&roots, None, Some(&identity)).is_ok());
-        assert_eq!(format!("{identity:?}"), "Identity(..)");
-        assert!(matches!(Identity::from_pem(certificate.as_bytes(), b""), Err(TlsError::NoKey)));
-        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        let mixed = Identity::from_pem(certificate.as_bytes(), other.as_bytes());
-        assert!(matches!(mixed, Err(TlsError::BadIdentity(_))));
-    }
-}
+mod tests;

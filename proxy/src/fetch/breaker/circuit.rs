@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     const LIMITS: BreakerSettings =
-        BreakerSettings { failures: 3, open: Duration::from_secs(5), cap: Duration::from_secs(60) };
+        BreakerSettings { failures: 3, open: Duration::from_secs(5), cap: Duration::from_mins(1) };
 
     struct Bench(Circuit, Instant);
 

@@ -79,13 +79,14 @@ async fn a_dropped_probe_has_failed() {
     assert!(state.retry_after.unwrap() > Duration::from_secs(5), "it waits longer than the first time");
 }
 
+type Answer = Box<dyn Fn(&Ask) -> Result<Reply, FetchError> + Send + Sync>;
+
 #[tokio::test(start_paused = true)]
 async fn what_counts() {
     let cut = |ask: &Ask| {
         let pieces = vec![Ok("half".into()), Err(broken(ask))];
         Ok(Reply { body: body(pieces), ..reply(ask, 200) })
     };
-    type Answer = Box<dyn Fn(&Ask) -> Result<Reply, FetchError> + Send + Sync>;
     let status = |code| -> Answer { Box::new(move |ask| Ok(reply(ask, code))) };
     let cases: Vec<(&str, Answer, bool)> = vec![
         ("500", status(500), true),

@@ -34,7 +34,7 @@ impl Limits {
             timer: Box::pin(sleep(self.idle)),
             limits: self,
             body,
-            _place: Place(Some(place)),
+            place: Some(place),
             waiting: None,
             waited: Duration::ZERO,
             moved: 0,
@@ -46,20 +46,19 @@ impl Limits {
 struct Kept {
     limits: Limits,
     body: BodyStream,
-    _place: Place,
+    /// A place among the requests to the upstream, while the body is under way.
+    place: Option<OwnedSemaphorePermit>,
     timer: Pin<Box<Sleep>>,
     waiting: Option<Instant>,
     waited: Duration,
     moved: u64,
 }
 
-struct Place(Option<OwnedSemaphorePermit>);
-
 impl Kept {
     /// Closes the connection and frees the place, although the reader may keep the ended stream for long.
     fn end(&mut self) {
         self.body = Box::pin(empty());
-        self._place.0 = None;
+        self.place = None;
     }
 
     fn too_slow(&mut self, phase: Phase) -> FetchError {

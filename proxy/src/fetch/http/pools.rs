@@ -45,14 +45,14 @@ struct Pair {
 impl Pools {
     pub(super) fn new(plan: &Plan<'_>) -> Result<Self, HttpSetupError> {
         let roots = &plan.shared.roots;
-        let anonymous = tls::client_config(roots, plan.trust, None)?;
-        let plain = plan.pair(&anonymous, None)?;
+        let uncertified = tls::client_config(roots, plan.trust, None)?;
+        let bare = plan.pair(&uncertified, None)?;
         let own = match plan.identity {
             Some(identity) => plan.pair(&tls::client_config(roots, plan.trust, Some(identity))?, None)?,
-            None => plain.clone(),
+            None => bare.clone(),
         };
-        let foreign = plan.pair(&anonymous, Some(plan.filter))?;
-        Ok(Self { own, plain, foreign })
+        let foreign = plan.pair(&uncertified, Some(plan.filter))?;
+        Ok(Self { own, plain: bare, foreign })
     }
 
     pub(super) fn client(&self, way: Way, purpose: Purpose) -> &Client {
