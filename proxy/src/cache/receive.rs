@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
+use futures_util::stream::Fuse;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header;
 
@@ -48,7 +49,7 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
     // A document in memory counts for as long as it is there.
     let memory = if plain.is_in_memory() { Some(budget.take(limit.min(64 << 20)).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
-    let mut body = reply.body;
+    let mut body = reply.body.fuse();
     let mut arrived: u64 = 0;
     while let Some(batch) = next_batch(&mut body).await? {
         arrived += batch.len() as u64;
@@ -72,8 +73,8 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
     Ok(Received { blob, staging, memory })
 }
 
-/// What has arrived, in one piece of at most [`BATCH`] bytes; `None` at the end. Waits for the first bytes only.
-pub(super) async fn next_batch(body: &mut BodyStream) -> Result<Option<Bytes>, FetchError> {
+/// What has arrived, in one piece of about [`BATCH`] bytes; `None` at the end. Waits for the first bytes only.
+pub(super) async fn next_batch(body: &mut Fuse<BodyStream>) -> Result<Option<Bytes>, FetchError> {
     let Some(first) = body.next().await.transpose()? else { return Ok(None) };
     let mut batch: Option<Vec<u8>> = None;
     let mut length = first.len();
