@@ -2,6 +2,7 @@
 //! own, whose outcome everyone gets who asked meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crds::Settings;
@@ -20,7 +21,7 @@ pub use document::StoredDocument;
 pub use fill::{Fill, Served};
 pub use variant::{Coding, Content, Form};
 
-use distrust::Distrust;
+use distrust::{Distrust, Recently};
 use flight::Flights;
 use policy::Decision;
 
@@ -30,6 +31,7 @@ mod fill;
 pub mod flight;
 pub mod policy;
 mod receive;
+mod unwritten;
 pub mod splice;
 pub mod table;
 mod variant;
@@ -61,7 +63,11 @@ pub struct Cache {
     variants: Flights<(RecordId, u64), variant::Build>,
     fills: Flights<RecordId, Fill>,
     distrust: Distrust,
+    asked_again: Recently,
+    unwritten: unwritten::Unwritten,
     writer: write::Writer,
+    /// Whether the upstream refused our credential the last time.
+    rejected: AtomicBool,
 }
 
 impl std::fmt::Debug for Cache {
@@ -85,6 +91,9 @@ impl Cache {
             variants: Flights::default(),
             fills: Flights::default(),
             distrust: Distrust::default(),
+            asked_again: Recently::default(),
+            unwritten: unwritten::Unwritten::default(),
+            rejected: AtomicBool::new(false),
         }
     }
 
@@ -133,19 +142,18 @@ impl Cache {
     /// A document that may be served now, and how it came about.
     pub async fn document(self: &Arc<Self>, metadata: &Metadata) -> Result<(StoredDocument, CacheStatus), Error> {
         let id = self.space.record_id(&metadata.key);
-        let record = self.record(id).await;
-        let decision = policy::decide(record.as_deref(), metadata.lifetime, &self.settings.cache, self.now());
-        match (decision, record) {
-            (Decision::Fresh { ttl }, Some(record)) => {
-                let ttl = i64::try_from(ttl).unwrap_or(i64::MAX);
-                Ok((StoredDocument::of(record), CacheStatus::Hit { ttl: Some(ttl) }))
+        let held = self.held(id).await;
+        let record = held.as_ref().map(|held| &held.record);
+        let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
+        match (decision, held) {
+            (Decision::Fresh { ttl }, Some(held)) => {
+                Ok((held, CacheStatus::Hit { ttl: i64::try_from(ttl).unwrap_or(i64::MAX) }))
             }
-            (Decision::StaleWhileRevalidate { stale }, Some(record)) => {
+            (Decision::StaleWhileRevalidate { stale }, Some(held)) => {
                 self.refresh(id, metadata);
-                let ttl = -i64::try_from(stale).unwrap_or(i64::MAX).max(1);
-                Ok((StoredDocument::of(record), CacheStatus::Hit { ttl: Some(ttl) }))
+                Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
-            (Decision::Revalidate { usable, .. }, Some(record)) => self.revalidated(id, metadata, record, usable).await,
+            (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,
             (Decision::Missing { status }, _) => Err(Error::Missing { status, upstream: self.upstream() }),
             _ => {
                 let (mut refresh, collapsed) = self.refresh(id, metadata);
@@ -161,7 +169,7 @@ impl Cache {
         self: &Arc<Self>,
         id: RecordId,
         metadata: &Metadata,
-        record: Arc<Record>,
+        held: StoredDocument,
         usable: bool,
     ) -> Result<(StoredDocument, CacheStatus), Error> {
         let (mut refresh, _) = self.refresh(id, metadata);
@@ -183,21 +191,28 @@ impl Cache {
             tracing::debug!(proxy = %self.settings.name, package.name = %metadata.key.package, error = %error,
                 "the upstream fails: stale metadata is served");
         }
-        Ok((StoredDocument::of(record), CacheStatus::Stale { status }))
+        Ok((held, CacheStatus::Stale { status }))
     }
 
     /// A document that is stored, fresh or not, without asking the upstream.
     pub(crate) async fn stored_document(&self, metadata: &Metadata) -> Option<StoredDocument> {
-        let record = self.record(self.space.record_id(&metadata.key)).await?;
-        record.document().is_some().then(|| StoredDocument::of(record))
+        let held = self.held(self.space.record_id(&metadata.key)).await?;
+        held.record.document().is_some().then_some(held)
+    }
+
+    /// What is known of a key, on disk or on its way there.
+    async fn held(&self, id: RecordId) -> Option<StoredDocument> {
+        match self.unwritten.get(id) {
+            Some(document) => Some(document),
+            None => self.record(id).await.map(StoredDocument::of),
+        }
     }
 
     /// Asks for a document again because a file is missing from it, unless that was done a moment ago. `None` if it
     /// was, or if the upstream fails.
     pub(crate) async fn asked_again(self: &Arc<Self>, metadata: &Metadata) -> Option<StoredDocument> {
         let id = self.space.record_id(&metadata.key);
-        let record = self.record(id).await?;
-        if self.now().saturating_sub(record.validated) < REFRESH_PAUSE.as_millis() as Millis {
+        if !self.asked_again.first(id, REFRESH_PAUSE) {
             return None;
         }
         let (mut refresh, _) = self.refresh(id, metadata);
@@ -220,7 +235,16 @@ impl Cache {
         let outcome = result.as_ref().map_or("error", |reply| status_class(reply.status));
         let labels = UpstreamLabels { ecosystem: self.settings.ecosystem.name(), outcome };
         metrics.upstream_requests.get_or_create(&labels).inc();
-        Ok(result?)
+        let reply = result?;
+        if reply.status != http::StatusCode::UNAUTHORIZED {
+            self.rejected.store(false, Ordering::Relaxed);
+        }
+        Ok(reply)
+    }
+
+    /// Whether the upstream refused our credential the last time.
+    pub fn credential_rejected(&self) -> bool {
+        self.rejected.load(Ordering::Relaxed)
     }
 
     /// Turns a status that is no success into the error that it means.
@@ -228,7 +252,10 @@ impl Cache {
         let upstream = reply.url.origin();
         match reply.status.as_u16() {
             status @ (404 | 410) => Error::Missing { status, upstream },
-            401 if self.settings.upstream.auth.is_some() => Error::CredentialRejected { upstream },
+            401 if self.settings.upstream.auth.is_some() => {
+                self.rejected.store(true, Ordering::Relaxed);
+                Error::CredentialRejected { upstream }
+            }
             status => Error::Upstream { status, upstream },
         }
     }

@@ -7,8 +7,8 @@ use std::fmt;
 pub enum CacheStatus {
     /// From the store.
     Hit {
-        /// Seconds of freshness left; negative while a revalidation runs. `None`: for ever.
-        ttl: Option<i64>,
+        /// Seconds of freshness left; negative while a revalidation runs.
+        ttl: i64,
     },
     /// Fetched now.
     Miss {
@@ -34,10 +34,13 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
+    /// An artifact from the store: as good for a year as for ever.
+    pub const IMMUTABLE: Self = Self::Hit { ttl: 31_536_000 };
+
     /// A label of metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Hit { ttl: Some(ttl) } if ttl < 0 => "stale-while-revalidate",
+            Self::Hit { ttl } if ttl < 0 => "stale-while-revalidate",
             Self::Hit { .. } => "hit",
             Self::Miss { collapsed: true, .. } => "collapsed",
             Self::Miss { .. } => "miss",
@@ -53,8 +56,7 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("packageproxy")?;
         match self {
-            Self::Hit { ttl: None } => formatter.write_str("; hit"),
-            Self::Hit { ttl: Some(ttl) } => write!(formatter, "; hit; ttl={ttl}"),
+            Self::Hit { ttl } => write!(formatter, "; hit; ttl={ttl}"),
             Self::Miss { stored, collapsed } => {
                 formatter.write_str("; fwd=uri-miss")?;
                 formatter.write_str(if *stored { "; stored" } else { "" })?;
@@ -78,9 +80,8 @@ mod tests {
     #[test]
     fn words() {
         for (status, text) in [
-            (CacheStatus::Hit { ttl: Some(7) }, "packageproxy; hit; ttl=7"),
-            (CacheStatus::Hit { ttl: Some(-3) }, "packageproxy; hit; ttl=-3"),
-            (CacheStatus::Hit { ttl: None }, "packageproxy; hit"),
+            (CacheStatus::Hit { ttl: 7 }, "packageproxy; hit; ttl=7"),
+            (CacheStatus::Hit { ttl: -3 }, "packageproxy; hit; ttl=-3"),
             (CacheStatus::Miss { stored: true, collapsed: false }, "packageproxy; fwd=uri-miss; stored"),
             (CacheStatus::Miss { stored: true, collapsed: true }, "packageproxy; fwd=uri-miss; stored; collapsed"),
             (CacheStatus::Revalidated { status: 304 }, "packageproxy; fwd=stale; fwd-status=304"),

@@ -35,7 +35,7 @@ pub enum Error {
         upstream: String,
     },
     /// The upstream does not accept the credential of this proxy.
-    #[error("{upstream} rejected credentials of this proxy: renew the Secret of upstream.auth")]
+    #[error("the upstream rejected credentials of this proxy ({upstream}): renew the Secret of upstream.auth")]
     CredentialRejected {
         /// Origin of the upstream.
         upstream: String,

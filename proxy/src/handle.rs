@@ -20,9 +20,6 @@ use crate::request::Call;
 use crate::respond;
 use crate::site::{Site, Sites};
 
-/// A range of an artifact that is still arriving is waited for, up to this length of the artifact.
-const WORTH_WAITING: u64 = 8 << 20;
-
 /// Answers one request on the data port.
 pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Access) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
@@ -93,22 +90,18 @@ async fn file(
         let id = cache.space().record_id(&artifact.key);
         return match cache.stored_artifact(id).await? {
             Some(Served::Stored { record, blob }) => {
-                let status = CacheStatus::Hit { ttl: None };
-                Ok(respond::stored(cache, artifact, &record, &blob, headers, status))
+                Ok(respond::stored(cache, artifact, &record, &blob, headers, CacheStatus::IMMUTABLE))
             }
             _ => Ok(respond::head(cache, artifact, cache.head(artifact).await?)),
         };
     }
     match cache.artifact(artifact).await? {
         Served::Stored { record, blob } => {
-            let status = CacheStatus::Hit { ttl: None };
-            Ok(respond::stored(cache, artifact, &record, &blob, headers, status))
+            Ok(respond::stored(cache, artifact, &record, &blob, headers, CacheStatus::IMMUTABLE))
         }
         Served::Filling { fill, status } => {
-            let length = fill.spool.progress().borrow().length;
-            if negotiate::is_range(headers) && length.is_some_and(|length| length <= WORTH_WAITING) {
-                fill.finished().await?;
-            }
+            // Once it is verified it is as good as stored. Before that a range gets the whole: a part of what may
+            // turn out wrong must not be kept by anyone.
             match fill.finished_blob() {
                 Some((record, blob)) => Ok(respond::stored(cache, artifact, &record, &blob, headers, status)),
                 None => Ok(respond::filling(cache, artifact, &fill, status)),

@@ -80,11 +80,6 @@ pub fn wanted(headers: &HeaderMap, length: u64) -> Wanted {
     }
 }
 
-/// Whether the request asks for a part.
-pub fn is_range(headers: &HeaderMap) -> bool {
-    range_header(headers).is_some()
-}
-
 fn range_header(headers: &HeaderMap) -> Option<&str> {
     let range = headers.get(header::RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
     (!range.contains(',')).then_some(range)

@@ -68,7 +68,7 @@ fn proxy(app: &App, site: &Site) -> Value {
             "underWay": site.cache.under_way(),
             "metadataTTLSeconds": site.settings.cache.metadata_ttl.as_secs(),
         },
-        "credentials": credentials,
+        "credentials": { "references": credentials, "rejected": site.cache.credential_rejected() },
     })
 }
 

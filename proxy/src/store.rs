@@ -110,7 +110,7 @@ impl Store {
             return true;
         }
         let path = self.options.root.join("lock");
-        let Ok(file) = File::options().create(true).truncate(false).write(true).open(path) else { return false };
+        let Ok(file) = open_lock(&path) else { return false };
         if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
         }
@@ -238,7 +238,7 @@ impl Store {
         }
         let directory = self.options.root.join("spool").join(format!("{:016x}", fastrand::u64(..)));
         fs::create_dir_all(&directory)?;
-        let lock = File::create(directory.join("lock"))?;
+        let lock = open_lock(&directory.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
         *spool = Some((directory.clone(), lock));
         Ok(directory)
@@ -358,4 +358,14 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Store").field("root", &self.options.root).finish_non_exhaustive()
     }
+}
+
+/// Opens a lock file, for reading only: a descriptor that may write would keep a volume from being made read-only.
+fn open_lock(path: &std::path::Path) -> io::Result<File> {
+    if let Err(error) = File::create_new(path)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
+    }
+    File::open(path)
 }

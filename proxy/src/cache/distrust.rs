@@ -1,4 +1,5 @@
-//! Files whose last body had a wrong digest: the next request fetches once more, then there is a pause.
+//! Things that are not tried again at once: files whose last body had a wrong digest, documents that were asked for
+//! out of turn.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -51,5 +52,60 @@ impl Distrust {
     /// Notes a right body.
     pub(super) fn acquit(&self, id: RecordId) {
         self.0.lock().remove(&id);
+    }
+}
+
+/// Keys for which something was done lately.
+#[derive(Debug, Default)]
+pub(super) struct Recently(Mutex<HashMap<RecordId, Instant>>);
+
+impl Recently {
+    /// Whether this is the first call for the key within `pause`. A flood of keys counts as not being the first.
+    pub(super) fn first(&self, id: RecordId, pause: Duration) -> bool {
+        let mut done = self.0.lock();
+        done.retain(|_, at| at.elapsed() < pause);
+        if done.contains_key(&id) || done.len() >= LIMIT {
+            return false;
+        }
+        done.insert(id, Instant::now());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::Key;
+    use crate::store::Space;
+
+    fn id(package: &str) -> RecordId {
+        let upstream = url::Url::parse("https://registry.example/").unwrap();
+        let key = Key { package: package.into(), version: String::new(), file: String::new(), representation: "full" };
+        Space::new("team", "npm", "npm", &upstream).record_id(&key)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_more_try_and_then_a_pause() {
+        let distrust = Distrust::default();
+        let wrong = || Error::Mismatch { upstream: String::new(), expected: String::new(), found: String::new() };
+        assert!(!distrust.is_suspect(id("a")));
+        distrust.accuse(id("a"), wrong());
+        assert!(distrust.is_suspect(id("a")) && distrust.verdict(id("a")).is_none());
+        distrust.accuse(id("a"), wrong());
+        assert!(distrust.verdict(id("a")).is_some() && distrust.verdict(id("b")).is_none());
+        tokio::time::advance(PAUSE).await;
+        assert!(distrust.verdict(id("a")).is_none());
+        distrust.acquit(id("a"));
+        assert!(!distrust.is_suspect(id("a")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn out_of_turn_once_a_pause() {
+        let recently = Recently::default();
+        let pause = Duration::from_secs(10);
+        assert!(recently.first(id("a"), pause) && recently.first(id("b"), pause));
+        assert!(!recently.first(id("a"), pause));
+        tokio::time::advance(pause).await;
+        assert!(recently.first(id("a"), pause));
     }
 }

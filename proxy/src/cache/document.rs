@@ -1,6 +1,5 @@
 //! Gets a metadata document from the upstream: validators along, 304 or a new body, read once, stored.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,20 +39,7 @@ pub(super) struct Refreshed {
 
 /// The one request for a document that is under way.
 #[derive(Debug, Default)]
-pub(super) struct Refresh {
-    outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
-    written: watch::Sender<bool>,
-}
-
-impl Refresh {
-    /// Waits until the outcome is on disk, or will never be.
-    pub(super) fn written(&self) -> impl Future<Output = ()> + use<> {
-        let mut written = self.written.subscribe();
-        async move {
-            let _ = written.wait_for(|written| *written).await;
-        }
-    }
-}
+pub(super) struct Refresh(watch::Sender<Option<Result<Refreshed, Error>>>);
 
 /// A view of a refresh that does not keep it alive: if its task panics, this ends too.
 #[derive(Clone, Debug)]
@@ -81,28 +67,42 @@ impl Cache {
         let run = |refresh: Arc<Refresh>| {
             let (cache, metadata) = (Arc::clone(self), metadata.clone());
             async move {
-                match cache.fetch_document(id, &metadata).await {
+                let outcome = match cache.fetch_document(id, &metadata).await {
                     Ok((refreshed, afterwards)) => {
-                        let record = Arc::clone(&refreshed.document.record);
-                        refresh.outcome.send_replace(Some(Ok(refreshed)));
-                        // Whoever asks until all is on disk joins this flight and gets its open files.
-                        match afterwards {
-                            Afterwards::Persist => cache.writer.persist(id).await,
-                            Afterwards::Commit(files) => cache.writer.store(id, record, files).await,
-                        }
+                        cache.write_document(id, &refreshed.document, afterwards);
+                        Ok(refreshed)
                     }
                     Err(error) => {
                         if let Error::Missing { status, .. } = error {
                             cache.remember_missing(id, &metadata.key, status);
                         }
-                        refresh.outcome.send_replace(Some(Err(error)));
+                        Err(error)
                     }
-                }
-                refresh.written.send_replace(true);
+                };
+                refresh.0.send_replace(Some(outcome));
             }
         };
-        let (refresh, joined) = self.documents.join(id, |_| true, Refresh::default, run);
-        (Watching(refresh.outcome.subscribe()), joined)
+        let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
+        let (refresh, joined) = self.documents.join(id, is_under_way, Refresh::default, run);
+        (Watching(refresh.0.subscribe()), joined)
+    }
+
+    /// Has a document written behind the clients' backs. Until that is done its open files serve.
+    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards) {
+        let cache = Arc::clone(self);
+        match afterwards {
+            Afterwards::Persist => {
+                tokio::spawn(async move { cache.writer.persist(id).await });
+            }
+            Afterwards::Commit(files) => {
+                let record = Arc::clone(&document.record);
+                let turn = self.unwritten.enter(id, document.clone());
+                tokio::spawn(async move {
+                    cache.writer.store(id, record, files).await;
+                    drop(turn);
+                });
+            }
+        }
     }
 
     async fn fetch_document(

@@ -37,16 +37,6 @@ impl Fill {
         let mut progress = self.spool.progress();
         let begun = |progress: &store::spool::Progress| progress.released > 0 || progress.end.is_some();
         let failed = match progress.wait_for(begun).await {
-            Ok(progress) => progress.released == 0 && matches!(progress.end, Some(Err(_))),
-            Err(_) => true,
-        };
-        if failed { Err(self.error.get().cloned().unwrap_or(Error::Abandoned)) } else { Ok(()) }
-    }
-
-    /// Waits for the end.
-    pub async fn finished(&self) -> Result<(), Error> {
-        let mut progress = self.spool.progress();
-        let failed = match progress.wait_for(|progress| progress.end.is_some()).await {
             Ok(progress) => matches!(progress.end, Some(Err(_))),
             Err(_) => true,
         };
@@ -112,6 +102,10 @@ impl Cache {
             }
         };
         let (fill, collapsed) = self.fills.join(id, Fill::is_open, Fill::default, run);
+        if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
+            // Verified and only on its way to the disk.
+            return Ok(Served::Stored { record, blob });
+        }
         fill.ready().await?;
         let stored = self.engine.store.fault().is_none();
         Ok(Served::Filling { fill, status: CacheStatus::Miss { stored, collapsed } })
@@ -159,7 +153,7 @@ impl Cache {
             target = elsewhere;
             reply = self.ask_artifact(id, &target).await?;
         }
-        self.check_head(artifact, &reply)?;
+        self.check_head(artifact, &target, &reply)?;
         self.engine.metrics.fills.get_or_create(&self.label()).inc();
         let upstream = reply.url.origin();
         let last_modified = reply.headers.get(header::LAST_MODIFIED);
@@ -208,7 +202,7 @@ impl Cache {
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
     }
 
-    fn check_head(&self, artifact: &Artifact, reply: &Reply) -> Result<(), Error> {
+    fn check_head(&self, artifact: &Artifact, target: &Target, reply: &Reply) -> Result<(), Error> {
         let upstream = reply.url.origin();
         match reply.status {
             StatusCode::OK => {}
@@ -218,7 +212,8 @@ impl Cache {
             _ => return Err(self.refused(reply)),
         }
         let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        if kind.starts_with("text/html") && artifact.content_type != "text/html" {
+        // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
+        if target.expected.is_nothing() && kind.starts_with("text/html") && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
         }
         Ok(())

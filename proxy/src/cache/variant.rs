@@ -182,10 +182,7 @@ impl Cache {
                 let variant = Variant { base, fingerprint, blob: blob.id(), length: blob.length() };
                 build.0.send_replace(Some(Ok(blob)));
                 // The document's own record may still be on its way to the disk.
-                let written = cache.documents.find(id).map(|refresh| refresh.written());
-                if let Some(written) = written {
-                    written.await;
-                }
+                cache.unwritten.settled(id).await;
                 if let Some(staging) = staging {
                     cache.writer.add_variant(id, of, variant, staging).await;
                 }

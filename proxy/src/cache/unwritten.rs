@@ -1,0 +1,66 @@
+//! Documents that are known but not yet on disk: clients never wait for a commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::document::StoredDocument;
+use crate::store::RecordId;
+
+/// The documents whose files are being committed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unwritten(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    documents: Mutex<HashMap<RecordId, (u64, StoredDocument)>>,
+    written: Notify,
+}
+
+impl Unwritten {
+    /// Serves `document` from its open files until the turn is dropped. A newer document of the same key takes over.
+    pub(super) fn enter(&self, id: RecordId, document: StoredDocument) -> Turn {
+        let mut documents = self.0.documents.lock();
+        let number = documents.get(&id).map_or(0, |(number, _)| number + 1);
+        documents.insert(id, (number, document));
+        Turn { unwritten: self.clone(), id, number }
+    }
+
+    /// The document, if it is being committed.
+    pub(super) fn get(&self, id: RecordId) -> Option<StoredDocument> {
+        self.0.documents.lock().get(&id).map(|(_, document)| document.clone())
+    }
+
+    /// Waits until nothing of this key is being committed.
+    pub(super) async fn settled(&self, id: RecordId) {
+        loop {
+            let written = self.0.written.notified();
+            tokio::pin!(written);
+            written.as_mut().enable();
+            if !self.0.documents.lock().contains_key(&id) {
+                return;
+            }
+            written.await;
+        }
+    }
+}
+
+/// One commit that is under way.
+pub(super) struct Turn {
+    unwritten: Unwritten,
+    id: RecordId,
+    number: u64,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut documents = self.unwritten.0.documents.lock();
+        if documents.get(&self.id).is_some_and(|(number, _)| *number == self.number) {
+            documents.remove(&self.id);
+        }
+        drop(documents);
+        self.unwritten.0.written.notify_waiters();
+    }
+}
