@@ -1,0 +1,4 @@
+//! Every test that runs the built programs, in one binary.
+
+#[cfg(test)]
+mod clients;
