@@ -7,6 +7,7 @@
 mod cargo;
 mod machine;
 mod npm;
+mod private;
 mod proxy;
 mod python;
 mod report;
