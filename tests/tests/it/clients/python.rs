@@ -61,6 +61,8 @@ fn pdm_resolves_locks_and_installs() {
         for arguments in [&["venv", "create", "--force"][..], &["install", "--no-self"]] {
             let mut pdm = client(python_tool("pdm"), run.home);
             pdm.current_dir(run.project).env("PDM_CHECK_UPDATE", "0").env("PDM_USE_VENV", "1");
+            // Compiled files hold the time of the environment's making.
+            pdm.env("PYTHONDONTWRITEBYTECODE", "1");
             if let Some(index) = index(run) {
                 pdm.env("PDM_PYPI_URL", index);
             }
