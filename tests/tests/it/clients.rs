@@ -4,6 +4,8 @@
 //! `tests/run` installs the clients, builds the release binary and runs these tests one after the other, because each
 //! of them reports its times. They assert nothing about time.
 
+#![cfg(test)]
+
 mod cargo;
 mod machine;
 mod npm;

@@ -1,4 +1,3 @@
-//! Every test that runs the built programs, in one binary.
+//! The tests of the built programs, as one binary.
 
-#[cfg(test)]
 mod clients;
