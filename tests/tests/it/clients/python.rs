@@ -58,16 +58,14 @@ fn pdm_resolves_locks_and_installs() {
         except: &[],
     };
     let tree = scenario.run(|run| {
-        for arguments in [&["venv", "create", "--force"][..], &["install", "--no-self"]] {
-            let mut pdm = client(python_tool("pdm"), run.home);
-            pdm.current_dir(run.project).env("PDM_CHECK_UPDATE", "0").env("PDM_USE_VENV", "1");
-            // Compiled files hold the time of the environment's making.
-            pdm.env("PYTHONDONTWRITEBYTECODE", "1");
-            if let Some(index) = index(run) {
-                pdm.env("PDM_PYPI_URL", index);
-            }
-            machine::run(pdm.args(arguments));
+        let mut venv = client(python_tool("python"), run.home);
+        machine::run(venv.current_dir(run.project).args(["-m", "venv", "--without-pip", ".venv"]));
+        let mut pdm = client(python_tool("pdm"), run.home);
+        pdm.current_dir(run.project).env("PDM_CHECK_UPDATE", "0").env("PDM_USE_VENV", "1");
+        if let Some(index) = index(run) {
+            pdm.env("PDM_PYPI_URL", index);
         }
+        machine::run(pdm.args(["install", "--no-self"]));
         run.project.join(".venv")
     });
     assert!(tree.count(".dist-info/WHEEL") >= 10);
