@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "all of it is tests")]
 
 mod breaker;
+mod clients;
 mod coalescing;
 mod conformance;
 mod credentials;

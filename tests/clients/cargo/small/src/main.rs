@@ -1,0 +1,3 @@
+fn main() {
+    println!("{}", serde_json::json!({ "built": itoa::Buffer::new().format(1) }));
+}

@@ -1,0 +1,17 @@
+//! Real clients against real registries: each application is installed directly, through a cold proxy, through a warm
+//! one and with the registries cut off, and the four installed trees must be the same.
+//!
+//! `tests/run` installs the clients, builds the release binary and runs these tests one after the other, because each
+//! of them reports its times. They assert nothing about time.
+
+#![cfg(test)]
+
+mod cargo;
+mod machine;
+mod npm;
+mod private;
+mod proxy;
+mod python;
+mod report;
+mod scenario;
+mod tree;
