@@ -114,9 +114,8 @@ impl App {
                 sites.push(Arc::clone(site));
                 continue;
             }
-            let secrets = older.map_or_else(|| present.clone(), |older| {
-                present.or(&older.secrets.only(&secret_names(&settings)))
-            });
+            let secrets = older
+                .map_or_else(|| present.clone(), |older| present.or(&older.secrets.only(&secret_names(&settings))));
             let site = Arc::new(self.build(settings, secrets, present)?);
             changed.push(Arc::clone(&site));
             sites.push(site);

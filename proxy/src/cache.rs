@@ -31,9 +31,9 @@ mod fill;
 pub mod flight;
 pub mod policy;
 mod receive;
-mod unwritten;
 pub mod splice;
 pub mod table;
+mod unwritten;
 mod variant;
 mod write;
 
@@ -150,13 +150,14 @@ impl Cache {
                 Ok((held, CacheStatus::Hit { ttl: i64::try_from(ttl).unwrap_or(i64::MAX) }))
             }
             (Decision::StaleWhileRevalidate { stale }, Some(held)) => {
-                self.refresh(id, metadata);
+                self.refresh(id, metadata, Some(&held.record));
                 Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
             (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,
             (Decision::Missing { status }, _) => Err(Error::Missing { status, upstream: self.upstream() }),
-            _ => {
-                let (mut refresh, collapsed) = self.refresh(id, metadata);
+            (_, held) => {
+                let seen = held.map(|held| held.record);
+                let (mut refresh, collapsed) = self.refresh(id, metadata, seen.as_ref());
                 let refreshed = refresh.outcome().await?;
                 let stored = self.engine.store.fault().is_none();
                 Ok((refreshed.document, CacheStatus::Miss { stored, collapsed }))
@@ -172,7 +173,7 @@ impl Cache {
         held: StoredDocument,
         usable: bool,
     ) -> Result<(StoredDocument, CacheStatus), Error> {
-        let (mut refresh, _) = self.refresh(id, metadata);
+        let (mut refresh, _) = self.refresh(id, metadata, Some(&held.record));
         let patience = self.settings.cache.revalidation_wait;
         let failure = match tokio::time::timeout(patience, refresh.outcome()).await {
             Ok(Ok(refreshed)) => {
@@ -215,7 +216,8 @@ impl Cache {
         if !self.asked_again.first(id, REFRESH_PAUSE) {
             return None;
         }
-        let (mut refresh, _) = self.refresh(id, metadata);
+        let seen = self.held(id).await.map(|held| held.record);
+        let (mut refresh, _) = self.refresh(id, metadata, seen.as_ref());
         refresh.outcome().await.ok().map(|refreshed| refreshed.document)
     }
 

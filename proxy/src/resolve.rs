@@ -80,11 +80,11 @@ impl Digest {
 }
 
 /// What cached metadata says of a file.
-enum Known {
+enum Known<'a> {
     /// It lists it.
     Listed(ListedFile),
-    /// It is there and does not list it.
-    Lacking,
+    /// This one is there and does not list it.
+    Lacking(&'a Metadata),
     /// None is cached.
     Nothing,
 }
@@ -103,11 +103,8 @@ impl Cache {
         }
         let file = match self.known(artifact).await {
             Known::Listed(file) => Some(file),
-            Known::Lacking => match authority {
-                // A version that was published a moment ago, or none at all: the upstream knows.
-                Some(authority) => Some(self.listed_now(artifact, authority).await?),
-                None => None,
-            },
+            // A version that was published a moment ago, or none at all: the upstream knows.
+            Known::Lacking(listing) => Some(self.listed_now(artifact, listing).await?),
             Known::Nothing => match (&artifact.source, authority) {
                 (Source::Listed, Some(authority)) => Some(self.listed_first(artifact, authority).await?),
                 _ => None,
@@ -168,13 +165,13 @@ impl Cache {
     }
 
     /// What cached metadata says, however old it is: what a listing says of an artifact does not change.
-    async fn known(&self, artifact: &Artifact) -> Known {
+    async fn known<'a>(&self, artifact: &'a Artifact) -> Known<'a> {
         let mut known = Known::Nothing;
-        for (index, listing) in artifact.listings.iter().enumerate() {
+        for listing in &artifact.listings {
             let Some(document) = self.stored_document(listing).await else { continue };
             match self.file_in(&document, &artifact.listed_as).await {
                 Some(file) => return Known::Listed(file),
-                None if index == 0 => known = Known::Lacking,
+                None if matches!(known, Known::Nothing) => known = Known::Lacking(listing),
                 None => {}
             }
         }
@@ -185,9 +182,9 @@ impl Cache {
         self.table(document).await?.file(name)
     }
 
-    /// Asks for the authority again because what is cached lacks the file.
-    async fn listed_now(self: &Arc<Self>, artifact: &Artifact, authority: &Metadata) -> Result<ListedFile, Error> {
-        let file = match self.asked_again(authority).await {
+    /// Asks for a listing again because what is cached of it lacks the file.
+    async fn listed_now(self: &Arc<Self>, artifact: &Artifact, listing: &Metadata) -> Result<ListedFile, Error> {
+        let file = match self.asked_again(listing).await {
             Some(document) => self.file_in(&document, &artifact.listed_as).await,
             None => None,
         };

@@ -102,7 +102,10 @@ pub async fn serve(
         let follow = options.follow_log_level;
         let (files, secrets, unknown) = (options.files.clone(), options.secrets.clone(), options.unknown);
         tokio::spawn(async move {
-            config::watch(files, secrets, unknown, fingerprint, |change| take_over(&watched, follow.then_some(&level), change)).await;
+            config::watch(files, secrets, unknown, fingerprint, |change| {
+                take_over(&watched, follow.then_some(&level), change)
+            })
+            .await;
         });
     }
     tracing::info!(data = %data_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -129,12 +132,7 @@ fn engine(options: &Options) -> Engine {
         max_size: options.max_size,
         memory: options.blob_memory,
     });
-    Engine {
-        store: Arc::new(store),
-        clock: Clock::start(),
-        metrics,
-        memory: Budget::new(options.metadata_memory),
-    }
+    Engine { store: Arc::new(store), clock: Clock::start(), metrics, memory: Budget::new(options.metadata_memory) }
 }
 
 /// The bases of links: as told, else the address that is listened on, by number and by name.

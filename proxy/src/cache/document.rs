@@ -62,22 +62,20 @@ enum Afterwards {
 }
 
 impl Cache {
-    /// Joins the refresh of a document, or starts it. Says whether it was under way.
-    pub(super) fn refresh(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> (Watching, bool) {
+    /// Joins the refresh of a document, or starts it. Says whether it was under way. `seen` is what the caller knew
+    /// when it decided that a refresh is needed: one that has ended since then will do.
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        seen: Option<&Arc<Record>>,
+    ) -> (Watching, bool) {
         let run = |refresh: Arc<Refresh>| {
-            let (cache, metadata) = (Arc::clone(self), metadata.clone());
+            let (cache, metadata, seen) = (Arc::clone(self), metadata.clone(), seen.cloned());
             async move {
-                let outcome = match cache.fetch_document(id, &metadata).await {
-                    Ok((refreshed, afterwards)) => {
-                        cache.write_document(id, &refreshed.document, afterwards);
-                        Ok(refreshed)
-                    }
-                    Err(error) => {
-                        if let Error::Missing { status, .. } = error {
-                            cache.remember_missing(id, &metadata.key, status);
-                        }
-                        Err(error)
-                    }
+                let outcome = match cache.refreshed_since(id, seen).await {
+                    Some(outcome) => outcome,
+                    None => cache.fetch_and_note(id, &metadata).await,
                 };
                 refresh.0.send_replace(Some(outcome));
             }
@@ -85,6 +83,34 @@ impl Cache {
         let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
         let (refresh, joined) = self.documents.join(id, is_under_way, Refresh::default, run);
         (Watching(refresh.0.subscribe()), joined)
+    }
+
+    /// What another refresh brought after `seen` was looked up.
+    async fn refreshed_since(&self, id: RecordId, seen: Option<Arc<Record>>) -> Option<Result<Refreshed, Error>> {
+        let held = self.held(id).await?;
+        if seen.is_some_and(|seen| Arc::ptr_eq(&seen, &held.record) || seen.validated >= held.record.validated) {
+            return None;
+        }
+        match &held.record.state {
+            State::Document(_) => Some(Ok(Refreshed { document: held, status: 200 })),
+            State::Missing(missing) => Some(Err(Error::Missing { status: missing.status, upstream: self.upstream() })),
+            State::Artifact(_) => None,
+        }
+    }
+
+    async fn fetch_and_note(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> Result<Refreshed, Error> {
+        match self.fetch_document(id, metadata).await {
+            Ok((refreshed, afterwards)) => {
+                self.write_document(id, &refreshed.document, afterwards);
+                Ok(refreshed)
+            }
+            Err(error) => {
+                if let Error::Missing { status, .. } = error {
+                    self.remember_missing(id, &metadata.key, status);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Has a document written behind the clients' backs. Until that is done its open files serve.
@@ -124,7 +150,12 @@ impl Cache {
         let reply = self.ask(ask).await?;
         match (reply.status, held) {
             (StatusCode::NOT_MODIFIED, Some(held)) if conditional => {
-                let record = self.writer.confirm(id, self.now(), &held.record);
+                let Some(mut confirmed) = held.record.document().cloned() else { return Err(Error::Abandoned) };
+                // RFC 9111 §4.3.4: what the 304 says replaces what was stored.
+                confirmed.etag = header_text(&reply.headers, header::ETAG).or(confirmed.etag);
+                confirmed.last_modified =
+                    header_text(&reply.headers, header::LAST_MODIFIED).or(confirmed.last_modified);
+                let record = self.writer.confirm(id, self.now(), &held.record, &confirmed);
                 let document = StoredDocument { record, ..held };
                 Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
             }
@@ -183,7 +214,7 @@ impl Cache {
             && before.url == document.url
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
-            let record = self.writer.confirm(id, now, &held.record);
+            let record = self.writer.confirm(id, now, &held.record, &document);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
         let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;

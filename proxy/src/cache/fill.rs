@@ -145,6 +145,13 @@ impl Cache {
     }
 
     async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {
+        // Another fill may have ended between the look at the store and the start of this one.
+        if let Some(Served::Stored { record, blob }) = self.stored_artifact(id).await? {
+            let length = blob.length();
+            let _ = fill.finished.set((record, blob));
+            fill.spool.complete(length);
+            return Ok(());
+        }
         let mut target = self.resolve(artifact, self.distrust.is_suspect(id)).await?;
         let mut reply = self.ask_artifact(id, &target).await?;
         if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)

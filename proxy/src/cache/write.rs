@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::store::{BlobId, Record, RecordId, Space, Staging, State, Store, Variant};
+use crate::store::{BlobId, Document, Record, RecordId, Space, Staging, State, Store, Variant};
 
 /// Bases for which variants of one document are kept.
 const BASES: usize = 4;
@@ -46,14 +46,19 @@ impl Writer {
         }
     }
 
-    /// Dates the record of an unchanged document anew, keeping variants that were added meanwhile.
-    pub(super) fn confirm(&self, id: RecordId, validated: u64, record: &Record) -> Arc<Record> {
+    /// Dates the record of an unchanged document anew and takes over the validators of `document`, keeping variants
+    /// that were added meanwhile.
+    pub(super) fn confirm(&self, id: RecordId, validated: u64, record: &Record, document: &Document) -> Arc<Record> {
         let _changing = self.changing.lock();
         let mut newest = match self.store.record_in_memory(id) {
             Some(newest) if is_same_document(&newest, record) => (*newest).clone(),
             _ => record.clone(),
         };
         newest.validated = validated;
+        if let State::Document(confirmed) = &mut newest.state {
+            confirmed.etag.clone_from(&document.etag);
+            confirmed.last_modified.clone_from(&document.last_modified);
+        }
         let newest = Arc::new(newest);
         self.store.remember(id, Arc::clone(&newest));
         newest

@@ -171,7 +171,9 @@ async fn begin(arguments: ServeArguments, level: log::Level) -> Result<(), Strin
         unknown: arguments.config.unknown_fields.into(),
         follow_log_level: arguments.log_level.is_none(),
     };
-    serve::serve(options, loaded, level, |app, data, admin| greet(app, data, admin)).await.map_err(|error| error.to_string())
+    serve::serve(options, loaded, level, |app, data, admin| greet(app, data, admin))
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// What the files say, or without files what this machine's clients use.
