@@ -43,6 +43,8 @@ pub(super) async fn small_and_large_are_labelled(protocol: &'static dyn Protocol
     let document = case.metadata().await.expect_status(200);
     assert!(document.header("cache-control").contains("max-age="), "{:?}", document.headers);
     assert!(!document.header("cache-control").contains("immutable"));
+    let kept = case.rig.until_hit(&case.fixture.metadata()).await;
+    assert!(kept.cache_status().contains("; ttl="), "{}", kept.cache_status());
     for name in ["x-cache", "warning"] {
         assert_eq!(document.header(name), "");
     }
