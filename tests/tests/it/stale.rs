@@ -22,7 +22,8 @@ fn held(fixture: &Fixture, upstream: &Upstream, gate: &Gate) -> Reply {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_known_is_served_without_an_upstream() {
-    let (fixture, upstream, rig) = start(|manifest| manifest.with("cache.metadataTTL", "1s")).await;
+    let (fixture, upstream, rig) =
+        start(|manifest| manifest.with("cache.metadataTTL", "1s").with("cache.staleWhileRevalidate", "0s")).await;
     for release in [SMALL, LARGE] {
         rig.get(&fixture.artifact(release)).await.expect_status(200);
         rig.until_hit(&fixture.artifact(release)).await;

@@ -39,7 +39,7 @@ pub(super) async fn validators_go_out_verbatim(protocol: &'static dyn Protocol) 
         ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT", "if-modified-since"),
     ] {
         reply(name, value);
-        case.metadata().await.expect_status(200);
+        case.settled_metadata().await;
         case.upstream.then(&path, Reply::new(304).header(name, value));
         let answer = case.metadata().await.expect_status(200);
         assert!(answer.cache_status().contains("fwd-status=304"), "{}", answer.cache_status());
@@ -179,8 +179,14 @@ pub(super) async fn a_new_release_is_found(protocol: &'static dyn Protocol) {
     case.metadata().await.expect_status(200);
     let new = case.fixture.publish("3.0.0", 2_000);
     case.fixture.install(&case.upstream);
-    // The cached document lacks it: it is asked again before the file is refused.
-    case.assert_true_bytes(&case.artifact(new).await, new);
+    // The cached document lacks it: it is asked again, at the latest when it is ten seconds old.
+    let path = case.fixture.artifact(new);
+    let found = until("the new release", || async {
+        let answer = case.rig.get(&path).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    case.assert_true_bytes(&found, new);
 }
 
 pub(super) async fn unknown_releases_ask_once(protocol: &'static dyn Protocol) {
@@ -191,7 +197,7 @@ pub(super) async fn unknown_releases_ask_once(protocol: &'static dyn Protocol) {
         let path = protocol.artifact(&case.fixture.package.name, version);
         case.rig.get(&format!("/{}/{path}", protocol.name())).await.expect_status(404);
     }
-    assert_eq!(case.asked_for_metadata(), asked + 1, "one forced revalidation in ten seconds");
+    assert!(case.asked_for_metadata() <= asked + 1, "at most one forced revalidation in ten seconds");
 }
 
 pub(super) async fn queries_do_not_split_keys(protocol: &'static dyn Protocol) {
