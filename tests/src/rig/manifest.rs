@@ -64,7 +64,7 @@ impl Manifest {
     /// Lets the address filter pass loopback, for tests with a second origin.
     #[must_use]
     pub fn allowing_loopback(self) -> Self {
-        self.with("upstream.allowedCIDRs", json!(["127.0.0.0/8"]))
+        self.with("upstream.allowedCIDRs", json!(["127.0.0.0/8", "::1/128"]))
     }
 
     /// A bearer token from the key `token` of a secret.

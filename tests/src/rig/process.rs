@@ -36,6 +36,8 @@ impl Process {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
+        // A panic's place is one line; its backtrace would push everything else out of sight.
+        command.env("RUST_BACKTRACE", "0");
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut child = match command.spawn() {
             Ok(child) => child,

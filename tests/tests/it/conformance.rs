@@ -2,6 +2,7 @@
 //! part by one line at the end of this file.
 
 use tests::fixture::{CARGO, NPM, PYPI};
+use tests::wait::until;
 use tests::{Answer, Ask, Fixture, Manifest, Protocol, Rig, Upstream};
 
 mod addresses;
@@ -43,6 +44,25 @@ impl Case {
     /// The package's main document.
     pub(crate) async fn metadata(&self) -> Answer {
         self.rig.get(&self.fixture.metadata()).await
+    }
+
+    /// Whether the file of a release arrives as what a client takes for the whole of it. A connection that ends
+    /// before any answer is a visible failure like others.
+    pub(crate) async fn arrives_whole(&self, release: usize) -> bool {
+        match self.rig.client().open(Ask::get(&self.fixture.artifact(release))).await {
+            Ok(open) => open.finish().await.is_complete_success(),
+            Err(_) => false,
+        }
+    }
+
+    /// Fetches the main document until it comes from the store: for proxies that revalidate each time, where a
+    /// request soon after the first one may still share its fetch.
+    pub(crate) async fn settled_metadata(&self) -> Answer {
+        until("a stored document", || async {
+            let answer = self.metadata().await.expect_status(200);
+            (answer.is_hit() || answer.cache_status().contains("fwd=stale")).then_some(answer)
+        })
+        .await
     }
 
     /// Fails unless the file of a release arrives whole and true.

@@ -18,6 +18,7 @@ async fn start(auth: serde_json::Value, secrets: &[(&str, &str)]) -> (Fixture, U
         .with("upstream.retry.attempts", 0)
         .with("upstream.auth", auth);
     let mut setup = Setup::default().manifest(manifest).environment("PACKAGEPROXY_LOG_LEVEL", "trace");
+    setup = setup.environment("RUST_LOG", "trace");
     for (key, value) in secrets {
         setup = setup.secret("account", key, value);
     }
@@ -81,6 +82,7 @@ async fn the_token_is_never_seen() {
         let answer = rig.get(&format!("/npm/bad-{number}")).await;
         seen.push(format!("{:?} {}", answer.headers, answer.text()));
     }
+    assert!(upstream.requests().iter().all(|request| request.mentions(CANARY)), "the token was not used at all");
     upstream.stop().await;
     let answer = rig.get("/npm/gone").await;
     seen.push(format!("{:?} {}", answer.headers, answer.text()));

@@ -71,6 +71,7 @@ async fn with_token(protocol: &'static dyn Protocol, files: Option<&Upstream>) -
         .manifest(manifest)
         .secret("token", "token", CANARY)
         .environment("PACKAGEPROXY_LOG_LEVEL", "trace")
+        .environment("RUST_LOG", "trace")
         .start()
         .await;
     Case { fixture, upstream, rig }

@@ -39,10 +39,15 @@ pub(super) async fn validators_go_out_verbatim(protocol: &'static dyn Protocol) 
         ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT", "if-modified-since"),
     ] {
         reply(name, value);
-        case.metadata().await.expect_status(200);
+        until("the new validator to be stored", || async {
+            case.metadata().await.cache_status().contains("fwd-status=200").then_some(())
+        })
+        .await;
         case.upstream.then(&path, Reply::new(304).header(name, value));
-        let answer = case.metadata().await.expect_status(200);
-        assert!(answer.cache_status().contains("fwd-status=304"), "{}", answer.cache_status());
+        until("a revalidation", || async {
+            case.metadata().await.cache_status().contains("fwd-status=304").then_some(())
+        })
+        .await;
         let requests = case.upstream.requests_of(&path);
         assert_eq!(requests.last().unwrap().header(condition), Some(value));
     }
@@ -179,8 +184,14 @@ pub(super) async fn a_new_release_is_found(protocol: &'static dyn Protocol) {
     case.metadata().await.expect_status(200);
     let new = case.fixture.publish("3.0.0", 2_000);
     case.fixture.install(&case.upstream);
-    // The cached document lacks it: it is asked again before the file is refused.
-    case.assert_true_bytes(&case.artifact(new).await, new);
+    // The cached document lacks it: it is asked again, at the latest when it is ten seconds old.
+    let path = case.fixture.artifact(new);
+    let found = until("the new release", || async {
+        let answer = case.rig.get(&path).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    case.assert_true_bytes(&found, new);
 }
 
 pub(super) async fn unknown_releases_ask_once(protocol: &'static dyn Protocol) {

@@ -45,11 +45,14 @@ pub(super) async fn the_cache_survives_a_crash(protocol: &'static dyn Protocol) 
 }
 
 pub(super) async fn a_deleted_blob_heals(protocol: &'static dyn Protocol) {
-    let case = filled(protocol).await;
+    let mut case = filled(protocol).await;
     for release in [SMALL, LARGE] {
         let copies = case.rig.stored_copies(case.fixture.bytes(release));
         assert_eq!(copies.len(), 1, "one blob of its own for each file: {copies:?}");
         fs::remove_file(&copies[0]).unwrap();
+        case.assert_true_bytes(&case.artifact(release).await, release);
+        // What was served from memory until now has to come from the upstream.
+        case.rig.restart().await;
         case.assert_true_bytes(&case.artifact(release).await, release);
         case.assert_true_bytes(&case.rig.until_hit(&case.fixture.artifact(release)).await, release);
         assert_eq!(case.asked_for(release), 2);
