@@ -117,9 +117,9 @@ impl Cache {
         &self.fetch
     }
 
-    /// Fetches that are under way.
+    /// Fetches, and writes that follow them, that are under way.
     pub fn under_way(&self) -> usize {
-        self.documents.count() + self.fills.count()
+        self.documents.count() + self.fills.count() + self.variants.count() + self.unwritten.count()
     }
 
     fn now(&self) -> Millis {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use crate::cache::{Cache, StoredDocument};
+use crate::cache::Cache;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::fetch::SafeUrl;
@@ -176,10 +176,6 @@ impl Cache {
             }
         }
         known
-    }
-
-    async fn file_in(&self, document: &StoredDocument, name: &str) -> Option<ListedFile> {
-        self.table(document).await?.file(name)
     }
 
     /// Asks for a listing again because what is cached of it lacks the file.

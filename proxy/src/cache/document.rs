@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::receive::{self, Received};
-use super::table::Table;
+use super::table::{self, Table};
 use crate::error::Error;
 use crate::fetch::{Purpose, Reply, SafeUrl, Validators};
-use crate::intent::{Metadata, Raw, Reading, Unexpected};
+use crate::intent::{ListedFile, Metadata, Raw, Reading, Unexpected};
 use crate::store::{Blob, BlobId, Document, Record, RecordId, Staging, State};
 
 /// A document with what is already open of it.
@@ -20,7 +20,8 @@ pub struct StoredDocument {
     /// What is known of it.
     pub record: Arc<Record>,
     raw: Option<Blob>,
-    table: Option<Table>,
+    /// Opened; the inner `None`: nothing was read of it that is worth keeping.
+    table: Option<Option<Table>>,
 }
 
 impl StoredDocument {
@@ -230,7 +231,7 @@ impl Cache {
         document: &mut Document,
         received: Received,
         upstream: String,
-    ) -> Result<(Blob, Table, Vec<(Staging, BlobId)>), Error> {
+    ) -> Result<(Blob, Option<Table>, Vec<(Staging, BlobId)>), Error> {
         // The document once, and once more for what may be made of it.
         let permit = self.engine.memory.take(received.blob.length() * 2).await?;
         let (read, key) = (metadata.read, metadata.key.clone());
@@ -253,14 +254,14 @@ impl Cache {
                     stage(&store, replacement.into(), &mut files)
                 }
             };
-            let table = Table::new(reading);
-            let extract = if table.is_empty() { None } else { Some(stage(&store, table.encode(), &mut files)) };
-            Ok::<_, Error>((raw, extract, table, files))
+            let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
+            Ok::<_, Error>((raw, extract, files))
         };
-        let (raw, extract, table, files) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)??;
+        let (raw, extract, files) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)??;
         document.raw = raw.id();
         document.length = raw.length();
-        document.reading = extract.map(|extract| (extract.id(), extract.length()));
+        document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
+        let table = extract.map(|extract| Table::open(extract).ok_or(Error::Abandoned)).transpose()?;
         Ok((raw, table, files))
     }
 
@@ -273,18 +274,28 @@ impl Cache {
         self.engine.store.blob(&self.space, stored.raw, stored.length).await
     }
 
-    /// The extract of a document; `None` if it is gone.
-    pub(crate) async fn table(&self, document: &StoredDocument) -> Option<Table> {
+    /// The extract of a document, where there is one; an outer `None` if it is gone.
+    pub(crate) async fn table(&self, document: &StoredDocument) -> Option<Option<Table>> {
         if let Some(table) = &document.table {
             return Some(table.clone());
         }
-        let Some((id, length)) = document.record.document()?.reading else { return Some(Table::default()) };
+        let Some((id, length)) = document.record.document()?.reading else { return Some(None) };
         let blob = self.engine.store.blob(&self.space, id, length).await?;
-        let bytes = match blob.in_memory() {
-            Some(bytes) => bytes.clone(),
-            None => tokio::task::spawn_blocking(move || blob.read_all()).await.ok()?.ok()?,
+        let table = match blob.in_memory() {
+            Some(_) => Table::open(blob),
+            None => tokio::task::spawn_blocking(move || Table::open(blob)).await.ok()?,
         };
-        Table::decode(&bytes)
+        table.map(Some)
+    }
+
+    /// What a document says of one file; `None` if it does not name it, or if its extract is gone.
+    pub(crate) async fn file_in(&self, document: &StoredDocument, name: &str) -> Option<ListedFile> {
+        let table = self.table(document).await??;
+        if table.is_in_memory() {
+            return table.file(name).ok()?;
+        }
+        let name = name.to_owned();
+        tokio::task::spawn_blocking(move || table.file(&name)).await.ok()?.ok()?
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use super::table::Edits;
 use crate::intent::{Edit, Link};
 use crate::store::Blob;
 
@@ -10,9 +11,9 @@ use crate::store::Blob;
 pub struct Spliced {
     raw: Blob,
     base: String,
-    edits: std::vec::IntoIter<Edit>,
+    edits: Edits,
     /// The next edit, not begun.
-    next: Option<Edit>,
+    next: Next,
     /// Where the next raw byte is.
     position: u64,
     /// What is left of the link that is being written.
@@ -20,24 +21,51 @@ pub struct Spliced {
     link_sent: usize,
 }
 
+#[derive(Debug)]
+enum Next {
+    Unread,
+    Edit(Edit),
+    None,
+}
+
 impl Spliced {
     /// `edits` ascend and do not overlap; `base` ends in `/`.
-    pub fn new(raw: Blob, edits: Vec<Edit>, base: String) -> Self {
-        let mut edits = edits.into_iter();
-        let next = edits.next();
-        Self { raw, base, edits, next, position: 0, link: Vec::new(), link_sent: 0 }
+    pub fn new(raw: Blob, edits: Edits, base: String) -> Self {
+        Self { raw, base, edits, next: Next::Unread, position: 0, link: Vec::new(), link_sent: 0 }
     }
 
-    /// The length of the whole.
-    pub fn length(raw: &Blob, edits: &[Edit], base: &str) -> u64 {
-        let (gone, come) = edits.iter().fold((0, 0), |(gone, come), edit| {
-            let link = match &edit.to {
-                Link::BelowBase(text) => base.len() + text.len(),
-                Link::Text(text) => text.len(),
-            };
-            (gone + edit.at.len() as u64, come + link as u64)
-        });
-        (raw.length() + come).saturating_sub(gone)
+    fn begin_link(&mut self, edit: Edit) {
+        self.position = edit.at.end as u64;
+        self.link.clear();
+        self.link_sent = 0;
+        match edit.to {
+            Link::BelowBase(text) => {
+                self.link.extend_from_slice(self.base.as_bytes());
+                self.link.extend_from_slice(text.as_bytes());
+            }
+            Link::Text(text) => self.link.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// What is left of a link, and then raw bytes up to `until`. Nothing: the link is sent and `until` is reached.
+    fn copy(&mut self, until: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.link_sent < self.link.len() {
+            let rest = &self.link[self.link_sent..];
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
+            self.link_sent += count;
+            return Ok(count);
+        }
+        if self.position >= until {
+            return Ok(0);
+        }
+        let wanted = (until - self.position).min(buffer.len() as u64) as usize;
+        let count = self.raw.read_at(self.position, &mut buffer[..wanted])?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.position += count as u64;
+        Ok(count)
     }
 }
 
@@ -45,37 +73,24 @@ impl Read for Spliced {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            if self.link_sent < self.link.len() {
-                let rest = &self.link[self.link_sent..];
-                let count = rest.len().min(buffer.len() - filled);
-                buffer[filled..filled + count].copy_from_slice(&rest[..count]);
-                self.link_sent += count;
-                filled += count;
-                continue;
+            if matches!(self.next, Next::Unread) {
+                self.next = self.edits.next()?.map_or(Next::None, Next::Edit);
             }
-            let until = self.next.as_ref().map_or(self.raw.length(), |edit| edit.at.start as u64);
-            if self.position < until {
-                let wanted = (until - self.position).min((buffer.len() - filled) as u64) as usize;
-                let count = self.raw.read_at(self.position, &mut buffer[filled..filled + wanted])?;
-                if count == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+            let until = match &self.next {
+                Next::Edit(edit) => edit.at.start as u64,
+                Next::Unread | Next::None => self.raw.length(),
+            };
+            let count = self.copy(until, &mut buffer[filled..])?;
+            filled += count;
+            if count == 0 {
+                match std::mem::replace(&mut self.next, Next::Unread) {
+                    Next::Edit(edit) => self.begin_link(edit),
+                    Next::Unread | Next::None => {
+                        self.next = Next::None;
+                        break;
+                    }
                 }
-                self.position += count as u64;
-                filled += count;
-                continue;
             }
-            let Some(edit) = self.next.take() else { break };
-            self.position = edit.at.end as u64;
-            self.link.clear();
-            self.link_sent = 0;
-            match edit.to {
-                Link::BelowBase(text) => {
-                    self.link.extend_from_slice(self.base.as_bytes());
-                    self.link.extend_from_slice(text.as_bytes());
-                }
-                Link::Text(text) => self.link.extend_from_slice(text.as_bytes()),
-            }
-            self.next = self.edits.next();
         }
         Ok(filled)
     }
@@ -84,22 +99,13 @@ impl Read for Spliced {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::table::{self, Table};
+    use crate::intent::Reading;
     use crate::store::BlobId;
     use proptest::prelude::*;
 
-    fn reference(raw: &[u8], edits: &[Edit], base: &str) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut position = 0;
-        for edit in edits {
-            out.extend_from_slice(&raw[position..edit.at.start]);
-            match &edit.to {
-                Link::BelowBase(text) => out.extend_from_slice(format!("{base}{text}").as_bytes()),
-                Link::Text(text) => out.extend_from_slice(text.as_bytes()),
-            }
-            position = edit.at.end;
-        }
-        out.extend_from_slice(&raw[position..]);
-        out
+    fn memory(bytes: &[u8]) -> Blob {
+        Blob::memory(BlobId::of(bytes), bytes.to_vec().into())
     }
 
     proptest! {
@@ -115,9 +121,12 @@ mod tests {
                 at: pair[0]..pair[1],
                 to: if n % 2 == 0 { Link::BelowBase("name".repeat(n)) } else { Link::Text("x".into()) },
             }).collect();
-            let blob = Blob::memory(BlobId::of(&raw), raw.clone().into());
             let base = "http://127.0.0.1:8080/npm/";
-            let mut spliced = Spliced::new(blob.clone(), edits.clone(), base.to_owned());
+            let expected = crate::rewrite::apply(&raw, &edits, base);
+            let encoded = table::encode(Reading { edits, ..Reading::default() });
+            let table = encoded.map(|bytes| Table::open(memory(&bytes)).unwrap());
+            let edits = table.as_ref().map_or_else(Edits::none, Table::edits);
+            let mut spliced = Spliced::new(memory(&raw), edits, base.to_owned());
             let mut out = Vec::new();
             let mut buffer = vec![0; size];
             loop {
@@ -125,8 +134,10 @@ mod tests {
                 if count == 0 { break }
                 out.extend_from_slice(&buffer[..count]);
             }
-            prop_assert_eq!(&out, &reference(&raw, &edits, base));
-            prop_assert_eq!(out.len() as u64, Spliced::length(&blob, &edits, base));
+            prop_assert_eq!(&out, &expected);
+            if let Some(table) = table {
+                prop_assert_eq!(out.len() as u64, table.spliced_length(raw.len() as u64, base.len()));
+            }
         }
     }
 }

@@ -33,6 +33,11 @@ impl Unwritten {
         self.0.documents.lock().get(&id).map(|(_, document)| document.clone())
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.documents.lock().len()
+    }
+
     /// Waits until nothing of this key is being committed.
     pub(super) async fn settled(&self, id: RecordId) {
         loop {

@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use super::document::StoredDocument;
 use super::splice::Spliced;
+use super::table::{Edits, Table};
 use super::{Cache, EcosystemLabel};
 use crate::error::Error;
-use crate::intent::{Edit, Metadata, Raw, Rewrite};
+use crate::intent::{Metadata, Raw, Rewrite};
 use crate::store::body::{self, BodyError, ByteStream};
 use crate::store::{Blob, Sink, Staging, Variant};
 
@@ -138,12 +139,11 @@ impl Cache {
         if matches!(form.metadata.rewrite, Rewrite::Verbatim) {
             return Ok(Some(Content::from(&raw)));
         }
-        let Some(edits) = self.edits(form.document).await else { return Ok(None) };
-        Ok(Some(spliced(raw, edits, form.base)))
-    }
-
-    async fn edits(&self, document: &StoredDocument) -> Option<Vec<Edit>> {
-        self.table(document).await?.edits()
+        match self.table(form.document).await {
+            None => Ok(None),
+            Some(None) => Ok(Some(Content::from(&raw))),
+            Some(Some(table)) => Ok(Some(spliced(raw, &table, form.base))),
+        }
     }
 
     /// A kept form, made now if need be, once for everyone who asks meanwhile.
@@ -156,11 +156,11 @@ impl Cache {
             return Ok(Some(blob));
         }
         let Some(raw) = self.raw(form.document).await else { return Ok(None) };
-        let Some(edits) = self.edits(form.document).await else { return Ok(None) };
+        let Some(table) = self.table(form.document).await else { return Ok(None) };
         let id = self.space.record_id(&form.metadata.key);
         let recipe = Recipe {
             raw,
-            edits,
+            edits: table.as_ref().map_or_else(Edits::none, Table::edits),
             base: form.base.to_owned(),
             coding: form.coding,
             metadata: form.metadata.clone(),
@@ -218,9 +218,9 @@ impl Cache {
 }
 
 /// A document with its links replaced, made while it is sent.
-fn spliced(raw: Blob, edits: Vec<Edit>, base: &str) -> Content {
-    let length = Spliced::length(&raw, &edits, base);
-    let reader = Spliced::new(raw, edits, base.to_owned());
+fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
+    let length = table.spliced_length(raw.length(), base.len());
+    let reader = Spliced::new(raw, table.edits(), base.to_owned());
     let body = stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
         let piece = tokio::task::spawn_blocking(move || {
@@ -245,7 +245,7 @@ fn spliced(raw: Blob, edits: Vec<Edit>, base: &str) -> Content {
 /// All that is needed to make a variant on another thread.
 struct Recipe {
     raw: Blob,
-    edits: Vec<Edit>,
+    edits: Edits,
     base: String,
     coding: Coding,
     metadata: Metadata,
@@ -266,7 +266,8 @@ impl Recipe {
                     .map_err(|reason| Error::Unexpected { upstream: upstream.to_owned(), reason })?;
                 Box::new(std::io::Cursor::new(rendered))
             }
-            _ => Box::new(Spliced::new(self.raw, self.edits, self.base)),
+            Rewrite::Edits => Box::new(Spliced::new(self.raw, self.edits, self.base)),
+            Rewrite::Verbatim => Box::new(Spliced::new(self.raw, Edits::none(), self.base)),
         };
         encode(plain, self.coding, store).map_err(storage)
     }
