@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -80,7 +81,7 @@ impl Setup {
         self
     }
 
-    /// Runs this program instead of the one that [`binary`] finds.
+    /// Runs this program instead of the one that cargo builds.
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
         self.program = Some(program.to_owned());
@@ -234,6 +235,23 @@ impl Rig {
             (answer.status == 200 && answer.is_hit()).then_some(answer)
         })
         .await
+    }
+
+    /// Returns once the storage folder no longer changes: answers never wait for the disk, so that a hit alone does
+    /// not show that a crash would leave what it was answered from.
+    pub async fn until_written(&self) {
+        let mut last = Vec::new();
+        let mut quiet = 0;
+        within("the storage folder to come to rest", async {
+            while quiet < 10 {
+                let mut now = self.stored_files();
+                now.sort();
+                quiet = if now == last && !now.is_empty() { quiet + 1 } else { 0 };
+                last = now;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        })
+        .await;
     }
 
     /// `/metrics`.

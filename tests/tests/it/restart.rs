@@ -20,6 +20,7 @@ async fn fill(fixture: &Fixture, rig: &Rig) {
         rig.get(&path).await.expect_status(200);
         rig.until_hit(&path).await;
     }
+    rig.until_written().await;
 }
 
 async fn assert_true(fixture: &Fixture, rig: &Rig) {
@@ -86,6 +87,7 @@ async fn short_and_empty_blobs_are_misses() {
             let answer = rig.get(&fixture.artifact(release)).await.expect_status(200);
             assert!(answer.bytes() == fixture.bytes(release), "cut to {length}");
             rig.until_hit(&fixture.artifact(release)).await;
+            rig.until_written().await;
         }
     }
     assert_eq!(upstream.count(&fixture.upstream_artifact(SMALL)), 4);
