@@ -104,7 +104,7 @@ impl Rig {
         manifests.into_iter().fold(Setup::default(), Setup::manifest).start().await
     }
 
-    /// Starts the program again after [`Self::terminate`] or [`Self::kill`], on other ports and the same storage.
+    /// Starts the program again after [`Self::stop`] or [`Self::kill`], on other ports and the same storage.
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "the program is running already");
         let mut arguments: Vec<String> =
@@ -117,6 +117,12 @@ impl Rig {
         arguments.extend(self.setup.arguments.iter().cloned());
         let program = self.setup.program.clone().unwrap_or_else(|| binary::path().to_owned());
         self.process = Some(Process::start(&program, &arguments, &self.setup.environment).await);
+    }
+
+    /// SIGINT, which ends the program without the wait for a cluster that SIGTERM has, and waits for the end.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::INT);
+        self.ended().await;
     }
 
     /// SIGTERM, and waits for the end. Returns the exit code.
@@ -141,7 +147,7 @@ impl Rig {
 
     /// Ends the process in an orderly way and starts it again.
     pub async fn restart(&mut self) {
-        self.terminate().await;
+        self.stop().await;
         self.start().await;
     }
 

@@ -55,7 +55,7 @@ async fn a_crash_inside_a_fill_leaves_nothing() {
 async fn garbage_in_every_record_is_a_miss() {
     let (fixture, _upstream, mut rig) = start().await;
     fill(&fixture, &rig).await;
-    rig.terminate().await;
+    rig.stop().await;
     for (index, path) in rig.stored_files().into_iter().enumerate() {
         let is_artifact = |bytes: &[u8]| [SMALL, LARGE].iter().any(|release| bytes == fixture.bytes(*release).as_ref());
         let old = fs::read(&path).unwrap();
