@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -80,7 +81,7 @@ impl Setup {
         self
     }
 
-    /// Runs this program instead of the one that [`binary`] finds.
+    /// Runs this program instead of the one that cargo builds.
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
         self.program = Some(program.to_owned());
@@ -103,7 +104,7 @@ impl Rig {
         manifests.into_iter().fold(Setup::default(), Setup::manifest).start().await
     }
 
-    /// Starts the program again after [`Self::terminate`] or [`Self::kill`], on other ports and the same storage.
+    /// Starts the program again after [`Self::stop`] or [`Self::kill`], on other ports and the same storage.
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "the program is running already");
         let mut arguments: Vec<String> =
@@ -116,6 +117,12 @@ impl Rig {
         arguments.extend(self.setup.arguments.iter().cloned());
         let program = self.setup.program.clone().unwrap_or_else(|| binary::path().to_owned());
         self.process = Some(Process::start(&program, &arguments, &self.setup.environment).await);
+    }
+
+    /// SIGINT, which ends the program without the wait for a cluster that SIGTERM has, and waits for the end.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::INT);
+        self.ended().await;
     }
 
     /// SIGTERM, and waits for the end. Returns the exit code.
@@ -140,7 +147,7 @@ impl Rig {
 
     /// Ends the process in an orderly way and starts it again.
     pub async fn restart(&mut self) {
-        self.terminate().await;
+        self.stop().await;
         self.start().await;
     }
 
@@ -234,6 +241,23 @@ impl Rig {
             (answer.status == 200 && answer.is_hit()).then_some(answer)
         })
         .await
+    }
+
+    /// Returns once the storage folder no longer changes: answers never wait for the disk, so that a hit alone does
+    /// not show that a crash would leave what it was answered from.
+    pub async fn until_written(&self) {
+        let mut last = Vec::new();
+        let mut quiet = 0;
+        within("the storage folder to come to rest", async {
+            while quiet < 10 {
+                let mut now = self.stored_files();
+                now.sort();
+                quiet = if now == last && !now.is_empty() { quiet + 1 } else { 0 };
+                last = now;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        })
+        .await;
     }
 
     /// `/metrics`.

@@ -91,7 +91,7 @@ async fn a_filled_disk_is_read_only_and_writable_again() {
     assert_served(&fixture, &rig, SMALL).await;
     rig.until_hit(&fixture.artifact(SMALL)).await;
     // The kernel turns no disk read-only while a file on it is open for writing.
-    rig.terminate().await;
+    rig.stop().await;
     disk.remount("ro");
     rig.start().await;
     for release in 0..fixture.package.releases.len() {

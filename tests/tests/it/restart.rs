@@ -20,6 +20,7 @@ async fn fill(fixture: &Fixture, rig: &Rig) {
         rig.get(&path).await.expect_status(200);
         rig.until_hit(&path).await;
     }
+    rig.until_written().await;
 }
 
 async fn assert_true(fixture: &Fixture, rig: &Rig) {
@@ -54,7 +55,7 @@ async fn a_crash_inside_a_fill_leaves_nothing() {
 async fn garbage_in_every_record_is_a_miss() {
     let (fixture, _upstream, mut rig) = start().await;
     fill(&fixture, &rig).await;
-    rig.terminate().await;
+    rig.stop().await;
     for (index, path) in rig.stored_files().into_iter().enumerate() {
         let is_artifact = |bytes: &[u8]| [SMALL, LARGE].iter().any(|release| bytes == fixture.bytes(*release).as_ref());
         let old = fs::read(&path).unwrap();
@@ -86,6 +87,7 @@ async fn short_and_empty_blobs_are_misses() {
             let answer = rig.get(&fixture.artifact(release)).await.expect_status(200);
             assert!(answer.bytes() == fixture.bytes(release), "cut to {length}");
             rig.until_hit(&fixture.artifact(release)).await;
+            rig.until_written().await;
         }
     }
     assert_eq!(upstream.count(&fixture.upstream_artifact(SMALL)), 4);

@@ -49,7 +49,8 @@ pub(super) async fn validators_go_out_verbatim(protocol: &'static dyn Protocol) 
         })
         .await;
         let requests = case.upstream.requests_of(&path);
-        assert_eq!(requests.last().unwrap().header(condition), Some(value));
+        let last = requests.last().unwrap();
+        assert_eq!(last.header(condition), Some(value), "{last:?}");
     }
 }
 
@@ -202,7 +203,9 @@ pub(super) async fn unknown_releases_ask_once(protocol: &'static dyn Protocol) {
         let path = protocol.artifact(&case.fixture.package.name, version);
         case.rig.get(&format!("/{}/{path}", protocol.name())).await.expect_status(404);
     }
-    assert!(case.asked_for_metadata() <= asked + 1, "at most one forced revalidation in ten seconds");
+    let requests = case.upstream.requests_of(&case.fixture.upstream_metadata());
+    // At most one forced revalidation of each document in ten seconds; another form may have to be fetched first.
+    assert!(requests.len() <= asked + 2, "{requests:#?}");
 }
 
 pub(super) async fn queries_do_not_split_keys(protocol: &'static dyn Protocol) {

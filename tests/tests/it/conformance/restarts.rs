@@ -15,6 +15,7 @@ async fn filled(protocol: &'static dyn Protocol) -> Case {
         case.rig.get(&path).await.expect_status(200);
         case.rig.until_hit(&path).await;
     }
+    case.rig.until_written().await;
     case
 }
 
