@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::access::Access;
@@ -87,6 +88,9 @@ pub async fn serve(
     level: log::Level,
     started: impl FnOnce(&App, SocketAddr, SocketAddr),
 ) -> Result<(), ServeError> {
+    // Before anybody can learn that the process runs, so that no signal ends it in the middle.
+    let terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let (data, data_address) = listen(options.listen)?;
     let (admin, admin_address) = listen(options.admin)?;
     let placement = Placement { at_root: options.at_root, bases: bases(&options, data_address) };
@@ -111,7 +115,8 @@ pub async fn serve(
     tracing::info!(data = %data_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
     started(&app, data_address, admin_address);
 
-    leave(&app, &options, serving).await
+    leave(&app, &options, serving, terminate, interrupt).await;
+    Ok(())
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -214,9 +219,7 @@ async fn keep_house(app: Arc<App>) {
 
 /// Waits for a signal and leaves in order: not ready at once, accepting a little longer, then finishing what is
 /// under way. A second signal ends it there and then.
-async fn leave(app: &App, options: &Options, serving: tokio::task::JoinHandle<()>) -> Result<(), ServeError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+async fn leave(app: &App, options: &Options, serving: JoinHandle<()>, mut terminate: Signal, mut interrupt: Signal) {
     let patient = tokio::select! {
         _ = terminate.recv() => true,
         _ = interrupt.recv() => false,
@@ -237,5 +240,4 @@ async fn leave(app: &App, options: &Options, serving: tokio::task::JoinHandle<()
         _ = terminate.recv() => tracing::warn!("a second signal: leaving at once"),
         _ = interrupt.recv() => tracing::warn!("a second signal: leaving at once"),
     }
-    Ok(())
 }

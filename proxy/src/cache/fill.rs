@@ -4,10 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 
-use super::receive::next_batch;
+use super::receive::Batches;
 use super::{Cache, policy};
 use crate::cache_status::CacheStatus;
 use crate::digest::{Digest, Digests, Hasher};
@@ -236,7 +235,7 @@ impl Cache {
     ) -> Result<(u64, Digests, Intake), Error> {
         let upstream = reply.url.origin();
         let announced = content_length(&reply);
-        let mut body = reply.body.fuse();
+        let mut body = Batches::new(reply.body);
         let mut intake = Intake::new(self, target, announced);
         if let Some(staging) = &intake.staging {
             fill.spool.set_file(Arc::clone(staging.file()));
@@ -246,7 +245,7 @@ impl Cache {
         }
         let received = self.engine.metrics.bytes_from_upstream.get_or_create_owned(&self.label());
         let mut length: u64 = 0;
-        while let Some(batch) = next_batch(&mut body).await? {
+        while let Some(batch) = body.next().await? {
             received.inc_by(batch.len() as u64);
             if length == 0 && !starts_like(&batch, artifact.magic) {
                 return Err(unexpected(&upstream, "bytes that are no such file (a login page, perhaps)"));

@@ -49,9 +49,9 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
     // A document in memory counts for as long as it is there.
     let memory = if plain.is_in_memory() { Some(budget.take(limit.min(64 << 20)).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
-    let mut body = reply.body.fuse();
+    let mut body = Batches::new(reply.body);
     let mut arrived: u64 = 0;
-    while let Some(batch) = next_batch(&mut body).await? {
+    while let Some(batch) = body.next().await? {
         arrived += batch.len() as u64;
         let (back, result) = tokio::task::spawn_blocking(move || {
             let result = sink.write_all(&batch);
@@ -73,22 +73,41 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
     Ok(Received { blob, staging, memory })
 }
 
-/// What has arrived, in one piece of about [`BATCH`] bytes; `None` at the end. Waits for the first bytes only.
-pub(super) async fn next_batch(body: &mut Fuse<BodyStream>) -> Result<Option<Bytes>, FetchError> {
-    let Some(first) = body.next().await.transpose()? else { return Ok(None) };
-    let mut batch: Option<Vec<u8>> = None;
-    let mut length = first.len();
-    while length < BATCH {
-        match body.next().now_or_never() {
-            Some(Some(Ok(more))) => {
-                length += more.len();
-                batch.get_or_insert_with(|| first.to_vec()).extend_from_slice(&more);
-            }
-            Some(Some(Err(error))) => return Err(error),
-            Some(None) | None => break,
-        }
+/// A body in pieces that are worth a call to the disk.
+pub(super) struct Batches {
+    body: Fuse<BodyStream>,
+    failed: Option<FetchError>,
+}
+
+impl Batches {
+    pub(super) fn new(body: BodyStream) -> Self {
+        Self { body: body.fuse(), failed: None }
     }
-    Ok(Some(batch.map_or(first, Bytes::from)))
+
+    /// What has arrived, in one piece of about [`BATCH`] bytes; `None` at the end. Waits for the first bytes only.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let Some(first) = self.body.next().await.transpose()? else { return Ok(None) };
+        let mut batch: Option<Vec<u8>> = None;
+        let mut length = first.len();
+        while length < BATCH {
+            match self.body.next().now_or_never() {
+                Some(Some(Ok(more))) => {
+                    length += more.len();
+                    batch.get_or_insert_with(|| first.to_vec()).extend_from_slice(&more);
+                }
+                // What arrived before it goes first.
+                Some(Some(Err(error))) => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Some(None) | None => break,
+            }
+        }
+        Ok(Some(batch.map_or(first, Bytes::from)))
+    }
 }
 
 fn failed(error: &io::Error, upstream: &str, limit: u64, gzip: bool) -> Error {
