@@ -16,6 +16,7 @@ use crate::intent::{Forward, Key, Lifetime, Metadata, Refusal};
 use crate::memory::Budget;
 use crate::metrics::{EcosystemLabel, Metrics, UpstreamLabels, status_class};
 use crate::store::{Record, RecordId, Space, State, Store};
+use crate::workshop::Workshop;
 
 pub use document::StoredDocument;
 pub use fill::{Fill, Served};
@@ -51,6 +52,8 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Memory for documents that are being worked on.
     pub memory: Budget,
+    /// Threads for that work.
+    pub workshop: Workshop,
 }
 
 /// The cache of one proxy.

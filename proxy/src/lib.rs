@@ -37,3 +37,4 @@ pub mod site;
 pub mod status;
 pub mod store;
 pub mod upstream_path;
+pub mod workshop;

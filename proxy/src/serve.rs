@@ -23,6 +23,7 @@ use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::server::{self, Phase};
 use crate::store::{self, Store};
+use crate::workshop::Workshop;
 
 /// How often the store is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -137,7 +138,7 @@ fn engine(options: &Options) -> Engine {
         max_size: options.max_size,
         memory: options.blob_memory,
     });
-    Engine { store: Arc::new(store), clock: Clock::start(), metrics, memory: Budget::new(options.metadata_memory) }
+    Engine { store: Arc::new(store), clock: Clock::start(), metrics, memory: Budget::new(options.metadata_memory), workshop: Workshop::default() }
 }
 
 /// The bases of links: as told, else the address that is listened on, by number and by name.

@@ -257,7 +257,7 @@ impl Cache {
             let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
             Ok::<_, Error>((raw, extract, files))
         };
-        let (raw, extract, files) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)??;
+        let (raw, extract, files) = self.engine.workshop.run(work).await??;
         document.raw = raw.id();
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));

@@ -208,7 +208,7 @@ impl Cache {
             let _permit = permit;
             recipe.make(&store, &upstream)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)?
+        self.engine.workshop.run(work).await?
     }
 
     /// The label of this cache's ecosystem.
