@@ -64,8 +64,8 @@ impl Cli {
 /// Where the configuration is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct ConfigArguments {
-    /// Manifest file, or directory of *.yaml, *.yml and *.json files; repeat for more, or separate by commas.
-    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", env = "PACKAGEPROXY_FILE", value_delimiter = ',')]
+    /// Manifest file, or directory of *.yaml, *.yml and *.json files; repeat for more.
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", env = "PACKAGEPROXY_FILE")]
     pub files: Vec<PathBuf>,
     /// Directory of Secrets: `<DIR>/<secret>/<key>`.
     #[arg(long, value_name = "DIR", env = "PACKAGEPROXY_SECRETS")]

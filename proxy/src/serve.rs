@@ -138,7 +138,13 @@ fn engine(options: &Options) -> Engine {
         max_size: options.max_size,
         memory: options.blob_memory,
     });
-    Engine { store: Arc::new(store), clock: Clock::start(), metrics, memory: Budget::new(options.metadata_memory), workshop: Workshop::default() }
+    Engine {
+        store: Arc::new(store),
+        clock: Clock::start(),
+        metrics,
+        memory: Budget::new(options.metadata_memory),
+        workshop: Workshop::default(),
+    }
 }
 
 /// The bases of links: as told, else the address that is listened on, by number and by name.

@@ -23,6 +23,7 @@ pub use staging::Staging;
 
 pub mod blob;
 pub mod body;
+pub mod buffer;
 pub mod inventory;
 pub mod record;
 pub mod sink;

@@ -18,14 +18,13 @@ use super::{Cache, EcosystemLabel};
 use crate::error::Error;
 use crate::intent::{Metadata, Raw, Rewrite};
 use crate::store::body::{self, BodyError, ByteStream};
+use crate::store::buffer::Buffer;
 use crate::store::{Blob, Sink, Staging, Variant};
 
 /// Changes whenever the same document would be spliced or encoded to other bytes.
 const VERSION: u8 = 1;
 /// Smaller documents are not worth coding.
 const WORTH_CODING: u64 = 1024;
-/// Bytes made in one piece of a spliced body.
-const PIECE: usize = 256 << 10;
 
 /// A content coding (RFC 9110 §8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,11 +223,8 @@ fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
     let body = stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
         let piece = tokio::task::spawn_blocking(move || {
-            let mut buffer = vec![0; PIECE];
-            let result = reader.read(&mut buffer).map(|count| {
-                buffer.truncate(count);
-                Bytes::from(buffer)
-            });
+            let mut buffer = Buffer::take();
+            let result = reader.read(buffer.space()).map(|count| buffer.freeze(count));
             (reader, result)
         })
         .await;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 
 use super::Blob;
+use super::buffer::{self, Buffer};
 
 /// A body on its way to a client.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
@@ -29,11 +30,6 @@ pub enum BodyError {
     #[error("the client was too slow for a transfer that is not kept")]
     Lagging,
 }
-
-/// Read from the page cache in one piece: larger ones cost more to clear than to copy.
-const READY: usize = 64 << 10;
-/// Read in one piece on a thread that may wait.
-const WAITING: usize = 256 << 10;
 
 /// The bytes of `range` of a blob.
 pub fn send(blob: &Blob, range: Range<u64>) -> ByteStream {
@@ -59,47 +55,38 @@ pub fn send(blob: &Blob, range: Range<u64>) -> ByteStream {
 
 /// Some bytes of a file from `start` on, at least one and never past `end`.
 pub(super) async fn read(file: &Arc<File>, start: u64, end: u64) -> io::Result<Bytes> {
-    let wanted = end - start;
-    if let Some(bytes) = ready(file, start, wanted.min(READY as u64) as usize) {
-        return Ok(bytes);
+    let wanted = (end - start).min(buffer::SIZE as u64) as usize;
+    let mut buffer = Buffer::take();
+    if let Some(count) = ready(file, start, &mut buffer.space()[..wanted]) {
+        return Ok(buffer.freeze(count));
     }
     let file = Arc::clone(file);
     let read = move || {
-        let mut buffer = vec![0; wanted.min(WAITING as u64) as usize];
         let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read_at(&mut buffer[filled..], start + filled as u64) {
+        while filled < wanted {
+            match file.read_at(&mut buffer.space()[filled..wanted], start + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        if filled == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buffer.truncate(filled);
-        Ok(buffer.into())
+        if filled == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(buffer.freeze(filled)) }
     };
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
-/// What the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that anything
-/// but bytes means: ask a thread.
+/// Reads what the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that
+/// anything but bytes means: ask a thread.
 #[cfg(target_os = "linux")]
-fn ready(file: &File, start: u64, wanted: usize) -> Option<Bytes> {
+fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
-    let mut buffer = vec![0; wanted];
-    let count = preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
-    if count == 0 {
-        return None;
-    }
-    buffer.truncate(count);
-    Some(buffer.into())
+    let count = preadv2(file, &mut [io::IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
+    (count > 0).then_some(count)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ready(_: &File, _: u64, _: usize) -> Option<Bytes> {
+fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
     None
 }
 
