@@ -116,7 +116,7 @@ impl App {
             }
             let secrets = older
                 .map_or_else(|| present.clone(), |older| present.or(&older.secrets.only(&secret_names(&settings))));
-            let site = Arc::new(self.build(settings, secrets, present)?);
+            let site = Arc::new(self.build(settings, secrets, present, older.map(|older| &*older.cache))?);
             changed.push(Arc::clone(&site));
             sites.push(site);
         }
@@ -144,12 +144,18 @@ impl App {
         self.reload.lock().refused = problems;
     }
 
-    fn build(&self, settings: Settings, secrets: Secrets, present: Secrets) -> Result<Site, ApplyError> {
+    fn build(
+        &self,
+        settings: Settings,
+        secrets: Secrets,
+        present: Secrets,
+        before: Option<&Cache>,
+    ) -> Result<Site, ApplyError> {
         let fetch = stack::build(&settings.upstream, &secrets, &self.shared)
             .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
         let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
         let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);
-        let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch);
+        let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch).continuing(before);
         Ok(Site::new(Arc::new(cache), secrets, present, bases))
     }
 

@@ -2,34 +2,34 @@
 //! own, whose outcome everyone gets who asked meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crds::Settings;
-use tokio::time::Instant;
 
 use crate::cache_status::CacheStatus;
 use crate::clock::{Clock, Millis};
 use crate::error::Error;
-use crate::fetch::{Ask, Fetch, Purpose, Reply, SafeUrl, Validators};
-use crate::intent::{Forward, Key, Lifetime, Metadata, Refusal};
+use crate::fetch::{Fetch, SafeUrl};
+use crate::intent::{Lifetime, Metadata};
 use crate::memory::Budget;
-use crate::metrics::{EcosystemLabel, Metrics, UpstreamLabels, status_class};
-use crate::store::{Record, RecordId, Space, State, Store};
+use crate::metrics::{EcosystemLabel, Metrics};
+use crate::store::{Record, RecordId, Space, Store};
 use crate::workshop::Workshop;
 
 pub use document::StoredDocument;
 pub use fill::{Fill, Served};
 pub use variant::{Coding, Content, Form};
 
-use distrust::{Distrust, Recently};
 use flight::Flights;
+use lately::{Absent, Distrust, Recently};
 use policy::Decision;
 
-mod distrust;
+mod ask;
 mod document;
 mod fill;
 pub mod flight;
+mod lately;
 pub mod policy;
 mod receive;
 pub mod splice;
@@ -62,15 +62,24 @@ pub struct Cache {
     settings: Arc<Settings>,
     fetch: Arc<dyn Fetch>,
     space: Space,
+    state: Arc<Running>,
+}
+
+/// What is under way or remembered in memory. It outlives a change of the settings, so that a reload neither starts a
+/// second fetch of a key nor forgets a suspicion.
+struct Running {
     documents: Flights<RecordId, document::Refresh>,
     variants: Flights<(RecordId, u64), variant::Build>,
     fills: Flights<RecordId, Fill>,
     distrust: Distrust,
     asked_again: Recently,
+    absent: Absent,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
     /// Whether the upstream refused our credential the last time.
     rejected: AtomicBool,
+    /// Counts purges: what was begun before one is not written after it.
+    purges: AtomicU64,
 }
 
 impl std::fmt::Debug for Cache {
@@ -84,20 +93,28 @@ impl Cache {
     pub fn new(engine: Arc<Engine>, settings: Arc<Settings>, fetch: Arc<dyn Fetch>) -> Self {
         let upstream = &settings.upstream.url;
         let space = Space::new(&settings.owner, &settings.name, settings.ecosystem.name(), upstream);
-        Self {
-            writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
-            engine,
-            settings,
-            fetch,
-            space,
+        let state = Running {
             documents: Flights::default(),
             variants: Flights::default(),
             fills: Flights::default(),
             distrust: Distrust::default(),
             asked_again: Recently::default(),
+            absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
+            writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
             rejected: AtomicBool::new(false),
+            purges: AtomicU64::new(0),
+        };
+        Self { engine, settings, fetch, space, state: Arc::new(state) }
+    }
+
+    /// The same cache after a change of the settings, if it is still of the same upstream.
+    #[must_use]
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before.filter(|before| before.space == self.space) {
+            self.state = Arc::clone(&before.state);
         }
+        self
     }
 
     /// The settings in force.
@@ -122,7 +139,8 @@ impl Cache {
 
     /// Fetches, and writes that follow them, that are under way.
     pub fn under_way(&self) -> usize {
-        self.documents.count() + self.fills.count() + self.variants.count() + self.unwritten.count()
+        let state = &self.state;
+        state.documents.count() + state.fills.count() + state.variants.count() + state.unwritten.count()
     }
 
     fn now(&self) -> Millis {
@@ -145,6 +163,7 @@ impl Cache {
     /// A document that may be served now, and how it came about.
     pub async fn document(self: &Arc<Self>, metadata: &Metadata) -> Result<(StoredDocument, CacheStatus), Error> {
         let id = self.space.record_id(&metadata.key);
+        self.present(id)?;
         let held = self.held(id).await;
         let record = held.as_ref().map(|held| &held.record);
         let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
@@ -157,15 +176,21 @@ impl Cache {
                 Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
             (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,
-            (Decision::Missing { status }, _) => Err(Error::Missing { status, upstream: self.upstream() }),
-            (_, held) => {
-                let seen = held.map(|held| held.record);
-                let (mut refresh, collapsed) = self.refresh(id, metadata, seen.as_ref());
-                let refreshed = refresh.outcome().await?;
-                let stored = self.engine.store.fault().is_none();
-                Ok((refreshed.document, CacheStatus::Miss { stored, collapsed }))
-            }
+            (_, held) => self.fetched(metadata, held.map(|held| held.record).as_ref()).await,
         }
+    }
+
+    /// Fetches a document because the disk has lost what `seen` promises, or because there is none.
+    pub async fn fetched(
+        self: &Arc<Self>,
+        metadata: &Metadata,
+        seen: Option<&Arc<Record>>,
+    ) -> Result<(StoredDocument, CacheStatus), Error> {
+        let id = self.space.record_id(&metadata.key);
+        let (mut refresh, collapsed) = self.refresh(id, metadata, seen);
+        let refreshed = refresh.outcome().await?;
+        let stored = self.engine.store.fault().is_none();
+        Ok((refreshed.document, CacheStatus::Miss { stored, collapsed }))
     }
 
     /// Waits for the one revalidation, but not for ever, and falls back to what is stored.
@@ -177,17 +202,13 @@ impl Cache {
         usable: bool,
     ) -> Result<(StoredDocument, CacheStatus), Error> {
         let (mut refresh, _) = self.refresh(id, metadata, Some(&held.record));
-        let patience = self.settings.cache.revalidation_wait;
+        let patience = if usable { self.settings.cache.revalidation_wait } else { Duration::MAX };
         let failure = match tokio::time::timeout(patience, refresh.outcome()).await {
             Ok(Ok(refreshed)) => {
                 return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
             }
             Ok(Err(error)) if !usable || !error.allows_stale() => return Err(error),
             Ok(Err(error)) => Some(error),
-            Err(_) if !usable => {
-                let refreshed = refresh.outcome().await?;
-                return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
-            }
             Err(_) => None,
         };
         let status = failure.as_ref().and_then(Error::upstream_status);
@@ -206,91 +227,33 @@ impl Cache {
 
     /// What is known of a key, on disk or on its way there.
     async fn held(&self, id: RecordId) -> Option<StoredDocument> {
-        match self.unwritten.get(id) {
+        match self.state.unwritten.get(id) {
             Some(document) => Some(document),
             None => self.record(id).await.map(StoredDocument::of),
         }
     }
 
-    /// Asks for a document again because a file is missing from it, unless that was done a moment ago. `None` if it
-    /// was, or if the upstream fails.
-    pub(crate) async fn asked_again(self: &Arc<Self>, metadata: &Metadata) -> Option<StoredDocument> {
+    /// Asks for a document again, out of turn, because a file is missing from it. Where that was done a moment ago,
+    /// what that brought has to do.
+    pub(crate) async fn asked_again(self: &Arc<Self>, metadata: &Metadata) -> Result<StoredDocument, Error> {
         let id = self.space.record_id(&metadata.key);
-        if !self.asked_again.first(id, REFRESH_PAUSE) {
-            return None;
-        }
-        let seen = self.held(id).await.map(|held| held.record);
-        let (mut refresh, _) = self.refresh(id, metadata, seen.as_ref());
-        refresh.outcome().await.ok().map(|refreshed| refreshed.document)
-    }
-
-    /// Remembers that there is no such thing.
-    fn remember_missing(&self, id: RecordId, key: &Key, status: u16) {
-        let record = Record::new(key, self.now(), State::Missing(crate::store::Missing { status }));
-        // In memory only: thirty seconds are not worth a file, and a flood of names must not fill a disk.
-        self.engine.store.remember(id, Arc::new(record));
-    }
-
-    /// Sends one request and counts it.
-    pub async fn ask(&self, ask: Ask) -> Result<Reply, Error> {
-        let started = Instant::now();
-        let result = self.fetch.fetch(ask).await;
-        let metrics = &self.engine.metrics;
-        metrics.upstream_latency.get_or_create(&self.label()).observe(started.elapsed().as_secs_f64());
-        let outcome = result.as_ref().map_or("error", |reply| status_class(reply.status));
-        let labels = UpstreamLabels { ecosystem: self.settings.ecosystem.name(), outcome };
-        metrics.upstream_requests.get_or_create(&labels).inc();
-        let reply = result?;
-        if reply.status != http::StatusCode::UNAUTHORIZED {
-            self.rejected.store(false, Ordering::Relaxed);
-        }
-        Ok(reply)
-    }
-
-    /// Whether the upstream refused our credential the last time.
-    pub fn credential_rejected(&self) -> bool {
-        self.rejected.load(Ordering::Relaxed)
-    }
-
-    /// Turns a status that is no success into the error that it means.
-    fn refused(&self, reply: &Reply) -> Error {
-        let upstream = reply.url.origin();
-        match reply.status.as_u16() {
-            status @ (404 | 410) => Error::Missing { status, upstream },
-            401 if self.settings.upstream.auth.is_some() => {
-                self.rejected.store(true, Ordering::Relaxed);
-                Error::CredentialRejected { upstream }
+        let seen = self.held(id).await;
+        if !self.state.asked_again.first(id, REFRESH_PAUSE) {
+            if let Some(mut refresh) = self.refresh_under_way(id) {
+                return refresh.outcome().await.map(|refreshed| refreshed.document);
             }
-            status => Error::Upstream { status, upstream },
+            if let Some(held) = self.held(id).await {
+                return Ok(held);
+            }
         }
+        self.fetched(metadata, seen.map(|seen| seen.record).as_ref()).await.map(|(document, _)| document)
     }
 
-    /// A GET for the cache.
-    fn get(id: RecordId, url: SafeUrl, purpose: Purpose) -> Ask {
-        Ask {
-            method: http::Method::GET,
-            url,
-            accept: None,
-            purpose,
-            validators: Validators::default(),
-            resume: None,
-            body: None,
-            key: id.short(),
-        }
-    }
-
-    /// Forgets a key: its files are gone from the disk.
-    pub fn forget(&self, key: &Key) {
-        self.engine.store.forget(&self.space, self.space.record_id(key));
-    }
-
-    /// The address of a call that is passed through.
-    pub async fn forward_address(self: &Arc<Self>, forward: &Forward) -> Result<url::Url, Error> {
-        let Some(base) = &forward.base else { return Ok(forward.to.below(&self.settings.upstream.url)) };
-        let find = base.find;
-        match self.with_raw(&base.document, find).await? {
-            Some(link) => Ok(forward.to.below(self.parse_link(&link)?.expose())),
-            None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
+    /// An error if the upstream said a moment ago that there is no such thing.
+    fn present(&self, id: RecordId) -> Result<(), Error> {
+        match self.state.absent.status(id) {
+            Some(status) => Err(Error::Missing { status, upstream: self.upstream() }),
+            None => Ok(()),
         }
     }
 
@@ -304,8 +267,19 @@ impl Cache {
 
     /// Removes everything that is known of a package, or of one version of it. Returns the number of records.
     pub async fn purge(self: &Arc<Self>, package: String, version: Option<String>) -> usize {
+        // In this order: what is under way does not bring back what is removed.
+        self.state.purges.fetch_add(1, Ordering::AcqRel);
         let cache = Arc::clone(self);
         let purge = move || cache.engine.store.purge(&cache.space, &package, version.as_deref());
-        tokio::task::spawn_blocking(purge).await.unwrap_or_default()
+        let purged = tokio::task::spawn_blocking(purge).await.unwrap_or_default();
+        self.state.distrust.clear();
+        self.state.asked_again.clear();
+        self.state.absent.clear();
+        purged
+    }
+
+    /// The number of purges so far, to be compared before a write.
+    fn purges(&self) -> u64 {
+        self.state.purges.load(Ordering::Acquire)
     }
 }

@@ -33,6 +33,8 @@ pub enum Error {
         status: u16,
         /// Origin of the upstream.
         upstream: String,
+        /// What its `Retry-After` says.
+        retry_after: Option<Duration>,
     },
     /// The upstream does not accept the credential of this proxy.
     #[error("the upstream rejected credentials of this proxy ({upstream}): renew the Secret of upstream.auth")]

@@ -33,7 +33,7 @@ pub mod redact;
 pub mod redirect;
 pub mod resume;
 pub mod retry;
-mod retry_after;
+pub(crate) mod retry_after;
 pub mod stack;
 #[cfg(test)]
 mod testing;

@@ -62,9 +62,9 @@ async fn document(site: &Site, metadata: &Metadata, headers: &HeaderMap) -> Resu
     let cache = &site.cache;
     let base = site.base(headers);
     let codings = negotiate::codings(headers);
+    let (mut document, mut status) = cache.document(metadata).await?;
     // Twice at most: when the disk has lost what the record promises, the document is fetched again.
     for _ in 0..2 {
-        let (document, status) = cache.document(metadata).await?;
         let record = Arc::clone(&document.record);
         let form = Form::new(metadata, &document, &base, &codings);
         let last_modified = record.document().map(|document| respond::http_date(document.changed));
@@ -74,7 +74,7 @@ async fn document(site: &Site, metadata: &Metadata, headers: &HeaderMap) -> Resu
         if let Some(content) = cache.content(&form).await? {
             return Ok(respond::document(cache, metadata, &record, &form, status, Some(content)));
         }
-        cache.forget(&metadata.key);
+        (document, status) = cache.fetched(metadata, Some(&record)).await?;
     }
     Err(Error::Abandoned)
 }
@@ -99,12 +99,12 @@ async fn file(
         Served::Stored { record, blob } => {
             Ok(respond::stored(cache, artifact, &record, &blob, headers, CacheStatus::IMMUTABLE))
         }
-        Served::Filling { fill, status } => {
+        Served::Filling { fill, body, status } => {
             // Once it is verified it is as good as stored. Before that a range gets the whole: a part of what may
             // turn out wrong must not be kept by anyone.
             match fill.finished_blob() {
                 Some((record, blob)) => Ok(respond::stored(cache, artifact, &record, &blob, headers, status)),
-                None => Ok(respond::filling(cache, artifact, &fill, status)),
+                None => Ok(respond::filling(cache, artifact, &fill, body, status)),
             }
         }
     }

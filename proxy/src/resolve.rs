@@ -11,6 +11,7 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::fetch::SafeUrl;
 use crate::intent::{Artifact, ListedFile, Metadata, Raw, Source, Template, Unexpected};
+use crate::store::BlobId;
 
 /// Where an artifact is and how its bytes are known to be right.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum Expected {
     Digests(Vec<Digest>),
     /// None.
     Nothing,
+    /// None, but these bytes were the first ones seen under this name.
+    Pinned(BlobId),
     /// Still being asked for, beside the body.
     Pending(JoinHandle<Result<Option<ListedFile>, Error>>),
 }
@@ -46,14 +49,14 @@ impl Expected {
 
     /// Whether a digest is known already.
     pub fn is_certain(&self) -> bool {
-        matches!(self, Self::Digests(_))
+        matches!(self, Self::Digests(_) | Self::Pinned(_))
     }
 
     /// The hasher that will be able to tell.
     pub fn hasher(&self) -> Hasher {
         match self {
             Self::Digests(digests) => Hasher::for_algorithm(Digest::strongest(digests).map(Digest::algorithm)),
-            Self::Nothing => Hasher::for_algorithm(None),
+            Self::Nothing | Self::Pinned(_) => Hasher::for_algorithm(None),
             Self::Pending(_) => Hasher::undecided(),
         }
     }
@@ -63,7 +66,7 @@ impl Expected {
     pub async fn settled(self) -> Result<Vec<Digest>, Error> {
         match self {
             Self::Digests(digests) => Ok(digests),
-            Self::Nothing => Ok(Vec::new()),
+            Self::Nothing | Self::Pinned(_) => Ok(Vec::new()),
             Self::Pending(lookup) => {
                 let file = lookup.await.map_err(|_| Error::Abandoned)??;
                 Ok(file.map(|file| file.digests).unwrap_or_default())
@@ -99,9 +102,10 @@ impl Cache {
         }
         let authority = artifact.listings.first();
         if suspicious && let Some(authority) = authority {
-            self.asked_again(authority).await;
+            // If that fails, what is cached may still be right.
+            let _ = self.asked_again(authority).await;
         }
-        let file = match self.known(artifact).await {
+        let file = match self.known(artifact).await? {
             Known::Listed(file) => Some(file),
             // A version that was published a moment ago, or none at all: the upstream knows.
             Known::Lacking(listing) => Some(self.listed_now(artifact, listing).await?),
@@ -152,7 +156,7 @@ impl Cache {
             return Ok(None);
         }
         let file = match self.document(authority).await {
-            Ok((document, _)) => self.file_in(&document, &artifact.listed_as).await,
+            Ok((document, _)) => self.file_in(authority, &document, &artifact.listed_as).await?,
             Err(Error::Missing { .. }) => None,
             Err(error) => return Err(error),
         };
@@ -165,32 +169,30 @@ impl Cache {
     }
 
     /// What cached metadata says, however old it is: what a listing says of an artifact does not change.
-    async fn known<'a>(&self, artifact: &'a Artifact) -> Known<'a> {
+    async fn known<'a>(self: &Arc<Self>, artifact: &'a Artifact) -> Result<Known<'a>, Error> {
         let mut known = Known::Nothing;
         for listing in &artifact.listings {
             let Some(document) = self.stored_document(listing).await else { continue };
-            match self.file_in(&document, &artifact.listed_as).await {
-                Some(file) => return Known::Listed(file),
+            match self.file_in(listing, &document, &artifact.listed_as).await? {
+                Some(file) => return Ok(Known::Listed(file)),
                 None if matches!(known, Known::Nothing) => known = Known::Lacking(listing),
                 None => {}
             }
         }
-        known
+        Ok(known)
     }
 
     /// Asks for a listing again because what is cached of it lacks the file.
     async fn listed_now(self: &Arc<Self>, artifact: &Artifact, listing: &Metadata) -> Result<ListedFile, Error> {
-        let file = match self.asked_again(listing).await {
-            Some(document) => self.file_in(&document, &artifact.listed_as).await,
-            None => None,
-        };
+        let document = self.asked_again(listing).await?;
+        let file = self.file_in(listing, &document, &artifact.listed_as).await?;
         file.ok_or_else(|| Error::Unlisted { upstream: self.upstream() })
     }
 
     /// Fetches the authority because only it knows the address.
     async fn listed_first(self: &Arc<Self>, artifact: &Artifact, authority: &Metadata) -> Result<ListedFile, Error> {
         let (document, _) = self.document(authority).await?;
-        match self.file_in(&document, &artifact.listed_as).await {
+        match self.file_in(authority, &document, &artifact.listed_as).await? {
             Some(file) => Ok(file),
             None => self.listed_now(artifact, authority).await,
         }
@@ -201,7 +203,7 @@ impl Cache {
         for listing in artifact.listings.iter().rev() {
             match self.document(listing).await {
                 Ok((document, _)) => {
-                    if let Some(file) = self.file_in(&document, &artifact.listed_as).await {
+                    if let Some(file) = self.file_in(listing, &document, &artifact.listed_as).await? {
                         return Ok(Some(file));
                     }
                 }
@@ -239,10 +241,16 @@ impl Cache {
         metadata: &Metadata,
         read: impl FnOnce(Raw<'_>) -> Result<T, Unexpected>,
     ) -> Result<T, Error> {
-        let (document, _) = self.document(metadata).await?;
-        let gone = || Error::Storage(Arc::new(std::io::ErrorKind::NotFound.into()));
-        let stored = document.record.document().ok_or_else(gone)?;
-        let blob = self.raw(&document).await.ok_or_else(gone)?;
+        let (mut document, _) = self.document(metadata).await?;
+        let blob = match self.raw(&document).await {
+            Some(blob) => blob,
+            None => {
+                // The disk has lost it.
+                (document, _) = self.fetched(metadata, Some(&document.record)).await?;
+                self.raw(&document).await.ok_or(Error::Abandoned)?
+            }
+        };
+        let stored = document.record.document().ok_or(Error::Abandoned)?;
         let bytes = match blob.in_memory() {
             Some(bytes) => bytes.clone(),
             None => tokio::task::spawn_blocking(move || blob.read_all())

@@ -1,6 +1,5 @@
 //! Builds every response, and holds the one table from errors to statuses.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use crate::error::Error;
 use crate::fetch::{FetchError, Phase, Reply};
 use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
 use crate::negotiate::{self, Wanted};
-use crate::store::{Blob, Record, body};
+use crate::store::{Blob, ByteStream, Record, body};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -146,14 +145,20 @@ pub fn stored(
 
 /// An artifact on its way. As long as it is not verified it has no validators and no ranges, so that no client
 /// resumes from a bad half.
-pub fn filling(cache: &Cache, artifact: &Artifact, fill: &Arc<Fill>, status: CacheStatus) -> Response<Body> {
+pub fn filling(
+    cache: &Cache,
+    artifact: &Artifact,
+    fill: &Fill,
+    body: ByteStream,
+    status: CacheStatus,
+) -> Response<Body> {
     let mut response = start(StatusCode::OK, artifact.content_type, status);
     cache_control(&mut response, cache, IMMUTABLE);
     let announced = fill.spool.progress().borrow().length;
     if let Some(announced) = announced {
         length(&mut response, announced);
     }
-    *response.body_mut() = Body::stream(fill.spool.read(0..u64::MAX));
+    *response.body_mut() = Body::stream(body);
     response
 }
 

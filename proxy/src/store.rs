@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 pub use blob::{Blob, BlobId};
 pub use body::{BodyError, ByteStream};
 pub use inventory::{Inventory, Usage};
-pub use record::{Artifact, Document, Missing, Record, RecordId, Space, State, Variant};
+pub use record::{Artifact, Document, Record, RecordId, Space, State, Variant};
 pub use sink::Sink;
 pub use staging::Staging;
 

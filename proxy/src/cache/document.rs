@@ -10,7 +10,7 @@ use super::Cache;
 use super::receive::{self, Received};
 use super::table::{self, Table};
 use crate::error::Error;
-use crate::fetch::{Purpose, Reply, SafeUrl, Validators};
+use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
 use crate::intent::{ListedFile, Metadata, Raw, Reading, Unexpected};
 use crate::store::{Blob, BlobId, Document, Record, RecordId, Staging, State};
 
@@ -56,6 +56,8 @@ impl Watching {
 
 /// What is left to do once a refresh has told its outcome.
 enum Afterwards {
+    /// The disk took nothing: the document serves those who wait for it, and the next one asks again.
+    Nothing,
     /// The record in memory is right already: write it.
     Persist,
     /// Commit these files, then the record.
@@ -82,32 +84,43 @@ impl Cache {
             }
         };
         let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
-        let (refresh, joined) = self.documents.join(id, is_under_way, Refresh::default, run);
+        let (refresh, joined) = self.state.documents.join(id, is_under_way, Refresh::default, run);
         (Watching(refresh.0.subscribe()), joined)
+    }
+
+    /// The refresh of a document, if one is under way.
+    pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
+        self.state.documents.find(id).map(|refresh| Watching(refresh.0.subscribe()))
     }
 
     /// What another refresh brought after `seen` was looked up.
     async fn refreshed_since(&self, id: RecordId, seen: Option<Arc<Record>>) -> Option<Result<Refreshed, Error>> {
+        if let Err(error) = self.present(id) {
+            return Some(Err(error));
+        }
         let held = self.held(id).await?;
-        if seen.is_some_and(|seen| Arc::ptr_eq(&seen, &held.record) || seen.validated >= held.record.validated) {
+        let same = |seen: &Arc<Record>| Arc::ptr_eq(seen, &held.record) || seen.validated >= held.record.validated;
+        if held.record.document().is_none() || seen.as_ref().is_some_and(same) {
             return None;
         }
-        match &held.record.state {
-            State::Document(_) => Some(Ok(Refreshed { document: held, status: 200 })),
-            State::Missing(missing) => Some(Err(Error::Missing { status: missing.status, upstream: self.upstream() })),
-            State::Artifact(_) => None,
-        }
+        Some(Ok(Refreshed { document: held, status: 200 }))
     }
 
     async fn fetch_and_note(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> Result<Refreshed, Error> {
+        let purges = self.purges();
         match self.fetch_document(id, metadata).await {
             Ok((refreshed, afterwards)) => {
-                self.write_document(id, &refreshed.document, afterwards);
+                self.state.absent.lift(id);
+                if purges == self.purges() {
+                    self.write_document(id, &refreshed.document, afterwards, purges);
+                }
                 Ok(refreshed)
             }
             Err(error) => {
                 if let Error::Missing { status, .. } = error {
-                    self.remember_missing(id, &metadata.key, status);
+                    self.state.absent.note(id, status, self.settings.cache.negative_ttl);
+                    // It is gone: what was known of it must not come back when the absence is forgotten.
+                    self.engine.store.forget(&self.space, id);
                 }
                 Err(error)
             }
@@ -115,17 +128,20 @@ impl Cache {
     }
 
     /// Has a document written behind the clients' backs. Until that is done its open files serve.
-    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards) {
+    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards, purges: u64) {
         let cache = Arc::clone(self);
         match afterwards {
+            Afterwards::Nothing => {}
             Afterwards::Persist => {
-                tokio::spawn(async move { cache.writer.persist(id).await });
+                tokio::spawn(async move { cache.state.writer.persist(id).await });
             }
             Afterwards::Commit(files) => {
                 let record = Arc::clone(&document.record);
-                let turn = self.unwritten.enter(id, document.clone());
+                let turn = self.state.unwritten.enter(id, document.clone());
                 tokio::spawn(async move {
-                    cache.writer.store(id, record, files).await;
+                    if purges == cache.purges() {
+                        cache.state.writer.store(id, record, files).await;
+                    }
                     drop(turn);
                 });
             }
@@ -137,39 +153,47 @@ impl Cache {
         id: RecordId,
         metadata: &Metadata,
     ) -> Result<(Refreshed, Afterwards), Error> {
-        let held = self.held_document(metadata).await;
+        let mut held = self.held_document(metadata).await;
+        loop {
+            let ask = self.ask_for(id, metadata, held.as_ref());
+            let sent = ask.validators.etag.clone();
+            let reply = self.ask(ask).await?;
+            match (reply.status, held) {
+                (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
+                    let Some(mut document) = stored.record.document().cloned() else { return Err(Error::Abandoned) };
+                    document.etag = header_text(&reply.headers, header::ETAG).or(document.etag);
+                    document.last_modified =
+                        header_text(&reply.headers, header::LAST_MODIFIED).or(document.last_modified);
+                    let record = self.state.writer.confirm(id, self.now(), &stored.record, &document);
+                    let document = StoredDocument { record, ..stored };
+                    return Ok((Refreshed { document, status: 304 }, Afterwards::Persist));
+                }
+                // It confirms something else than what is stored: asked once more without validators.
+                (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
+                (StatusCode::OK, held) => {
+                    self.engine.metrics.fills.get_or_create(&self.label()).inc();
+                    return self.take_document(id, metadata, reply, held).await;
+                }
+                (status, _) if status.is_success() || status.is_redirection() => {
+                    let reason = Unexpected(format!("status {status} where a document was asked for"));
+                    return Err(Error::Unexpected { upstream: reply.url.origin(), reason });
+                }
+                _ => return Err(self.refused(&reply)),
+            }
+        }
+    }
+
+    fn ask_for(&self, id: RecordId, metadata: &Metadata, held: Option<&StoredDocument>) -> Ask {
         let url = SafeUrl::from(metadata.from.below(&self.settings.upstream.url));
         let mut ask = Self::get(id, url, Purpose::Metadata);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
-        if let Some(document) = held.as_ref().and_then(|held| held.record.document()) {
+        if let Some(document) = held.and_then(|held| held.record.document()) {
             ask.validators = Validators {
                 etag: document.etag.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
                 last_modified: document.last_modified.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
             };
         }
-        let conditional = ask.validators != Validators::default();
-        let reply = self.ask(ask).await?;
-        match (reply.status, held) {
-            (StatusCode::NOT_MODIFIED, Some(held)) if conditional => {
-                let Some(mut confirmed) = held.record.document().cloned() else { return Err(Error::Abandoned) };
-                // RFC 9111 §4.3.4: what the 304 says replaces what was stored.
-                confirmed.etag = header_text(&reply.headers, header::ETAG).or(confirmed.etag);
-                confirmed.last_modified =
-                    header_text(&reply.headers, header::LAST_MODIFIED).or(confirmed.last_modified);
-                let record = self.writer.confirm(id, self.now(), &held.record, &confirmed);
-                let document = StoredDocument { record, ..held };
-                Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
-            }
-            (StatusCode::OK, held) => {
-                self.engine.metrics.fills.get_or_create(&self.label()).inc();
-                self.take_document(id, metadata, reply, held).await
-            }
-            (status, _) if status.is_success() || status.is_redirection() => {
-                let reason = Unexpected(format!("status {status} where a document was asked for"));
-                Err(Error::Unexpected { upstream: reply.url.origin(), reason })
-            }
-            _ => Err(self.refused(&reply)),
-        }
+        ask
     }
 
     /// The stored document, opened, so that a 304 has something to stand for.
@@ -215,13 +239,18 @@ impl Cache {
             && before.url == document.url
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
-            let record = self.writer.confirm(id, now, &held.record, &document);
+            let record = self.state.writer.confirm(id, now, &held.record, &document);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
         let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;
+        // A record must not promise what only memory holds.
+        let afterwards = match files.len() == 1 + usize::from(table.is_some()) {
+            true => Afterwards::Commit(files),
+            false => Afterwards::Nothing,
+        };
         let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
         let document = StoredDocument { record, raw: Some(raw), table: Some(table) };
-        Ok((Refreshed { document, status: 200 }, Afterwards::Commit(files)))
+        Ok((Refreshed { document, status: 200 }, afterwards))
     }
 
     /// Has the ecosystem read the document, in memory that the budget grants.
@@ -232,14 +261,17 @@ impl Cache {
         received: Received,
         upstream: String,
     ) -> Result<(Blob, Option<Table>, Vec<(Staging, BlobId)>), Error> {
-        // The document once, and once more for what may be made of it.
-        let permit = self.engine.memory.take(received.blob.length() * 2).await?;
+        // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
+        // its permit already: nobody waits for memory while holding some.
+        let permit = match received.memory {
+            Some(permit) => permit,
+            None => self.engine.memory.take(received.blob.length() * 2).await?,
+        };
         let (read, key) = (metadata.read, metadata.key.clone());
         let (content_type, url) = (document.content_type.clone(), document.url.clone());
         let store = Arc::clone(&self.engine.store);
         let work = move || {
             let _permit = permit;
-            let _memory = received.memory;
             let bytes = received.blob.read_all().map_err(|error| Error::Storage(Arc::new(error)))?;
             let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &key };
             let mut reading: Reading = read(raw).map_err(|reason| Error::Unexpected { upstream, reason })?;
@@ -288,14 +320,42 @@ impl Cache {
         table.map(Some)
     }
 
-    /// What a document says of one file; `None` if it does not name it, or if its extract is gone.
-    pub(crate) async fn file_in(&self, document: &StoredDocument, name: &str) -> Option<ListedFile> {
-        let table = self.table(document).await??;
+    /// What a document says of one file. An error if the disk has lost its extract.
+    async fn look_in(&self, document: &StoredDocument, name: &str) -> Result<Option<ListedFile>, Lost> {
+        let Some(table) = self.table(document).await.ok_or(Lost)? else { return Ok(None) };
         if table.is_in_memory() {
-            return table.file(name).ok()?;
+            return table.file(name).map_err(|_| Lost);
         }
         let name = name.to_owned();
-        tokio::task::spawn_blocking(move || table.file(&name)).await.ok()?.ok()?
+        tokio::task::spawn_blocking(move || table.file(&name)).await.map_err(|_| Lost)?.map_err(|_| Lost)
+    }
+
+    /// What a document says of one file; fetched again if the disk has lost its extract.
+    pub(crate) async fn file_in(
+        self: &Arc<Self>,
+        metadata: &Metadata,
+        document: &StoredDocument,
+        name: &str,
+    ) -> Result<Option<ListedFile>, Error> {
+        if let Ok(file) = self.look_in(document, name).await {
+            return Ok(file);
+        }
+        let (document, _) = self.fetched(metadata, Some(&document.record)).await?;
+        self.look_in(&document, name).await.map_err(|Lost| Error::Abandoned)
+    }
+}
+
+/// The disk has lost what a record promises.
+#[derive(Debug)]
+struct Lost;
+
+/// Whether a 304 speaks of the representation whose entity tag was sent (RFC 9111 §4.3.4): another strong tag means
+/// that it does not.
+fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
+    let strong = |tag: &&HeaderValue| tag.as_bytes().starts_with(b"\"");
+    match (headers.get(header::ETAG).filter(strong), sent.filter(strong)) {
+        (Some(got), Some(sent)) => got == sent,
+        _ => true,
     }
 }
 

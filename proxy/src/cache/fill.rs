@@ -6,18 +6,18 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::{StatusCode, header};
 
+use super::Cache;
 use super::receive::Batches;
-use super::{Cache, policy};
 use crate::cache_status::CacheStatus;
 use crate::digest::{Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
 use crate::fetch::{FetchError, Purpose, Reply};
-use crate::intent::{Artifact, Lifetime, Unexpected};
+use crate::intent::{Artifact, Unexpected};
 use crate::resolve::{Expected, Target};
 use crate::store::inventory::Reservation;
 use crate::store::spool::{HELD_BACK, Spool};
-use crate::store::{self, Blob, BlobId, Record, RecordId, Staging, State};
+use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, Staging, State};
 
 /// An artifact on its way.
 #[derive(Debug, Default)]
@@ -60,7 +60,6 @@ impl Fill {
 }
 
 /// An artifact for a client.
-#[derive(Debug)]
 pub enum Served {
     /// From the store.
     Stored {
@@ -73,6 +72,8 @@ pub enum Served {
     Filling {
         /// The fill.
         fill: Arc<Fill>,
+        /// Its body from the first byte.
+        body: ByteStream,
         /// How it came about.
         status: CacheStatus,
     },
@@ -85,7 +86,7 @@ impl Cache {
         if let Some(stored) = self.stored_artifact(id).await? {
             return Ok(stored);
         }
-        if let Some(error) = self.distrust.verdict(id) {
+        if let Some(error) = self.state.distrust.verdict(id) {
             return Err(error);
         }
         let run = |fill: Arc<Fill>| {
@@ -100,43 +101,47 @@ impl Cache {
                 drop(guard);
             }
         };
-        let (fill, collapsed) = self.fills.join(id, Fill::is_open, Fill::default, run);
+        // A reader takes its place before it is asked whether everything is still there: from then on nothing goes.
+        let mut place = None;
+        let is_open = |fill: &Fill| {
+            place = Some(fill.spool.read(0..u64::MAX));
+            fill.is_open()
+        };
+        let (fill, collapsed) = self.state.fills.join(id, is_open, Fill::default, run);
+        let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
             // Verified and only on its way to the disk.
             return Ok(Served::Stored { record, blob });
         }
         fill.ready().await?;
         let stored = self.engine.store.fault().is_none();
-        Ok(Served::Filling { fill, status: CacheStatus::Miss { stored, collapsed } })
+        Ok(Served::Filling { fill, body, status: CacheStatus::Miss { stored, collapsed } })
     }
 
-    /// The stored artifact; `None` if there is none; an error if it is remembered not to exist.
+    /// The stored artifact; `None` if there is none; an error if the upstream just said that it does not exist.
     pub async fn stored_artifact(&self, id: RecordId) -> Result<Option<Served>, Error> {
-        let Some(record) = self.record(id).await else { return Ok(None) };
-        if let Some(artifact) = record.artifact() {
-            let blob = self.engine.store.blob(&self.space, artifact.blob, artifact.length).await;
-            return Ok(blob.map(|blob| Served::Stored { record, blob }));
-        }
-        match policy::decide(Some(&record), Lifetime::Configured, &self.settings.cache, self.now()) {
-            policy::Decision::Missing { status } => Err(Error::Missing { status, upstream: self.upstream() }),
-            _ => Ok(None),
+        let Some(record) = self.record(id).await else { return self.present(id).map(|()| None) };
+        let Some(artifact) = record.artifact() else { return Ok(None) };
+        match self.engine.store.blob(&self.space, artifact.blob, artifact.length).await {
+            Some(blob) => Ok(Some(Served::Stored { record, blob })),
+            None => self.present(id).map(|()| None),
         }
     }
 
     /// The fill of this artifact, if one is under way.
     pub fn filling(&self, artifact: &Artifact) -> Option<Arc<Fill>> {
-        self.fills.find(self.space.record_id(&artifact.key))
+        self.state.fills.find(self.space.record_id(&artifact.key))
     }
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
         match error {
-            Error::Missing { status, .. } => self.remember_missing(id, &artifact.key, *status),
+            Error::Missing { status, .. } => self.state.absent.note(id, *status, self.settings.cache.negative_ttl),
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
                     package.version = %artifact.key.version, package.file = %artifact.key.file, error = %error,
                     "wrong bytes from the upstream: nothing was kept");
-                self.distrust.accuse(id, error.clone());
+                self.state.distrust.accuse(id, error.clone());
             }
             error => tracing::debug!(proxy = %self.settings.name, package.name = %artifact.key.package,
                 package.file = %artifact.key.file, error = %error, "a fill failed"),
@@ -151,7 +156,8 @@ impl Cache {
             fill.spool.complete(length);
             return Ok(());
         }
-        let mut target = self.resolve(artifact, self.distrust.is_suspect(id)).await?;
+        let purges = self.purges();
+        let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
         let mut reply = self.ask_artifact(id, &target).await?;
         if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
@@ -160,6 +166,12 @@ impl Cache {
             reply = self.ask_artifact(id, &target).await?;
         }
         self.check_head(artifact, &target, &reply)?;
+        if target.expected.is_nothing()
+            && let Some(pinned) = self.record(id).await.as_deref().and_then(Record::artifact)
+        {
+            // The first bytes ever seen are the right ones until somebody purges them: held back like a digest.
+            target.expected = Expected::Pinned(pinned.blob);
+        }
         self.engine.metrics.fills.get_or_create(&self.label()).inc();
         let upstream = reply.url.origin();
         let last_modified = reply.headers.get(header::LAST_MODIFIED);
@@ -170,10 +182,14 @@ impl Cache {
         if length == 0 && verified.is_none() {
             return Err(unexpected(&upstream, "an empty body where a file was asked for"));
         }
-        self.distrust.acquit(id);
+        self.state.distrust.acquit(id);
+        self.state.absent.lift(id);
         // Without a digest and without a length nothing says that this is all of it.
-        let keep = verified.is_some() || framed;
-        let Some(staging) = intake.staging.take().filter(|_| keep) else {
+        let keep = (verified.is_some() || framed) && purges == self.purges();
+        let staging = intake.staging.take().filter(|_| keep);
+        // The promise of its bytes ends before they count themselves.
+        drop(intake);
+        let Some(staging) = staging else {
             fill.spool.complete(length);
             return Ok(());
         };
@@ -184,7 +200,7 @@ impl Cache {
         let blob_id = blob.id();
         let _ = fill.finished.set((Arc::clone(&record), blob));
         fill.spool.complete(length);
-        self.writer.store(id, record, vec![(staging, blob_id)]).await;
+        self.state.writer.store(id, record, vec![(staging, blob_id)]).await;
         Ok(())
     }
 
@@ -280,7 +296,14 @@ impl Cache {
         digests: &Digests,
         upstream: &str,
     ) -> Result<Option<Digest>, Error> {
+        if let Expected::Pinned(pin) = &expected {
+            let changed = || Error::PinChanged { upstream: upstream.to_owned(), expected: format!("sha256:{pin}") };
+            return if blob_id(digests) == *pin { Ok(None) } else { Err(changed()) };
+        }
         let published = expected.settled().await?;
+        if !published.is_empty() && !published.iter().any(|digest| digests.under(digest.algorithm()).is_some()) {
+            return Err(unexpected(upstream, "a digest that came too late to be compared: ask again"));
+        }
         if let Some(digest) = Digest::strongest_of(&published, |algorithm| digests.under(algorithm).is_some()) {
             let found = digests.under(digest.algorithm());
             if found != Some(digest) {

@@ -31,26 +31,17 @@ pub enum Decision {
         /// Whether it may be served if the upstream fails.
         usable: bool,
     },
-    /// Answer that there is no such thing.
-    Missing {
-        /// The status that the upstream gave.
-        status: u16,
-    },
     /// Ask the upstream.
     Absent,
 }
 
-/// Decides for a metadata document. An artifact's record is for ever and needs no decision, except that a remembered
-/// absence expires.
+/// Decides for a metadata document. An artifact's record is for ever and needs no decision.
 pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSettings, now: Millis) -> Decision {
     let Some(record) = record else { return Decision::Absent };
     let from_the_future = record.validated > now + CLOCK_SLACK;
     let age = now.saturating_sub(record.validated);
     match record.state {
-        State::Missing(missing) if age < millis(settings.negative_ttl) && !from_the_future => {
-            Decision::Missing { status: missing.status }
-        }
-        State::Missing(_) | State::Artifact(_) => Decision::Absent,
+        State::Artifact(_) => Decision::Absent,
         State::Document(_) => {
             let fresh_for = millis(match lifetime {
                 // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
@@ -81,7 +72,7 @@ fn millis(duration: Duration) -> Millis {
 mod tests {
     use super::*;
     use crate::intent::Key;
-    use crate::store::{BlobId, Document, Missing};
+    use crate::store::{BlobId, Document};
 
     const STORED: Millis = 1_000_000_000;
 
@@ -135,15 +126,6 @@ mod tests {
         let decision =
             decide(Some(&document()), Lifetime::AtLeast(Duration::from_hours(1)), &settings, STORED + 3_599_000);
         assert_eq!(decision, Decision::Fresh { ttl: 1 });
-    }
-
-    #[test]
-    fn absences_expire() {
-        let settings = CacheSettings::default();
-        let missing = record(State::Missing(Missing { status: 410 }));
-        let at = |millis| decide(Some(&missing), Lifetime::Configured, &settings, STORED + millis);
-        assert_eq!(at(29_999), Decision::Missing { status: 410 });
-        assert_eq!(at(30_000), Decision::Absent);
     }
 
     #[test]

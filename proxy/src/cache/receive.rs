@@ -18,6 +18,8 @@ use crate::store::{Blob, Sink, Staging, Store};
 
 /// Bytes handed to the disk in one piece.
 pub(super) const BATCH: usize = 256 << 10;
+/// Bytes of a document that is taken to memory because the disk takes none.
+const MEMORY: u64 = 32 << 20;
 /// A coded body may grow by this factor ...
 const RATIO: u64 = 200;
 /// ... once it is larger than this.
@@ -45,9 +47,12 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
             return Err(Error::Unexpected { upstream, reason });
         }
     };
-    let plain = Sink::new(store, limit);
-    // A document in memory counts for as long as it is there.
-    let memory = if plain.is_in_memory() { Some(budget.take(limit.min(64 << 20)).await?) } else { None };
+    let mut plain = Sink::new(store, limit);
+    if plain.is_in_memory() {
+        plain.lower_limit(MEMORY);
+    }
+    // A document in memory counts for as long as it is there, with what will be made of it.
+    let memory = if plain.is_in_memory() { Some(budget.take(limit.min(MEMORY) * 2).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
     let mut body = Batches::new(reply.body);
     let mut arrived: u64 = 0;

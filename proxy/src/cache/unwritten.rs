@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,15 +17,15 @@ pub(super) struct Unwritten(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     documents: Mutex<HashMap<RecordId, (u64, StoredDocument)>>,
+    turns: AtomicU64,
     written: Notify,
 }
 
 impl Unwritten {
     /// Serves `document` from its open files until the turn is dropped. A newer document of the same key takes over.
     pub(super) fn enter(&self, id: RecordId, document: StoredDocument) -> Turn {
-        let mut documents = self.0.documents.lock();
-        let number = documents.get(&id).map_or(0, |(number, _)| number + 1);
-        documents.insert(id, (number, document));
+        let number = self.0.turns.fetch_add(1, Ordering::Relaxed);
+        self.0.documents.lock().insert(id, (number, document));
         Turn { unwritten: self.clone(), id, number }
     }
 

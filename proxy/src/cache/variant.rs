@@ -181,14 +181,14 @@ impl Cache {
                 let variant = Variant { base, fingerprint, blob: blob.id(), length: blob.length() };
                 build.0.send_replace(Some(Ok(blob)));
                 // The document's own record may still be on its way to the disk.
-                cache.unwritten.settled(id).await;
+                cache.state.unwritten.settled(id).await;
                 if let Some(staging) = staging {
-                    cache.writer.add_variant(id, of, variant, staging).await;
+                    cache.state.writer.add_variant(id, of, variant, staging).await;
                 }
             }
         };
         let short = u64::from_str_radix(&form.fingerprint[..16], 16).unwrap_or_default();
-        let (build, _) = self.variants.join((id, short), |_| true, Build::default, run);
+        let (build, _) = self.state.variants.join((id, short), |_| true, Build::default, run);
         let mut outcome = build.0.subscribe();
         drop(build);
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| Error::Abandoned)?;
@@ -219,6 +219,13 @@ impl Cache {
 /// A document with its links replaced, made while it is sent.
 fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
     let length = table.spliced_length(raw.length(), base.len());
+    if raw.in_memory().is_some() && table.is_in_memory() {
+        let mut bytes = Vec::with_capacity(length as usize);
+        // Both are in memory, where nothing fails but damage; the length tells.
+        let _ = Spliced::new(raw, table.edits(), base.to_owned()).read_to_end(&mut bytes);
+        let bytes = Bytes::from(bytes);
+        return Content { length, body: Box::pin(stream::empty()), bytes: Some(bytes) };
+    }
     let reader = Spliced::new(raw, table.edits(), base.to_owned());
     let body = stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;

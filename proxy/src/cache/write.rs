@@ -16,24 +16,24 @@ pub(super) struct Writer {
     store: Arc<Store>,
     space: Space,
     /// Held while a record is read, changed and remembered, so that no change is lost.
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
     /// Held while a record is written, so that the newest is the last on disk.
     persisting: Arc<Mutex<()>>,
 }
 
 impl Writer {
     pub(super) fn new(store: Arc<Store>, space: Space) -> Self {
-        Self { store, space, changing: Mutex::new(()), persisting: Arc::default() }
+        Self { store, space, changing: Arc::default(), persisting: Arc::default() }
     }
 
     /// Commits the blobs and then the record, which this process knows from then on. A failure is reported by the
     /// store; what could not be kept is fetched again some day.
     pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, blobs: Vec<(Staging, BlobId)>) {
         let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
+        let changing = Arc::clone(&self.changing);
         let write = move || {
             let committed = blobs.into_iter().try_for_each(|(staging, blob)| store.commit(&space, staging, blob));
-            if committed.is_ok() {
-                store.remember(id, record);
+            if committed.is_ok() && remember(&store, &changing, id, record) {
                 // Without its file the record still serves for as long as this process lives.
                 let _ = persist_newest(&store, &space, id, &persisting);
             }
@@ -94,6 +94,16 @@ impl Writer {
         // The store has reported a failure; the record in memory serves until the process ends.
         let _ = tokio::task::spawn_blocking(write).await;
     }
+}
+
+/// Makes a record the one that this process knows, unless it knows a newer one by now.
+fn remember(store: &Store, changing: &Mutex<()>, id: RecordId, record: Arc<Record>) -> bool {
+    let _changing = changing.lock();
+    if store.record_in_memory(id).is_some_and(|known| known.validated > record.validated) {
+        return false;
+    }
+    store.remember(id, record);
+    true
 }
 
 fn persist_newest(store: &Arc<Store>, space: &Space, id: RecordId, persisting: &Mutex<()>) -> io::Result<()> {

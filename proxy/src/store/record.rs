@@ -110,8 +110,6 @@ pub enum State {
     Document(Document),
     /// An artifact.
     Artifact(Artifact),
-    /// The upstream said that there is no such thing.
-    Missing(Missing),
 }
 
 /// A stored metadata document.
@@ -165,13 +163,6 @@ pub struct Artifact {
     pub last_modified: Option<String>,
 }
 
-/// A remembered 404 or 410.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missing {
-    /// The upstream's status.
-    pub status: u16,
-}
-
 impl Record {
     /// A record of what is known of `key`, confirmed at `validated`.
     pub fn new(key: &Key, validated: Millis, state: State) -> Self {
@@ -189,7 +180,7 @@ impl Record {
     pub fn document(&self) -> Option<&Document> {
         match &self.state {
             State::Document(document) => Some(document),
-            _ => None,
+            State::Artifact(_) => None,
         }
     }
 
@@ -197,7 +188,7 @@ impl Record {
     pub fn artifact(&self) -> Option<&Artifact> {
         match &self.state {
             State::Artifact(artifact) => Some(artifact),
-            _ => None,
+            State::Document(_) => None,
         }
     }
 

@@ -34,6 +34,11 @@ impl Sink {
         Self { target, hasher: sha2::Sha256::new(), length: 0, limit }
     }
 
+    /// Takes fewer bytes than it was made for.
+    pub fn lower_limit(&mut self, limit: u64) {
+        self.limit = self.limit.min(limit);
+    }
+
     /// Bytes taken.
     pub fn length(&self) -> u64 {
         self.length

@@ -1,5 +1,5 @@
-//! Things that are not tried again at once: files whose last body had a wrong digest, documents that were asked for
-//! out of turn.
+//! What happened a moment ago and is therefore not tried again at once: a body with a wrong digest, a request out of
+//! turn, a 404. In memory only, and bounded: a flood of names must fill neither memory nor disk.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// Names remembered at most: a flood of them must not fill the memory.
 const LIMIT: usize = 4096;
 
-/// The files that are distrusted.
+/// Files whose last body had a wrong digest: the next request fetches once more, then there is a pause.
 #[derive(Debug, Default)]
 pub(super) struct Distrust(Mutex<HashMap<RecordId, Suspect>>);
 
@@ -49,6 +49,11 @@ impl Distrust {
         }
     }
 
+    /// Forgets all suspicion.
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// Notes a right body.
     pub(super) fn acquit(&self, id: RecordId) {
         self.0.lock().remove(&id);
@@ -60,15 +65,60 @@ impl Distrust {
 pub(super) struct Recently(Mutex<HashMap<RecordId, Instant>>);
 
 impl Recently {
-    /// Whether this is the first call for the key within `pause`. A flood of keys counts as not being the first.
+    /// Whether this is the first call for the key within `pause`.
     pub(super) fn first(&self, id: RecordId, pause: Duration) -> bool {
         let mut done = self.0.lock();
-        done.retain(|_, at| at.elapsed() < pause);
-        if done.contains_key(&id) || done.len() >= LIMIT {
+        if done.len() >= LIMIT {
+            done.retain(|_, at| at.elapsed() < pause);
+        }
+        if done.get(&id).is_some_and(|at| at.elapsed() < pause) {
             return false;
         }
-        done.insert(id, Instant::now());
+        if done.len() < LIMIT {
+            done.insert(id, Instant::now());
+        }
         true
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+}
+
+/// Keys of which the upstream said that there is no such thing. Apart from the records, so that a 404 neither hides a
+/// pin nor pushes out what is known of other keys.
+#[derive(Debug, Default)]
+pub(super) struct Absent(Mutex<HashMap<RecordId, (u16, Instant)>>);
+
+impl Absent {
+    /// Remembers a 404 or 410 for so long.
+    pub(super) fn note(&self, id: RecordId, status: u16, ttl: Duration) {
+        let mut absent = self.0.lock();
+        let now = Instant::now();
+        if absent.len() >= LIMIT {
+            absent.retain(|_, (_, until)| *until > now);
+        }
+        if absent.len() < LIMIT && !ttl.is_zero() {
+            absent.insert(id, (status, now + ttl));
+        }
+    }
+
+    /// The status, while it is remembered.
+    pub(super) fn status(&self, id: RecordId) -> Option<u16> {
+        let absent = self.0.lock();
+        let (status, until) = absent.get(&id)?;
+        (*until > Instant::now()).then_some(*status)
+    }
+
+    /// There is such a thing after all.
+    pub(super) fn lift(&self, id: RecordId) {
+        self.0.lock().remove(&id);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
     }
 }
 
@@ -107,5 +157,20 @@ mod tests {
         assert!(!recently.first(id("a"), pause));
         tokio::time::advance(pause).await;
         assert!(recently.first(id("a"), pause));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absence_is_remembered_for_a_while() {
+        let absent = Absent::default();
+        let ttl = Duration::from_secs(30);
+        absent.note(id("a"), 410, ttl);
+        absent.note(id("never"), 404, Duration::ZERO);
+        assert_eq!((absent.status(id("a")), absent.status(id("never"))), (Some(410), None));
+        tokio::time::advance(ttl).await;
+        assert_eq!(absent.status(id("a")), None);
+        for number in 0..LIMIT * 2 {
+            absent.note(id(&number.to_string()), 404, ttl);
+        }
+        assert_eq!(absent.0.lock().len(), LIMIT);
     }
 }

@@ -1,0 +1,81 @@
+//! Requests to the upstream: counted, and their refusals understood.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::Cache;
+use crate::error::Error;
+use crate::fetch::retry_after::retry_after;
+use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
+use crate::intent::{Forward, Refusal};
+use crate::metrics::{UpstreamLabels, status_class};
+use crate::store::RecordId;
+
+impl Cache {
+    /// Sends one request and counts it.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, Error> {
+        let started = Instant::now();
+        let result = self.fetch.fetch(ask).await;
+        let metrics = &self.engine.metrics;
+        metrics.upstream_latency.get_or_create(&self.label()).observe(started.elapsed().as_secs_f64());
+        let outcome = result.as_ref().map_or("error", |reply| status_class(reply.status));
+        let labels = UpstreamLabels { ecosystem: self.settings.ecosystem.name(), outcome };
+        metrics.upstream_requests.get_or_create(&labels).inc();
+        let reply = result?;
+        if self.is_ours(&reply) {
+            let rejected = reply.status == StatusCode::UNAUTHORIZED && self.settings.upstream.auth.is_some();
+            self.state.rejected.store(rejected, Ordering::Relaxed);
+        }
+        Ok(reply)
+    }
+
+    /// Whether a reply is of the origin that our credential is for.
+    fn is_ours(&self, reply: &Reply) -> bool {
+        reply.url.origin() == self.upstream()
+    }
+
+    /// Whether the upstream refused our credential the last time.
+    pub fn credential_rejected(&self) -> bool {
+        self.state.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Turns a status that is no success into the error that it means.
+    pub fn refused(&self, reply: &Reply) -> Error {
+        let upstream = reply.url.origin();
+        match reply.status.as_u16() {
+            status @ (404 | 410) => Error::Missing { status, upstream },
+            401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
+                Error::CredentialRejected { upstream }
+            }
+            status => Error::Upstream { status, upstream, retry_after: retry_after(&reply.headers, Timestamp::now()) },
+        }
+    }
+
+    /// A GET for the cache.
+    pub(super) fn get(id: RecordId, url: SafeUrl, purpose: Purpose) -> Ask {
+        Ask {
+            method: Method::GET,
+            url,
+            accept: None,
+            purpose,
+            validators: Validators::default(),
+            resume: None,
+            body: None,
+            key: id.short(),
+        }
+    }
+
+    /// The address of a call that is passed through.
+    pub async fn forward_address(self: &Arc<Self>, forward: &Forward) -> Result<url::Url, Error> {
+        let Some(base) = &forward.base else { return Ok(forward.to.below(&self.settings.upstream.url)) };
+        let find = base.find;
+        match self.with_raw(&base.document, find).await? {
+            Some(link) => Ok(forward.to.below(self.parse_link(&link)?.expose())),
+            None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
+        }
+    }
+}
