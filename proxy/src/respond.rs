@@ -292,7 +292,7 @@ mod tests {
         for (code, expected) in
             [(401, 401), (403, 403), (451, 451), (418, 418), (407, 502), (408, 502), (429, 503), (500, 502), (503, 502)]
         {
-            let (status, _) = status_of(&Error::Upstream { status: code, upstream: upstream() });
+            let (status, _) = status_of(&Error::Upstream { status: code, upstream: upstream(), retry_after: None });
             assert_eq!(status.as_u16(), expected, "{code}");
         }
         assert_eq!(status_of(&Error::CredentialRejected { upstream: upstream() }).0, StatusCode::BAD_GATEWAY);
