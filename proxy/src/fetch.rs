@@ -126,6 +126,9 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Where the answer came from, after redirects.
     pub url: SafeUrl,
+    /// Whether the end of the body is marked: by a length, a last chunk or the end of a stream. Otherwise it is the
+    /// end of the connection, which may as well have broken (RFC 9112 §6.3).
+    pub framed: bool,
     /// The body.
     pub body: BodyStream,
 }

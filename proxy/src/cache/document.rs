@@ -215,6 +215,7 @@ impl Cache {
         let upstream = reply.url.origin();
         let final_url = reply.url.expose().clone();
         let headers = reply.headers.clone();
+        let framed = reply.framed;
         let limit = self.settings.cache.max_metadata_size;
         let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit).await?;
         self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
@@ -243,8 +244,8 @@ impl Cache {
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
         let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;
-        // A record must not promise what only memory holds.
-        let afterwards = match files.len() == 1 + usize::from(table.is_some()) {
+        // A record must not promise what only memory holds, nor keep a document of which nothing says that it is whole.
+        let afterwards = match framed && files.len() == 1 + usize::from(table.is_some()) {
             true => Afterwards::Commit(files),
             false => Afterwards::Nothing,
         };

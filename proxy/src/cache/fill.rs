@@ -176,7 +176,7 @@ impl Cache {
         let upstream = reply.url.origin();
         let last_modified = reply.headers.get(header::LAST_MODIFIED);
         let last_modified = last_modified.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let framed = is_framed(&reply);
+        let framed = reply.framed;
         let (length, digests, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
         let verified = self.verify(id, target.expected, &digests, &upstream).await?;
         if length == 0 && verified.is_none() {
@@ -351,11 +351,6 @@ fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
 
 fn content_length(reply: &Reply) -> Option<u64> {
     reply.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether the end of the body is more than the end of the connection.
-fn is_framed(reply: &Reply) -> bool {
-    reply.headers.contains_key(header::CONTENT_LENGTH) || reply.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn unexpected(upstream: &str, reason: &str) -> Error {

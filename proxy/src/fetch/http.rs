@@ -144,9 +144,10 @@ impl HttpFetcher {
             return Err(FetchError::Protocol { origin, reason });
         }
         let status = response.status();
+        let framed = head::is_framed(response.version(), &headers);
         let limits = Limits::of(&self.settings, origin);
         let body = limits.keep(pieces(response, url.clone()), place);
-        Ok(Reply { status, headers, url, body })
+        Ok(Reply { status, headers, url, framed, body })
     }
 
     fn request(&self, client: &Client, ask: &Ask, url: &SafeUrl) -> Result<reqwest::Request, FetchError> {

@@ -43,6 +43,7 @@ pub(super) fn reply_with(ask: &Ask, status: u16, headers: &[(&str, &str)], text:
         status: StatusCode::from_u16(status).unwrap(),
         headers: headers.iter().map(header).collect::<HeaderMap>(),
         url: ask.url.clone(),
+        framed: true,
         body: body(vec![Ok(Bytes::from(text.to_owned()))]),
     }
 }

@@ -1,11 +1,26 @@
 //! The header of a request, built from nothing but what is asked: no line of a client's request ever gets here.
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, TRANSFER_ENCODING,
+    USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Version};
 
 use crate::fetch::{Ask, Purpose};
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("packageproxy/", env!("CARGO_PKG_VERSION")));
+
+/// Whether the end of a body is marked (RFC 9112 §6.3): by its length, or by a last chunk where `chunked` is the final
+/// transfer coding. HTTP/2 always marks it.
+pub(super) fn is_framed(version: Version, headers: &HeaderMap) -> bool {
+    let last_coding = headers.get_all(TRANSFER_ENCODING).iter().next_back().and_then(|value| value.to_str().ok());
+    let last_coding = last_coding.and_then(|codings| codings.rsplit(',').next()).map(str::trim);
+    version >= Version::HTTP_2
+        || match last_coding {
+            Some(coding) => coding.eq_ignore_ascii_case("chunked"),
+            None => headers.contains_key(CONTENT_LENGTH),
+        }
+}
 
 /// Everything but the credential and what describes a body.
 pub(super) fn headers(ask: &Ask) -> HeaderMap {
@@ -39,6 +54,22 @@ mod tests {
 
     use super::*;
     use crate::fetch::{Resume, Validators};
+
+    #[test]
+    fn what_marks_the_end_of_a_body() {
+        for (version, name, value, expected) in [
+            (Version::HTTP_11, "content-length", "7", true),
+            (Version::HTTP_11, "transfer-encoding", "gzip, chunked", true),
+            (Version::HTTP_11, "transfer-encoding", "xchunked", false),
+            (Version::HTTP_11, "transfer-encoding", "chunked, gzip", false),
+            (Version::HTTP_11, "x-other", "chunked", false),
+            (Version::HTTP_10, "x-other", "7", false),
+            (Version::HTTP_2, "x-other", "7", true),
+        ] {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+            assert_eq!(is_framed(version, &headers), expected, "{version:?} {name}: {value}");
+        }
+    }
 
     #[test]
     fn exactly_what_is_asked() {
