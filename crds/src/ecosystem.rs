@@ -5,32 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::plain_enum;
 
-/// A registry protocol that the data plane speaks: the value of `spec.ecosystem`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(transform = plain_enum)]
-pub enum Ecosystem {
+/// Declares the ecosystems once, so that the list, the names and the type cannot differ.
+macro_rules! ecosystems {
+    ($($(#[$doc:meta])+ $variant:ident = $name:literal),+ $(,)?) => {
+        /// A registry protocol that the data plane speaks: the value of `spec.ecosystem`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[schemars(transform = plain_enum)]
+        pub enum Ecosystem {
+            $($(#[$doc])+ #[serde(rename = $name)] $variant,)+
+        }
+
+        impl Ecosystem {
+            /// Every ecosystem, in the order of their names.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The value as it is written in a manifest, a metric label and a path.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+ecosystems! {
     /// The sparse registry protocol of Rust's package manager.
-    Cargo,
+    Cargo = "cargo",
     /// The registry protocol of npm, pnpm and Yarn.
-    Npm,
+    Npm = "npm",
     /// The simple repository API of Python packages (PEP 503, 691, 700).
-    Pypi,
+    Pypi = "pypi",
 }
 
 impl Ecosystem {
-    /// Every ecosystem, in the order of their names.
-    pub const ALL: [Self; 3] = [Self::Cargo, Self::Npm, Self::Pypi];
-
-    /// The value as it is written in a manifest, a metric label and a path.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cargo => "cargo",
-            Self::Npm => "npm",
-            Self::Pypi => "pypi",
-        }
-    }
-
     /// Whether a 404 of one upstream may send a request to the next: only where names and versions mean the same at
     /// every registry, so that no stranger can give a missing name.
     pub const fn falls_back_on_not_found(self) -> bool {

@@ -64,7 +64,7 @@ impl Cli {
 /// Where the configuration is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct ConfigArguments {
-    /// Manifest file, or directory of *.yaml, *.yml and *.json files; repeat for more.
+    /// Manifest file, or directory of *.yaml, *.yml and *.json files, or - for standard input; repeat for more.
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR", env = "PACKAGEPROXY_FILE")]
     pub files: Vec<PathBuf>,
     /// Directory of Secrets: `<DIR>/<secret>/<key>`.

@@ -32,7 +32,7 @@ pub enum Discovery {
 /// Looks at every ecosystem's clients. `own` are the addresses on which this program listens: a client that has been
 /// set to use the proxy must not become the proxy's upstream.
 pub async fn discover(machine: &Machine, own: &[SocketAddr]) -> Vec<Discovery> {
-    join_all(Ecosystem::ALL.into_iter().map(|ecosystem| discover_one(machine, ecosystem, own))).await
+    join_all(Ecosystem::ALL.iter().copied().map(|ecosystem| discover_one(machine, ecosystem, own))).await
 }
 
 async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr]) -> Discovery {

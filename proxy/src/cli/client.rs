@@ -56,7 +56,7 @@ fn find(arguments: &ClientArguments) -> Result<(Ecosystem, Option<url::Url>), Ve
     let name = arguments.name.as_str();
     let unknown = |names: Vec<&str>| vec![format!("there is no proxy '{name}'; there is: {}", names.join(", "))];
     if files.is_empty() {
-        let named = Ecosystem::ALL.into_iter().find(|ecosystem| ecosystem.name() == name);
+        let named = Ecosystem::ALL.iter().copied().find(|ecosystem| ecosystem.name() == name);
         return named
             .map(|ecosystem| (ecosystem, None))
             .ok_or_else(|| unknown(Ecosystem::ALL.iter().map(|ecosystem| ecosystem.name()).collect()));

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
@@ -49,6 +50,23 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
     let Reader { hasher, problems: secret_problems } = reader;
     Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finalize().into()) }
+}
+
+/// Standard input, as `-f -` names it: read once, since it comes only once.
+static STANDARD_INPUT: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// A file, or standard input for `-`.
+fn open(path: &Path) -> io::Result<Box<dyn io::Read>> {
+    if path != Path::new("-") {
+        return Ok(Box::new(File::open(path)?));
+    }
+    let bytes = STANDARD_INPUT.get_or_init(|| {
+        let mut bytes = Vec::new();
+        // What can be read is interpreted; a broken pipe shows as a broken manifest.
+        let _ = io::stdin().lock().take(FILE_LIMIT + 1).read_to_end(&mut bytes);
+        bytes
+    });
+    Ok(Box::new(bytes.as_slice()))
 }
 
 struct Reader {
@@ -104,7 +122,7 @@ impl Reader {
     /// The bytes of a file, up to a limit.
     fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        match File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
+        match open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
             Ok(_) if bytes.len() as u64 > limit => {
                 self.problem(path, format!("is larger than {limit} bytes"), "split it");
                 None
