@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_client_is_told_the_base_and_nothing_invalid() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             for base in ["http://127.0.0.1:8080/x/", "http://x.team.svc/", "https://x.team.svc/x/"] {
                 let clients = of(kind).clients(base);
                 assert!(!clients.is_empty(), "{kind}");
