@@ -210,8 +210,7 @@ async fn keep_house(app: Arc<App>) {
         let work = tokio::task::spawn_blocking(move || {
             let store = &app.engine.store;
             if !store.is_keeper() && store.try_keep() {
-                let spaces: Vec<_> = app.sites().iter().map(|site| site.cache.space().clone()).collect();
-                store.survey(&spaces);
+                store.survey(|| app.spaces());
             }
             if store.inventory().is_full() {
                 let evicted = store.evict();
