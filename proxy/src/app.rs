@@ -125,8 +125,8 @@ impl App {
         for site in changed {
             self.start_probe(site);
         }
-        let sizes = sites_now.iter().filter_map(|site| site.settings.cache.max_size);
-        self.engine.store.inventory().set_max_size(sizes.max().unwrap_or(self.engine.store.options().max_size));
+        let largest = sites_now.iter().filter_map(|site| site.settings.cache.max_size).max();
+        self.engine.store.inventory().set_max_size(largest.unwrap_or(self.engine.store.options().max_size));
         self.start_survey();
         self.engine.metrics.reloads.inc();
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();

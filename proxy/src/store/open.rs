@@ -105,7 +105,7 @@ impl Store {
 
 /// A planted symbolic link is not followed and a pipe not waited for; only a regular file is a blob.
 fn open_file(path: &std::path::Path) -> io::Result<(File, fs::Metadata)> {
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32;
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))

@@ -114,7 +114,8 @@ fn taken(file: &File, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use crate::store::Options;
@@ -150,7 +151,7 @@ mod tests {
         // Nine and nine bytes of twenty.
         let error = sink.write_all(b"abc").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(error.get_ref().is_some_and(|inner| inner.is::<PastMemory>()));
+        assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastMemory>));
         sink.write_all(b"ab").unwrap();
         let (blob, staging) = sink.finish();
         assert!(staging.is_none());

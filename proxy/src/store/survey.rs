@@ -152,7 +152,7 @@ impl Store {
             let time =
                 SystemTime::now().checked_sub(*ago).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
             let Some(time) = time else { continue };
-            let time = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() };
+            let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
             let times = Timestamps { last_access: time, last_modification: time };
             // One that is gone meanwhile, or a volume that is read-only: the order is a matter of degree.
             let _ = utimensat(CWD, blob_path(&self.options().root, owner, *id), &times, AtFlags::SYMLINK_NOFOLLOW);
