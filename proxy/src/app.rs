@@ -37,7 +37,7 @@ pub struct App {
     /// Where the process stands.
     pub phase: watch::Sender<Phase>,
     placement: Placement,
-    sites: ArcSwap<Sites>,
+    sites: Arc<ArcSwap<Sites>>,
     /// What was last said of the configuration.
     reload: Mutex<Reload>,
     probes: Arc<Mutex<HashMap<String, Probe>>>,
@@ -76,7 +76,7 @@ impl App {
             shared: Arc::new(Shared::new()),
             phase: watch::Sender::new(Phase::Serving),
             placement,
-            sites: ArcSwap::default(),
+            sites: Arc::default(),
             reload: Mutex::default(),
             probes: Arc::default(),
         }
@@ -120,15 +120,14 @@ impl App {
             changed.push(Arc::clone(&site));
             sites.push(site);
         }
-        let spaces: Vec<Space> = sites.iter().map(|site| site.cache.space().clone()).collect();
         let sites_now = Arc::new(Sites::new(sites, self.placement.at_root));
         self.sites.store(Arc::clone(&sites_now));
         for site in changed {
             self.start_probe(site);
         }
-        let sizes = sites_now.iter().filter_map(|site| site.settings.cache.max_size);
-        self.engine.store.inventory().set_max_size(sizes.max().unwrap_or(self.engine.store.options().max_size));
-        self.start_survey(spaces);
+        let largest = sites_now.iter().filter_map(|site| site.settings.cache.max_size).max();
+        self.engine.store.inventory().set_max_size(largest.unwrap_or(self.engine.store.options().max_size));
+        self.start_survey();
         self.engine.metrics.reloads.inc();
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         *self.reload.lock() = Reload { refused: Vec::new(), warnings };
@@ -173,13 +172,28 @@ impl App {
     }
 
     /// Reads what lies on the volume. Nothing waits for it.
-    fn start_survey(&self, spaces: Vec<Space>) {
-        let store = Arc::clone(&self.engine.store);
+    fn start_survey(&self) {
+        let (store, sites) = (Arc::clone(&self.engine.store), Arc::clone(&self.sites));
         tokio::task::spawn_blocking(move || {
-            let found = store.survey(&spaces);
-            tracing::info!(blobs = found.blobs, swept = found.swept, retired = found.retired, "the volume is surveyed");
+            if let Some(found) = store.survey(|| spaces(&sites.load())) {
+                tracing::info!(
+                    blobs = found.blobs,
+                    swept = found.swept,
+                    retired = found.retired,
+                    "the volume is surveyed"
+                );
+            }
         });
     }
+
+    /// The parts of the store that are in use by the proxies in force.
+    pub fn spaces(&self) -> Vec<Space> {
+        spaces(&self.sites())
+    }
+}
+
+fn spaces(sites: &Sites) -> Vec<Space> {
+    sites.iter().map(|site| site.cache.space().clone()).collect()
 }
 
 /// The Secrets and ConfigMaps that a manifest names.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::access::Access;
@@ -27,6 +28,8 @@ use crate::workshop::Workshop;
 
 /// How often the store is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often it is written down what was used.
+const NOTE_USES: Duration = Duration::from_mins(10);
 
 /// What `serve` was told.
 #[derive(Clone, Debug)]
@@ -117,6 +120,8 @@ pub async fn serve(
     started(&app, data_address, admin_address);
 
     leave(&app, &options, serving, terminate, interrupt).await;
+    // The runtime waits a moment for it; longer is not worth it.
+    tokio::task::spawn_blocking(move || app.engine.store.note_uses());
     Ok(())
 }
 
@@ -204,18 +209,25 @@ fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, Vec<c
 /// Evicts in time, and takes charge of the volume when the process that had it is gone.
 async fn keep_house(app: Arc<App>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    let mut uses_noted = Instant::now();
     loop {
         ticks.tick().await;
         let app = Arc::clone(&app);
+        let note_uses = uses_noted.elapsed() >= NOTE_USES;
+        if note_uses {
+            uses_noted = Instant::now();
+        }
         let work = tokio::task::spawn_blocking(move || {
             let store = &app.engine.store;
             if !store.is_keeper() && store.try_keep() {
-                let spaces: Vec<_> = app.sites().iter().map(|site| site.cache.space().clone()).collect();
-                store.survey(&spaces);
+                store.survey(|| app.spaces());
             }
             if store.inventory().is_full() {
                 let evicted = store.evict();
                 tracing::debug!(evicted, "evicted");
+            }
+            if note_uses {
+                store.note_uses();
             }
         });
         if work.await.is_err() {

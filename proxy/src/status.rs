@@ -28,6 +28,7 @@ pub fn of(app: &App) -> Value {
             "evictions": usage.evictions,
             "keeper": store.is_keeper(),
             "fault": store.fault(),
+            "readFault": store.read_fault(),
         },
     })
 }

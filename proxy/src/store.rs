@@ -6,34 +6,44 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use blob::{Blob, BlobId};
 pub use body::{BodyError, ByteStream};
-pub use inventory::{Inventory, Usage};
+pub use inventory::{Inventory, Reservation, Usage};
 pub use record::{Artifact, Document, Record, RecordId, Space, State, Variant};
 pub use sink::Sink;
 pub use staging::Staging;
+pub use turns::Turns;
+
+use evict::Evictor;
+use health::Health;
+use records::Records;
 
 pub mod blob;
+mod bodies;
 pub mod body;
+mod boot;
 pub mod buffer;
+pub mod descriptors;
+mod evict;
+mod health;
 pub mod inventory;
+mod open;
 pub mod record;
+mod records;
 pub mod sink;
 pub mod spool;
 pub mod staging;
 pub mod survey;
+#[cfg(test)]
+mod tests;
+mod turns;
 mod window;
-
-/// Blobs up to this size are read in one go and may be kept in memory.
-const SMALL: u64 = 256 << 10;
 
 /// How a store behaves.
 #[derive(Clone, Debug)]
@@ -48,66 +58,61 @@ pub struct Options {
     pub memory: u64,
 }
 
-/// Why the last attempt to write failed; `None` while writing works.
+/// Why the last attempt failed; `None` while it works.
 pub type Fault = Option<String>;
 
 /// Records and blobs below one directory.
 pub struct Store {
     options: Options,
     inventory: Arc<Inventory>,
-    /// Small blobs that were served lately.
-    bodies: quick_cache::sync::Cache<BlobId, Bytes, BodyWeight>,
-    /// Records that were read lately.
-    records: quick_cache::sync::Cache<RecordId, Arc<Record>>,
-    fault: Mutex<Fault>,
-    /// Whether this process sweeps and evicts; others on the volume only read and fill.
-    keeper: AtomicBool,
+    records: Arc<Records>,
+    evictor: Arc<Evictor>,
+    health: Arc<Health>,
     /// Held for as long as this process is the keeper.
     lock: Mutex<Option<File>>,
     /// Where this process writes, and the lock that says that it lives; made with the first file.
     spool: Mutex<Option<(PathBuf, File)>>,
     next_spool: AtomicU64,
+    surveys: survey::Turn,
+    /// Until when the uses of blobs are on disk, on the inventory's scale.
+    uses_noted: AtomicI64,
 }
-
-/// Weighs a blob in memory by its length.
-#[derive(Clone)]
-struct BodyWeight;
-
-impl quick_cache::Weighter<BlobId, Bytes> for BodyWeight {
-    fn weight(&self, _: &BlobId, body: &Bytes) -> u64 {
-        body.len() as u64 + 64
-    }
-}
-
-/// Records kept in memory; each is about a kilobyte.
-const RECORDS_IN_MEMORY: usize = 16 << 10;
 
 impl Store {
     /// Opens the directory. A directory that cannot be made or written is no error: the store serves what it can
     /// read and [`Store::fault`] says what is wrong.
     pub fn open(options: Options) -> Self {
-        let items = (options.memory / (32 << 10)).max(16) as usize;
+        descriptors::raise_limit();
+        let inventory = Arc::new(Inventory::new(options.max_size));
+        let bodies = bodies::bodies(options.memory);
+        let evictor = Arc::new(Evictor::new(options.root.clone(), Arc::clone(&inventory), bodies));
         let store = Self {
-            inventory: Arc::new(Inventory::new(options.max_size)),
-            bodies: quick_cache::sync::Cache::with_weighter(items, options.memory, BodyWeight),
-            records: quick_cache::sync::Cache::new(RECORDS_IN_MEMORY),
-            fault: Mutex::new(None),
-            keeper: AtomicBool::new(false),
+            inventory,
+            records: Arc::default(),
+            health: Arc::new(Health::new(Arc::clone(&evictor))),
+            evictor,
             lock: Mutex::new(None),
             spool: Mutex::new(None),
             next_spool: AtomicU64::new(0),
+            surveys: survey::Turn::default(),
+            uses_noted: AtomicI64::new(0),
             options,
         };
         if let Err(error) = fs::create_dir_all(&store.options.root) {
             store.report(&error);
         }
-        store.try_keep();
+        // Another process that lives has seen to it.
+        if store.try_keep()
+            && let Err(error) = boot::settle(&store.options.root, store.options.durable)
+        {
+            store.report(&error);
+        }
         store
     }
 
     /// Becomes the one process that sweeps and evicts on this volume, if no other is. Returns whether it is now.
     pub fn try_keep(&self) -> bool {
-        if self.keeper.load(Ordering::Acquire) {
+        if self.is_keeper() {
             return true;
         }
         let path = self.options.root.join("lock");
@@ -116,13 +121,13 @@ impl Store {
             return false;
         }
         *self.lock.lock() = Some(file);
-        self.keeper.store(true, Ordering::Release);
+        self.evictor.keeper.store(true, Ordering::Release);
         true
     }
 
     /// Whether this process sweeps and evicts.
     pub fn is_keeper(&self) -> bool {
-        self.keeper.load(Ordering::Acquire)
+        self.evictor.keeper.load(Ordering::Acquire)
     }
 
     /// How the store behaves.
@@ -137,83 +142,17 @@ impl Store {
 
     /// Why writing fails, if it does.
     pub fn fault(&self) -> Fault {
-        self.fault.lock().clone()
+        self.health.fault()
+    }
+
+    /// Why what is stored cannot be opened or read, if so: requests are misses then.
+    pub fn read_fault(&self) -> Fault {
+        self.health.read_fault()
     }
 
     /// Notes that a write failed; said once until writing works again.
     pub fn report(&self, error: &io::Error) {
-        let mut fault = self.fault.lock();
-        if fault.is_none() {
-            tracing::warn!(error = %error, storage = %self.options.root.display(),
-                "the cache cannot be written: requests are served without being kept");
-        }
-        *fault = Some(error.to_string());
-    }
-
-    /// Notes that a write succeeded.
-    fn healthy(&self) {
-        let mut fault = self.fault.lock();
-        if fault.take().is_some() {
-            tracing::info!(storage = %self.options.root.display(), "the cache can be written again");
-        }
-    }
-
-    /// Opens a blob of a known length, or `None` if it is not there whole. Blocks on the disk unless it is in memory.
-    pub async fn blob(self: &Arc<Self>, space: &Space, id: BlobId, length: u64) -> Option<Blob> {
-        self.inventory.touch(id);
-        if let Some(bytes) = self.bodies.get(&id)
-            && bytes.len() as u64 == length
-        {
-            return Some(Blob::memory(id, bytes));
-        }
-        let path = self.blob_path(space, id);
-        let store = Arc::clone(self);
-        tokio::task::spawn_blocking(move || store.open_blob(&path, id, length)).await.ok().flatten()
-    }
-
-    fn open_blob(&self, path: &std::path::Path, id: BlobId, length: u64) -> Option<Blob> {
-        // A planted symbolic link is not followed, and only a regular file of the recorded length is a blob.
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-        let file = match File::options().read(true).custom_flags(flags).open(path) {
-            Ok(file) => file,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(blob = %id, error = %error, "a blob cannot be opened and is taken to be absent");
-                }
-                self.inventory.forget(id);
-                return None;
-            }
-        };
-        let metadata = file.metadata().ok()?;
-        if !metadata.is_file() || metadata.len() != length {
-            tracing::warn!(blob = %id, length, found = metadata.len(), "a blob is damaged and is removed");
-            let _ = fs::remove_file(path);
-            self.inventory.forget(id);
-            return None;
-        }
-        let blob = Blob::file(id, length, file);
-        if length > SMALL {
-            return Some(blob);
-        }
-        match blob.read_all() {
-            Ok(bytes) => {
-                self.keep_in_memory(id, &bytes);
-                Some(Blob::memory(id, bytes))
-            }
-            Err(error) => {
-                tracing::warn!(blob = %id, error = %error, "a blob cannot be read and is removed");
-                let _ = fs::remove_file(path);
-                self.inventory.forget(id);
-                None
-            }
-        }
-    }
-
-    /// Keeps a small blob in memory.
-    fn keep_in_memory(&self, id: BlobId, bytes: &Bytes) {
-        if bytes.len() as u64 <= SMALL.min(self.options.memory / 8) {
-            self.bodies.insert(id, bytes.clone());
-        }
+        self.health.report(error);
     }
 
     /// Starts a file that may become a blob. Fails where the disk does.
@@ -221,7 +160,8 @@ impl Store {
         let opened = self.spool_directory().and_then(|directory| {
             let number = self.next_spool.fetch_add(1, Ordering::Relaxed);
             let path = directory.join(number.to_string());
-            Ok(Staging::new(File::options().create_new(true).read(true).write(true).open(&path)?, path))
+            let file = File::options().create_new(true).read(true).write(true).open(&path)?;
+            Ok(Staging::new(file, path, Arc::clone(&self.health)))
         });
         if let Err(error) = &opened {
             self.report(error);
@@ -247,64 +187,54 @@ impl Store {
 
     /// Makes a finished file the blob of its digest. Blocks on the disk.
     pub fn commit(&self, space: &Space, staging: Staging, id: BlobId) -> io::Result<()> {
-        let path = self.blob_path(space, id);
-        let length = staging.length()?;
-        let result = staging.commit(&path, self.options.durable);
-        match &result {
-            Ok(()) => {
-                self.inventory.insert(id, &space.owner, length);
-                self.healthy();
-            }
-            Err(error) => self.report(error),
-        }
-        result
+        self.commit_reserved(space, staging, id, None)
     }
 
-    /// The record of a key, if one can be read. A broken record is removed and is a miss.
-    pub async fn record(self: &Arc<Self>, space: &Space, id: RecordId) -> Option<Arc<Record>> {
-        if let Some(record) = self.records.get(&id) {
-            return Some(record);
-        }
-        let path = self.record_path(space, id);
-        let store = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let bytes = fs::read(&path).ok()?;
-            match Record::decode(&bytes) {
-                Ok(record) => {
-                    let record = Arc::new(record);
-                    store.records.insert(id, Arc::clone(&record));
-                    Some(record)
+    /// Makes a finished file the blob of its digest; what was promised to it ends in the step in which the blob begins
+    /// to count. Blocks on the disk.
+    pub fn commit_reserved(
+        &self,
+        space: &Space,
+        staging: Staging,
+        id: BlobId,
+        reservation: Option<Reservation>,
+    ) -> io::Result<()> {
+        let path = self.blob_path(space, id);
+        let result = staging.length().and_then(|length| staging.commit(&path, self.options.durable).map(|()| length));
+        match result {
+            Ok(length) => {
+                match reservation {
+                    Some(reservation) => self.inventory.insert_reserved(&space.owner, id, length, reservation),
+                    None => self.inventory.insert(&space.owner, id, length),
                 }
-                Err(error) => {
-                    tracing::warn!(record = %path.display(), error = %error, "a record is broken and is removed");
-                    let _ = fs::remove_file(&path);
-                    None
-                }
+                self.health.written();
+                Ok(())
             }
-        })
-        .await
-        .ok()
-        .flatten()
+            Err(error) => {
+                self.report(&error);
+                Err(error)
+            }
+        }
     }
 
     /// The record of a key, if this process has it in memory.
     pub fn record_in_memory(&self, id: RecordId) -> Option<Arc<Record>> {
-        self.records.get(&id)
+        self.records.get(id)
     }
 
     /// Makes a record known to this process at once, before it is on disk.
     pub fn remember(&self, id: RecordId, record: Arc<Record>) {
-        self.records.insert(id, record);
+        self.records.remember(id, record);
     }
 
     /// Writes a record to disk, whole or not at all. Blocks on the disk.
     pub fn persist(self: &Arc<Self>, space: &Space, id: RecordId, record: &Record) -> io::Result<()> {
         let staging = self.stage()?;
-        let result = staging
-            .write_at(0, &record.encode())
-            .and_then(|()| staging.commit(&self.record_path(space, id), self.options.durable));
+        // The staging has reported it if the write failed.
+        staging.write_at(0, &record.encode())?;
+        let result = staging.commit(&self.record_path(space, id), self.options.durable);
         match &result {
-            Ok(()) => self.healthy(),
+            Ok(()) => self.health.written(),
             Err(error) => self.report(error),
         }
         result
@@ -312,13 +242,8 @@ impl Store {
 
     /// Forgets a key.
     pub fn forget(&self, space: &Space, id: RecordId) {
-        self.records.remove(&id);
         let _ = fs::remove_file(self.record_path(space, id));
-    }
-
-    /// Forgets what was read of all keys, so that the disk decides again.
-    fn forget_records_in_memory(&self) {
-        self.records.clear();
+        self.records.forget(id);
     }
 
     /// Where the records of a proxy lie.
@@ -332,26 +257,13 @@ impl Store {
     }
 
     fn blob_path(&self, space: &Space, id: BlobId) -> PathBuf {
-        self.blob_path_of(&space.owner, id)
-    }
-
-    fn blob_path_of(&self, owner: &str, id: BlobId) -> PathBuf {
-        let name = id.to_string();
-        self.options.root.join("owners").join(owner).join("blobs").join(&name[..2]).join(&name)
+        blob_path(&self.options.root, &space.owner, id)
     }
 
     /// Removes what is least recently used until the store is below its low-water mark again. Only the keeper does.
     /// Blocks on the disk.
     pub fn evict(&self) -> usize {
-        if !self.keeper.load(Ordering::Acquire) {
-            return 0;
-        }
-        let victims = self.inventory.victims();
-        for (owner, id) in &victims {
-            self.bodies.remove(id);
-            let _ = fs::remove_file(self.blob_path_of(owner, *id));
-        }
-        victims.len()
+        self.evictor.evict(0)
     }
 }
 
@@ -361,8 +273,13 @@ impl std::fmt::Debug for Store {
     }
 }
 
+fn blob_path(root: &Path, owner: &str, id: BlobId) -> PathBuf {
+    let name = id.to_string();
+    root.join("owners").join(owner).join("blobs").join(&name[..2]).join(&name)
+}
+
 /// Opens a lock file, for reading only: a descriptor that may write would keep a volume from being made read-only.
-fn open_lock(path: &std::path::Path) -> io::Result<File> {
+fn open_lock(path: &Path) -> io::Result<File> {
     if let Err(error) = File::create_new(path)
         && error.kind() != io::ErrorKind::AlreadyExists
     {

@@ -15,17 +15,20 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The most threads; each may hold a document.
 const THREADS: usize = 4;
+/// Jobs that wait for a thread; whoever has a further one waits to hand it over.
+const QUEUE: usize = 64;
 
 /// The threads.
 #[derive(Clone, Debug)]
 pub struct Workshop {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Default for Workshop {
     fn default() -> Self {
-        // Bounded by the budget of memory that a job takes before it is sent here.
-        let (jobs, queue) = mpsc::unbounded_channel::<Job>();
+        // Jobs on whole documents took their memory from the budget before; those that encode a stream take none, and
+        // are bounded by this alone.
+        let (jobs, queue) = mpsc::channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         for number in 0..threads {
@@ -48,21 +51,45 @@ impl Default for Workshop {
 }
 
 impl Workshop {
-    /// Runs `job` there and waits for its result.
+    /// Runs `job` there and waits for its result. Dropped before there is a place for the job, it never runs.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let (done, result) = oneshot::channel();
         let job = Box::new(move || {
             // Whoever asked may have gone.
             let _ = done.send(job());
         });
-        self.jobs.send(job).map_err(|_| Error::Abandoned)?;
+        self.jobs.send(job).await.map_err(|_| Error::Abandoned)?;
         result.await.map_err(|_| Error::Abandoned)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_makes_those_wait_who_come() {
+        let workshop = Workshop::default();
+        let (go, wait) = channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let mut held = Vec::new();
+        for _ in 0..THREADS + QUEUE {
+            let wait = Arc::clone(&wait);
+            let mut job = Box::pin(workshop.run(move || wait.lock().recv()));
+            assert!(job.as_mut().now_or_never().is_none());
+            held.push(job);
+        }
+        assert_eq!(workshop.jobs.capacity(), 0);
+        let (ran, has_run) = channel::<()>();
+        assert!(workshop.run(move || ran.send(())).now_or_never().is_none());
+        drop(go);
+        futures_util::future::join_all(held).await;
+        assert!(has_run.try_recv().is_err(), "given up before it had a place, it never ran");
+    }
 
     #[tokio::test]
     async fn results_come_back_and_a_panic_ends_one_job_only() {

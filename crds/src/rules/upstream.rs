@@ -22,7 +22,8 @@ const OWN_HEADERS: [&str; 12] = [
 ];
 
 pub(super) fn check(spec: &Node<'_>, problems: &mut Vec<Problem>) {
-    let ecosystem = Ecosystem::ALL.iter().copied().find(|ecosystem| spec.get("ecosystem").text() == Some(ecosystem.name()));
+    let ecosystem =
+        Ecosystem::ALL.iter().copied().find(|ecosystem| spec.get("ecosystem").text() == Some(ecosystem.name()));
     let upstream = spec.get("upstream");
     let plaintext = upstream.get("allowPlaintextAuth").is_true();
     origin(&upstream, ecosystem, plaintext, problems);

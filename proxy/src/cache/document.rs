@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use super::Cache;
 use super::receive::{self, Received};
 use super::table::{self, Table};
+use super::write::Finished;
 use crate::error::Error;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
 use crate::intent::{ListedFile, Metadata, Raw, Reading, Unexpected};
-use crate::store::{Blob, BlobId, Document, Record, RecordId, Staging, State};
+use crate::store::{Blob, BlobId, Document, Record, RecordId, State};
 
 /// A document with what is already open of it.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ enum Afterwards {
     /// The record in memory is right already: write it.
     Persist,
     /// Commit these files, then the record.
-    Commit(Vec<(Staging, BlobId)>),
+    Commit(Vec<Finished>),
 }
 
 impl Cache {
@@ -261,7 +262,7 @@ impl Cache {
         document: &mut Document,
         received: Received,
         upstream: String,
-    ) -> Result<(Blob, Option<Table>, Vec<(Staging, BlobId)>), Error> {
+    ) -> Result<(Blob, Option<Table>, Vec<Finished>), Error> {
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // its permit already: nobody waits for memory while holding some.
         let permit = match received.memory {
@@ -279,7 +280,7 @@ impl Cache {
             let mut files = Vec::new();
             let raw = match reading.replacement.take() {
                 None => {
-                    files.extend(received.staging.map(|staging| (staging, received.blob.id())));
+                    files.extend(received.staging.map(|staging| Finished::new(staging, received.blob.id())));
                     received.blob
                 }
                 Some(replacement) => {
@@ -361,12 +362,12 @@ fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
 }
 
 /// Puts bytes into a file that is still to be committed; where the disk fails they stay in memory.
-pub(super) fn stage(store: &Arc<crate::store::Store>, bytes: Bytes, files: &mut Vec<(Staging, BlobId)>) -> Blob {
+pub(super) fn stage(store: &Arc<crate::store::Store>, bytes: Bytes, files: &mut Vec<Finished>) -> Blob {
     let id = BlobId::of(&bytes);
     match store.stage().and_then(|staging| staging.write_at(0, &bytes).map(|()| staging)) {
         Ok(staging) => {
             let blob = Blob::file(id, bytes.len() as u64, Arc::clone(staging.file()));
-            files.push((staging, id));
+            files.push(Finished::new(staging, id));
             blob
         }
         Err(_) => Blob::memory(id, bytes),

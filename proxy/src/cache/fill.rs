@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 
 use super::Cache;
 use super::receive::Batches;
+use super::write::Finished;
 use crate::cache_status::CacheStatus;
 use crate::digest::{Digest, Digests, Hasher};
 use crate::error::Error;
@@ -15,9 +16,8 @@ use crate::fetch::resume::resuming;
 use crate::fetch::{FetchError, Purpose, Reply};
 use crate::intent::{Artifact, Unexpected};
 use crate::resolve::{Expected, Target};
-use crate::store::inventory::Reservation;
 use crate::store::spool::{HELD_BACK, Spool};
-use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, Staging, State};
+use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, Reservation, Staging, State};
 
 /// An artifact on its way.
 #[derive(Debug, Default)]
@@ -186,10 +186,7 @@ impl Cache {
         self.state.absent.lift(id);
         // Without a digest and without a length nothing says that this is all of it.
         let keep = (verified.is_some() || framed) && purges == self.purges();
-        let staging = intake.staging.take().filter(|_| keep);
-        // The promise of its bytes ends before they count themselves.
-        drop(intake);
-        let Some(staging) = staging else {
+        let Some(staging) = intake.staging.take().filter(|_| keep) else {
             fill.spool.complete(length);
             return Ok(());
         };
@@ -200,7 +197,8 @@ impl Cache {
         let blob_id = blob.id();
         let _ = fill.finished.set((Arc::clone(&record), blob));
         fill.spool.complete(length);
-        self.state.writer.store(id, record, vec![(staging, blob_id)]).await;
+        let file = Finished { staging, blob: blob_id, reservation: intake.reservation.take() };
+        self.state.writer.store(id, record, vec![file]).await;
         Ok(())
     }
 
@@ -361,7 +359,9 @@ fn unexpected(upstream: &str, reason: &str) -> Error {
 struct Intake {
     staging: Option<Staging>,
     hasher: Hasher,
-    _reservation: Option<Reservation>,
+    /// The promise of the bytes; grows with a body that did not announce its length.
+    reservation: Option<Reservation>,
+    announced: bool,
 }
 
 impl Intake {
@@ -374,17 +374,18 @@ impl Intake {
         }
         // A body that could never be kept goes through.
         let staging = if reservation.is_some() { store.stage().ok() } else { None };
-        Self { staging, hasher: target.expected.hasher(), _reservation: reservation }
+        Self { staging, hasher: target.expected.hasher(), reservation, announced: announced.is_some() }
     }
 
-    /// Hashes and writes one piece. When the disk refuses it, the file is given up and the piece goes on in memory.
+    /// Hashes and writes one piece. When the disk refuses it, or the store could never hold so much, the file is given
+    /// up and the piece goes on in memory.
     async fn take(mut self, offset: u64, batch: Bytes) -> Result<Self, Error> {
         let work = move || {
             self.hasher.update(&batch);
-            if let Some(staging) = &self.staging
-                && let Err(error) = staging.write_at(offset, &batch)
-            {
-                tracing::warn!(error = %error, "the disk refuses an artifact: it is served without being kept");
+            let fits = self.announced
+                || self.reservation.as_mut().is_some_and(|reservation| reservation.grow(batch.len() as u64));
+            let written = |staging: &Staging| fits && staging.write_at(offset, &batch).is_ok();
+            if !self.staging.as_ref().is_some_and(written) {
                 self.staging = None;
             }
             self

@@ -47,10 +47,7 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
             return Err(Error::Unexpected { upstream, reason });
         }
     };
-    let mut plain = Sink::new(store, limit);
-    if plain.is_in_memory() {
-        plain.lower_limit(MEMORY);
-    }
+    let plain = Sink::bounded(store, limit, MEMORY);
     // A document in memory counts for as long as it is there, with what will be made of it.
     let memory = if plain.is_in_memory() { Some(budget.take(limit.min(MEMORY) * 2).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };

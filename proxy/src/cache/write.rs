@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use crate::store::{BlobId, Document, Record, RecordId, Space, Staging, State, Store, Variant};
+use crate::store::{BlobId, Document, Record, RecordId, Reservation, Space, Staging, State, Store, Turns, Variant};
 
 /// Bases for which variants of one document are kept.
 const BASES: usize = 4;
@@ -15,10 +13,26 @@ const BASES: usize = 4;
 pub(super) struct Writer {
     store: Arc<Store>,
     space: Space,
-    /// Held while a record is read, changed and remembered, so that no change is lost.
-    changing: Arc<Mutex<()>>,
-    /// Held while a record is written, so that the newest is the last on disk.
-    persisting: Arc<Mutex<()>>,
+    /// Taken while a record is read, changed and remembered, so that no change is lost.
+    changing: Arc<Turns>,
+    /// Taken while a record is written, so that the newest is the last on disk.
+    persisting: Arc<Turns>,
+}
+
+/// A finished file on its way to become a blob.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) staging: Staging,
+    pub(super) blob: BlobId,
+    /// The promise of its bytes, which ends when they count themselves.
+    pub(super) reservation: Option<Reservation>,
+}
+
+impl Finished {
+    /// Without a promise: documents are small against the store.
+    pub(super) fn new(staging: Staging, blob: BlobId) -> Self {
+        Self { staging, blob, reservation: None }
+    }
 }
 
 impl Writer {
@@ -28,11 +42,13 @@ impl Writer {
 
     /// Commits the blobs and then the record, which this process knows from then on. A failure is reported by the
     /// store; what could not be kept is fetched again some day.
-    pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, blobs: Vec<(Staging, BlobId)>) {
+    pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, files: Vec<Finished>) {
         let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
         let changing = Arc::clone(&self.changing);
         let write = move || {
-            let committed = blobs.into_iter().try_for_each(|(staging, blob)| store.commit(&space, staging, blob));
+            let committed = files
+                .into_iter()
+                .try_for_each(|file| store.commit_reserved(&space, file.staging, file.blob, file.reservation));
             if committed.is_ok() && remember(&store, &changing, id, record) {
                 // Without its file the record still serves for as long as this process lives.
                 let _ = persist_newest(&store, &space, id, &persisting);
@@ -49,7 +65,7 @@ impl Writer {
     /// Dates the record of an unchanged document anew and takes over the validators of `document`, keeping variants
     /// that were added meanwhile.
     pub(super) fn confirm(&self, id: RecordId, validated: u64, record: &Record, document: &Document) -> Arc<Record> {
-        let _changing = self.changing.lock();
+        let _changing = self.changing.wait(id);
         let mut newest = match self.store.record_in_memory(id) {
             Some(newest) if is_same_document(&newest, record) => (*newest).clone(),
             _ => record.clone(),
@@ -68,7 +84,7 @@ impl Writer {
     pub(super) async fn add_variant(&self, id: RecordId, of: BlobId, variant: Variant, blob: Staging) {
         let blob_id = variant.blob;
         {
-            let _changing = self.changing.lock();
+            let _changing = self.changing.wait(id);
             let Some(newest) = self.store.record_in_memory(id) else { return };
             let mut newest = (*newest).clone();
             let State::Document(document) = &mut newest.state else { return };
@@ -97,8 +113,8 @@ impl Writer {
 }
 
 /// Makes a record the one that this process knows, unless it knows a newer one by now.
-fn remember(store: &Store, changing: &Mutex<()>, id: RecordId, record: Arc<Record>) -> bool {
-    let _changing = changing.lock();
+fn remember(store: &Store, changing: &Turns, id: RecordId, record: Arc<Record>) -> bool {
+    let _changing = changing.wait(id);
     if store.record_in_memory(id).is_some_and(|known| known.validated > record.validated) {
         return false;
     }
@@ -106,8 +122,8 @@ fn remember(store: &Store, changing: &Mutex<()>, id: RecordId, record: Arc<Recor
     true
 }
 
-fn persist_newest(store: &Arc<Store>, space: &Space, id: RecordId, persisting: &Mutex<()>) -> io::Result<()> {
-    let _persisting = persisting.lock();
+fn persist_newest(store: &Arc<Store>, space: &Space, id: RecordId, persisting: &Turns) -> io::Result<()> {
+    let _persisting = persisting.wait(id);
     match store.record_in_memory(id) {
         Some(newest) => store.persist(space, id, &newest),
         None => Ok(()),

@@ -4,13 +4,16 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::digest::Digest;
+use super::evict::Evictor;
+use super::inventory::Pin;
 
 /// The SHA-256 that names a blob.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,14 +42,6 @@ impl BlobId {
     }
 }
 
-impl TryFrom<&Digest> for BlobId {
-    type Error = ();
-
-    fn try_from(digest: &Digest) -> Result<Self, ()> {
-        Self::from_hex(&digest.hex()).ok_or(())
-    }
-}
-
 impl fmt::Display for BlobId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&HEXLOWER.encode(&self.0))
@@ -72,12 +67,23 @@ impl<'de> Deserialize<'de> for BlobId {
     }
 }
 
-/// An open blob. It stays readable when it is evicted meanwhile.
+/// An open blob. One that the store opened is not evicted while it is open.
 #[derive(Clone, Debug)]
 pub struct Blob {
     id: BlobId,
     length: u64,
     content: Content,
+    place: Option<Arc<Place>>,
+}
+
+/// Where a blob lies in the store, kept there for as long as it is open.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) owner: String,
+    pub(super) evictor: Arc<Evictor>,
+    pub(super) condemned: AtomicBool,
+    pub(super) _pin: Pin,
 }
 
 #[derive(Clone, Debug)]
@@ -89,12 +95,17 @@ enum Content {
 impl Blob {
     /// Bytes in memory.
     pub fn memory(id: BlobId, bytes: Bytes) -> Self {
-        Self { id, length: bytes.len() as u64, content: Content::Memory(bytes) }
+        Self { id, length: bytes.len() as u64, content: Content::Memory(bytes), place: None }
     }
 
     /// An open file of this length.
     pub fn file(id: BlobId, length: u64, file: impl Into<Arc<File>>) -> Self {
-        Self { id, length, content: Content::File(file.into()) }
+        Self { id, length, content: Content::File(file.into()), place: None }
+    }
+
+    /// An open file of the store.
+    pub(super) fn stored(id: BlobId, length: u64, file: File, place: Place) -> Self {
+        Self { id, length, content: Content::File(Arc::new(file)), place: Some(Arc::new(place)) }
     }
 
     /// The digest.
@@ -129,7 +140,7 @@ impl Blob {
             Content::Memory(bytes) => Ok(bytes.clone()),
             Content::File(file) => {
                 let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
-                file.read_exact_at(&mut bytes, 0)?;
+                file.read_exact_at(&mut bytes, 0).inspect_err(|error| self.damaged(error))?;
                 Ok(bytes.into())
             }
         }
@@ -144,7 +155,36 @@ impl Blob {
                 buffer[..count].copy_from_slice(&rest[..count]);
                 Ok(count)
             }
-            Content::File(file) => file.read_at(buffer, offset),
+            Content::File(file) => {
+                let result = file.read_at(buffer, offset);
+                match &result {
+                    Ok(0) if offset < self.length && !buffer.is_empty() => {
+                        self.damaged(&io::ErrorKind::UnexpectedEof.into());
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.damaged(error),
+                }
+                result
+            }
         }
     }
+
+    /// Notes that reading the file failed. If that is the file's fault it is removed, so that the next request fetches
+    /// it again. Blocks on the disk.
+    pub fn damaged(&self, error: &io::Error) {
+        let Some(place) = &self.place else { return };
+        if let Content::File(file) = &self.content
+            && is_of_the_file(error)
+            && !place.condemned.swap(true, Ordering::Relaxed)
+        {
+            place.evictor.condemn(&place.owner, self.id, &place.path, file, error);
+        }
+    }
+}
+
+/// Whether an error of a read says that the file is bad, and not that the process lacks something for the moment.
+fn is_of_the_file(error: &io::Error) -> bool {
+    let passing = [io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock, io::ErrorKind::OutOfMemory];
+    // An error without a number is our own, of a process that is ending for example.
+    error.kind() == io::ErrorKind::UnexpectedEof || (error.raw_os_error().is_some() && !passing.contains(&error.kind()))
 }

@@ -33,24 +33,29 @@ pub enum BodyError {
 
 /// The bytes of `range` of a blob.
 pub fn send(blob: &Blob, range: Range<u64>) -> ByteStream {
-    match blob.as_file() {
-        Some(file) => Box::pin(stream::unfold((Arc::clone(file), range), |(file, range)| async move {
-            if range.is_empty() {
-                return None;
-            }
-            let piece = read(&file, range.start, range.end).await.map_err(|error| BodyError::Read(Arc::new(error)));
-            let next = match &piece {
-                Ok(bytes) => range.start + bytes.len() as u64..range.end,
-                Err(_) => range.end..range.end,
-            };
-            Some((piece, (file, next)))
-        })),
-        None => {
-            let bytes = blob.in_memory().cloned().unwrap_or_default();
-            let piece = bytes.slice(range.start as usize..range.end as usize);
-            Box::pin(stream::once(std::future::ready(Ok(piece))))
+    let Some(file) = blob.as_file() else {
+        let bytes = blob.in_memory().cloned().unwrap_or_default();
+        let piece = bytes.slice(range.start as usize..range.end as usize);
+        return Box::pin(stream::once(std::future::ready(Ok(piece))));
+    };
+    Box::pin(stream::unfold((blob.clone(), Arc::clone(file), range), |(blob, file, range)| async move {
+        if range.is_empty() {
+            return None;
         }
-    }
+        match read(&file, range.start, range.end).await {
+            Ok(bytes) => {
+                let next = range.start + bytes.len() as u64..range.end;
+                Some((Ok(bytes), (blob, file, next)))
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let (damaged, reason) = (blob.clone(), Arc::clone(&error));
+                // Before the client learns of it: its next attempt is to find the blob gone.
+                let _ = tokio::task::spawn_blocking(move || damaged.damaged(&reason)).await;
+                Some((Err(BodyError::Read(error)), (blob, file, range.end..range.end)))
+            }
+        }
+    }))
 }
 
 /// Some bytes of a file from `start` on, at least one and never past `end`.

@@ -1,46 +1,77 @@
 //! Which blobs there are, how large and how lately used: a cache of the directory, rebuilt from it.
 //!
 //! Eviction is by bytes, least recently used first; having been stored counts as a use, so that the newest blob that
-//! nobody has read yet outlives an older idle one.
+//! nobody has read yet outlives an older idle one. A hit takes no lock that excludes other hits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::BlobId;
+
+pub use reservation::Reservation;
+
+mod reservation;
+#[cfg(test)]
+mod tests;
+mod victims;
 
 /// At this part of `max_size` eviction starts.
 const HIGH_WATER: f64 = 0.95;
 /// At this part of `max_size` eviction ends.
 const LOW_WATER: f64 = 0.90;
+/// Parts with a lock each; a power of two.
+const SHARDS: usize = 16;
 
 /// All blobs of a store.
 #[derive(Debug)]
 pub struct Inventory {
     max_size: AtomicU64,
     since: Instant,
-    held: Mutex<Held>,
+    /// Names of owners by number: a name a blob would cost more than the rest of the entry.
+    owners: RwLock<Owners>,
+    shards: [RwLock<Shard>; SHARDS],
+    /// Taken after a shard, never before one.
+    totals: Mutex<Totals>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    blobs: HashMap<BlobId, Entry>,
-    /// Owners by index: a name a blob would cost more than the rest of the entry.
-    owners: Vec<String>,
-    bytes: u64,
-    reserved: u64,
-    evictions: u64,
+struct Owners {
+    numbers: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A blob of one owner: equal bytes of two owners are two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    owner: u32,
+    id: BlobId,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    blobs: HashMap<Key, Entry>,
+    /// How many hold a blob open. Apart from the entries, which may go and come back meanwhile.
+    pins: HashMap<Key, u32>,
+}
+
+#[derive(Debug)]
 struct Entry {
     length: u64,
-    /// Seconds before or after the start of this process.
-    used: i32,
-    owner: u16,
-    pins: u16,
+    /// Milliseconds after the start of this process, or before it.
+    used: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    bytes: u64,
+    objects: u64,
+    reserved: u64,
+    evictions: u64,
 }
 
 /// What a store holds.
@@ -59,7 +90,13 @@ pub struct Usage {
 impl Inventory {
     /// Empty, with this bound.
     pub fn new(max_size: u64) -> Self {
-        Self { max_size: AtomicU64::new(max_size), since: Instant::now(), held: Mutex::default() }
+        Self {
+            max_size: AtomicU64::new(max_size),
+            since: Instant::now(),
+            owners: RwLock::default(),
+            shards: Default::default(),
+            totals: Mutex::default(),
+        }
     }
 
     /// The bound in bytes.
@@ -72,188 +109,164 @@ impl Inventory {
         self.max_size.store(bytes, Ordering::Relaxed);
     }
 
-    fn now(&self) -> i32 {
-        i32::try_from(self.since.elapsed().as_secs()).unwrap_or(i32::MAX)
+    /// Milliseconds since the start: the scale of uses.
+    pub fn now(&self) -> i64 {
+        i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Notes a blob that was stored now.
-    pub fn insert(&self, id: BlobId, owner: &str, length: u64) {
-        self.adopt(id, owner, length, self.now());
+    pub fn insert(&self, owner: &str, id: BlobId, length: u64) {
+        self.adopt(owner, id, length, self.now());
     }
 
-    /// Notes a blob that was found on disk and used `age` seconds before the start.
-    pub fn adopt(&self, id: BlobId, owner: &str, length: u64, used: i32) {
-        let mut held = self.held.lock();
-        let owner = match held.owners.iter().position(|known| known == owner) {
-            Some(index) => index,
-            None => {
-                held.owners.push(owner.to_owned());
-                held.owners.len() - 1
-            }
-        } as u16;
-        let pins = held.blobs.get(&id).map_or(0, |entry| entry.pins);
-        if let Some(old) = held.blobs.insert(id, Entry { length, used, owner, pins }) {
-            held.bytes -= old.length;
-        }
-        held.bytes += length;
+    /// Notes a blob that was stored now with bytes that were promised for it: in one step, so that it never counts
+    /// twice.
+    pub fn insert_reserved(&self, owner: &str, id: BlobId, length: u64, mut reservation: Reservation) {
+        self.note(self.number(owner), id, length, self.now(), reservation.redeem());
+    }
+
+    /// Notes a blob that was found on disk; `used` is in milliseconds after the start, as a rule below zero.
+    pub fn adopt(&self, owner: &str, id: BlobId, length: u64, used: i64) {
+        self.note(self.number(owner), id, length, used, 0);
     }
 
     /// Notes a blob that was found on disk, unless it has been noted since.
-    pub fn adopt_if_unknown(&self, id: BlobId, owner: &str, length: u64, used: i32) {
-        if !self.held.lock().blobs.contains_key(&id) {
-            self.adopt(id, owner, length, used);
+    pub fn adopt_if_unknown(&self, owner: &str, id: BlobId, length: u64, used: i64) {
+        let key = Key { owner: self.number(owner), id };
+        let mut shard = self.shard(id).write();
+        if let std::collections::hash_map::Entry::Vacant(vacant) = shard.blobs.entry(key) {
+            vacant.insert(Entry { length, used: AtomicI64::new(used) });
+            let mut totals = self.totals.lock();
+            totals.bytes += length;
+            totals.objects += 1;
         }
     }
 
+    fn note(&self, owner: u32, id: BlobId, length: u64, used: i64, redeemed: u64) {
+        let mut shard = self.shard(id).write();
+        let old = shard.blobs.insert(Key { owner, id }, Entry { length, used: AtomicI64::new(used) });
+        let mut totals = self.totals.lock();
+        match old {
+            Some(old) => totals.bytes -= old.length,
+            None => totals.objects += 1,
+        }
+        totals.bytes += length;
+        totals.reserved -= redeemed;
+    }
+
     /// Notes a use.
-    pub fn touch(&self, id: BlobId) {
+    pub fn touch(&self, owner: &str, id: BlobId) {
         let now = self.now();
-        if let Some(entry) = self.held.lock().blobs.get_mut(&id) {
-            entry.used = now;
+        self.with_entry(owner, id, |entry| entry.used.store(now, Ordering::Relaxed));
+    }
+
+    /// Lets a blob go first, unless it was used since `before`. Returns whether there is such a blob.
+    pub fn retire(&self, owner: &str, id: BlobId, before: i64) -> bool {
+        let mut held = false;
+        self.with_entry(owner, id, |entry| {
+            held = true;
+            let retired = |used: i64| (used < before).then_some(i64::MIN);
+            let _ = entry.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, retired);
+        });
+        held
+    }
+
+    fn with_entry(&self, owner: &str, id: BlobId, change: impl FnOnce(&Entry)) {
+        let Some(owner) = self.owners.read().numbers.get(owner).copied() else { return };
+        if let Some(entry) = self.shard(id).read().blobs.get(&Key { owner, id }) {
+            change(entry);
         }
     }
 
     /// Notes that a blob is gone.
-    pub fn forget(&self, id: BlobId) {
-        let mut held = self.held.lock();
-        if let Some(entry) = held.blobs.remove(&id) {
-            held.bytes -= entry.length;
+    pub fn forget(&self, owner: &str, id: BlobId) {
+        let Some(owner) = self.owners.read().numbers.get(owner).copied() else { return };
+        let mut shard = self.shard(id).write();
+        if let Some(entry) = shard.blobs.remove(&Key { owner, id }) {
+            let mut totals = self.totals.lock();
+            totals.bytes -= entry.length;
+            totals.objects -= 1;
         }
     }
 
     /// Keeps a blob from eviction for as long as the guard lives.
-    pub fn pin(self: &std::sync::Arc<Self>, id: BlobId) -> Pin {
-        if let Some(entry) = self.held.lock().blobs.get_mut(&id) {
-            entry.pins = entry.pins.saturating_add(1);
+    pub fn pin(self: &Arc<Self>, owner: &str, id: BlobId) -> Pin {
+        let key = Key { owner: self.number(owner), id };
+        *self.shard(id).write().pins.entry(key).or_default() += 1;
+        Pin { inventory: Arc::clone(self), key }
+    }
+
+    /// The blobs that were used after `since` and how long ago that was. See [`Inventory::now`] for the scale.
+    pub fn used_since(&self, since: i64) -> Vec<(Arc<str>, BlobId, Duration)> {
+        let now = self.now();
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            for (key, entry) in &shard.read().blobs {
+                let used = entry.used.load(Ordering::Relaxed);
+                if used > since {
+                    all.push((*key, now.saturating_sub(used)));
+                }
+            }
         }
-        Pin { inventory: std::sync::Arc::clone(self), id }
+        let names = self.owners.read();
+        let age = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+        all.into_iter().map(|(key, ago)| (Arc::clone(&names.names[key.owner as usize]), key.id, age(ago))).collect()
     }
 
     /// What there is.
     pub fn usage(&self) -> Usage {
-        let held = self.held.lock();
-        Usage {
-            bytes: held.bytes,
-            objects: held.blobs.len() as u64,
-            reserved: held.reserved,
-            evictions: held.evictions,
-        }
+        let totals = self.totals.lock();
+        Usage { bytes: totals.bytes, objects: totals.objects, reserved: totals.reserved, evictions: totals.evictions }
     }
 
-    /// Promises `bytes` to a fill. `None` if that many can never be held.
-    pub fn reserve(self: &std::sync::Arc<Self>, bytes: u64) -> Option<Reservation> {
-        if bytes > self.max_size() {
-            return None;
-        }
-        self.held.lock().reserved += bytes;
-        Some(Reservation { inventory: std::sync::Arc::clone(self), bytes })
-    }
-
-    /// Whether the high-water mark is passed, promises included.
+    /// Whether the high-water mark is passed, or there is no room for what was promised.
     pub fn is_full(&self) -> bool {
-        let held = self.held.lock();
-        (held.bytes + held.reserved) as f64 > self.max_size() as f64 * HIGH_WATER
+        self.excess() > 0
     }
 
-    /// Takes out what has to go, least recently used first, never what is pinned.
-    pub(super) fn victims(&self) -> Vec<(String, BlobId)> {
-        let mut held = self.held.lock();
-        let wanted = held.bytes + held.reserved;
-        if wanted as f64 <= self.max_size() as f64 * HIGH_WATER {
-            return Vec::new();
+    /// Bytes that have to go. Blobs over the high-water mark go down to the low one, so that not every write evicts;
+    /// a promise takes no more than it needs.
+    fn excess(&self) -> u64 {
+        let totals = self.totals.lock();
+        let max_size = self.max_size();
+        let mark = |part: f64| (max_size as f64 * part) as u64;
+        let stored = if totals.bytes > mark(HIGH_WATER) { totals.bytes - mark(LOW_WATER) } else { 0 };
+        stored.max((totals.bytes + totals.reserved).saturating_sub(max_size))
+    }
+
+    fn number(&self, owner: &str) -> u32 {
+        if let Some(number) = self.owners.read().numbers.get(owner) {
+            return *number;
         }
-        let mut excess = wanted - (self.max_size() as f64 * LOW_WATER) as u64;
-        let mut candidates: Vec<(i32, BlobId)> =
-            held.blobs.iter().filter(|(_, entry)| entry.pins == 0).map(|(id, entry)| (entry.used, *id)).collect();
-        candidates.sort_unstable();
-        let mut victims = Vec::new();
-        for (_, id) in candidates {
-            if excess == 0 {
-                break;
-            }
-            if let Some(entry) = held.blobs.remove(&id) {
-                held.bytes -= entry.length;
-                held.evictions += 1;
-                excess = excess.saturating_sub(entry.length);
-                victims.push((held.owners[entry.owner as usize].clone(), id));
-            }
-        }
-        victims
+        let mut owners = self.owners.write();
+        let Owners { numbers, names } = &mut *owners;
+        let next = names.len() as u32;
+        *numbers.entry(owner.into()).or_insert_with_key(|name| {
+            names.push(Arc::clone(name));
+            next
+        })
+    }
+
+    fn shard(&self, id: BlobId) -> &RwLock<Shard> {
+        &self.shards[id.as_bytes()[0] as usize % SHARDS]
     }
 }
 
 /// Keeps one blob from eviction.
 #[derive(Debug)]
 pub struct Pin {
-    inventory: std::sync::Arc<Inventory>,
-    id: BlobId,
+    inventory: Arc<Inventory>,
+    key: Key,
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if let Some(entry) = self.inventory.held.lock().blobs.get_mut(&self.id) {
-            entry.pins = entry.pins.saturating_sub(1);
+        let mut shard = self.inventory.shard(self.key.id).write();
+        if let std::collections::hash_map::Entry::Occupied(mut count) = shard.pins.entry(self.key) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
-    }
-}
-
-/// Bytes promised to one fill.
-#[derive(Debug)]
-pub struct Reservation {
-    inventory: std::sync::Arc<Inventory>,
-    bytes: u64,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.inventory.held.lock().reserved -= self.bytes;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    fn id(number: u8) -> BlobId {
-        BlobId::of(&[number])
-    }
-
-    fn evicted(inventory: &Inventory) -> Vec<BlobId> {
-        inventory.victims().into_iter().map(|(_, id)| id).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_least_recently_used_goes_first_and_the_newest_unread_stays() {
-        let inventory = Arc::new(Inventory::new(100));
-        inventory.adopt(id(0), "team", 30, -500);
-        for number in 1..=2 {
-            tokio::time::advance(Duration::from_secs(10)).await;
-            inventory.insert(id(number), "team", 30);
-        }
-        assert!(evicted(&inventory).is_empty());
-        tokio::time::advance(Duration::from_secs(10)).await;
-        inventory.touch(id(0));
-        inventory.insert(id(3), "other", 9);
-        // 99 of 100: down to 90, so one blob of 30 goes, and it is the one that was used longest ago.
-        assert_eq!(evicted(&inventory), [id(1)]);
-        assert_eq!(inventory.usage(), Usage { bytes: 69, objects: 3, reserved: 0, evictions: 1 });
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn pinned_blobs_stay_and_promises_count() {
-        let inventory = Arc::new(Inventory::new(100));
-        inventory.insert(id(1), "team", 40);
-        inventory.insert(id(2), "team", 40);
-        let pins = [inventory.pin(id(1)), inventory.pin(id(1))];
-        assert!(inventory.reserve(101).is_none());
-        let promised = inventory.reserve(50).unwrap();
-        assert!(inventory.is_full());
-        assert_eq!(evicted(&inventory), [id(2)]);
-        drop(promised);
-        drop(pins);
-        inventory.insert(id(3), "team", 60);
-        assert_eq!(evicted(&inventory), [id(1)]);
     }
 }

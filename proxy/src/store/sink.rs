@@ -15,6 +15,7 @@ pub struct Sink {
     hasher: sha2::Sha256,
     length: u64,
     limit: u64,
+    memory_limit: u64,
 }
 
 enum Target {
@@ -27,16 +28,33 @@ enum Target {
 #[error("larger than the limit")]
 pub struct PastLimit;
 
+/// The disk takes no more and the bytes are too many for memory; found in the `io::Error` of a write.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the disk takes no more, and {0} bytes are too many to hold in memory")]
+pub struct PastMemory(pub u64);
+
+/// Bytes in place of a file unless it is said otherwise.
+const MEMORY_LIMIT: u64 = 64 << 20;
+
 impl Sink {
-    /// Into a new file where the disk takes one. At most `limit` bytes.
+    /// Into a new file where the disk takes one. At most `limit` bytes, and 64 MiB of them in memory.
     pub fn new(store: &Store, limit: u64) -> Self {
-        let target = store.stage().map_or_else(|_| Target::Memory(Vec::new()), Target::File);
-        Self { target, hasher: sha2::Sha256::new(), length: 0, limit }
+        Self::bounded(store, limit, MEMORY_LIMIT)
     }
 
-    /// Takes fewer bytes than it was made for.
-    pub fn lower_limit(&mut self, limit: u64) {
-        self.limit = self.limit.min(limit);
+    /// Into a new file where the disk takes one. At most `limit` bytes, and no more than `memory_limit` of them once
+    /// the disk fails; a write past that fails with [`PastMemory`].
+    pub fn bounded(store: &Store, limit: u64, memory_limit: u64) -> Self {
+        let target = store.stage().map_or_else(|_| Target::Memory(Vec::new()), Target::File);
+        Self { target, hasher: sha2::Sha256::new(), length: 0, limit, memory_limit }
+    }
+
+    fn check_memory(&self, more: usize) -> io::Result<()> {
+        let length = self.length + more as u64;
+        if length > self.memory_limit {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, PastMemory(length)));
+        }
+        Ok(())
     }
 
     /// Bytes taken.
@@ -64,11 +82,16 @@ impl Write for Sink {
         if self.length + bytes.len() as u64 > self.limit {
             return Err(io::Error::other(PastLimit));
         }
+        if self.is_in_memory() {
+            self.check_memory(bytes.len())?;
+        }
         match &mut self.target {
             Target::Memory(all) => all.extend_from_slice(bytes),
             Target::File(staging) => {
                 if staging.write_at(self.length, bytes).is_err() {
-                    let mut all = taken(staging.file(), self.length)?;
+                    let file = Arc::clone(staging.file());
+                    self.check_memory(bytes.len())?;
+                    let mut all = taken(&file, self.length)?;
                     all.extend_from_slice(bytes);
                     self.target = Target::Memory(all);
                 }
@@ -89,4 +112,59 @@ fn taken(file: &File, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use crate::store::Options;
+
+    fn store(root: &tempfile::TempDir) -> Store {
+        Store::open(Options { root: root.path().into(), durable: false, max_size: 1 << 20, memory: 1 << 20 })
+    }
+
+    /// A sink whose file takes what it is given at first and then nothing.
+    fn filling(store: &Store, memory_limit: u64) -> Sink {
+        let mut sink = Sink::bounded(store, 1 << 20, memory_limit);
+        sink.write_all(b"on disk, ").unwrap();
+        sink
+    }
+
+    /// Has the disk fail from now on: a device that is always full takes the place of the file.
+    fn fill_disk(store: &Store, sink: &mut Sink) {
+        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let gone = store.options().root.join("gone");
+        sink.target = Target::File(Staging::new(full, gone, Arc::clone(&store.health)));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_rest_goes_to_memory() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(&root);
+        let mut sink = filling(&store, 20);
+        assert!(store.fault().is_none());
+        fill_disk(&store, &mut sink);
+        sink.write_all(b"in memory").unwrap();
+        assert!(store.fault().is_some());
+        assert!(sink.is_in_memory());
+        // Nine and nine bytes of twenty.
+        let error = sink.write_all(b"abc").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastMemory>));
+        sink.write_all(b"ab").unwrap();
+        let (blob, staging) = sink.finish();
+        assert!(staging.is_none());
+        assert_eq!(blob.length(), 20);
+    }
+
+    #[test]
+    fn what_is_on_disk_is_not_read_back_past_the_limit() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(&root);
+        let mut sink = filling(&store, 8);
+        fill_disk(&store, &mut sink);
+        assert!(sink.write_all(b"x").is_err());
+        assert!(!sink.is_in_memory());
+    }
 }

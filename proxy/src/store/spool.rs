@@ -48,7 +48,7 @@ impl Default for Spool {
 }
 
 impl Spool {
-    /// Names the file that [`Self::written`] speaks of.
+    /// Names the file in which the released bytes lie.
     pub fn set_file(&self, file: Arc<File>) {
         *self.file.lock() = Some(file);
     }

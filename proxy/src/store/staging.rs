@@ -6,17 +6,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::health::Health;
+
 /// A file in the spool directory.
 #[derive(Debug)]
 pub struct Staging {
     file: Arc<File>,
     path: Option<PathBuf>,
+    health: Arc<Health>,
 }
 
 impl Staging {
     /// Takes charge of a new file.
-    pub(super) fn new(file: File, path: PathBuf) -> Self {
-        Self { file: Arc::new(file), path: Some(path) }
+    pub(super) fn new(file: File, path: PathBuf, health: Arc<Health>) -> Self {
+        Self { file: Arc::new(file), path: Some(path), health }
     }
 
     /// The file, readable while it is written and after its commit.
@@ -29,9 +32,9 @@ impl Staging {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Writes at an offset. Blocks on the disk.
+    /// Writes at an offset; the store learns of a failure. Blocks on the disk.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset).inspect_err(|error| self.health.report(error))
     }
 
     /// Moves the file to its final name: data to disk, rename, directory to disk. Blocks on the disk.

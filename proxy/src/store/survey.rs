@@ -1,14 +1,16 @@
 //! Reads what lies on the volume when a process starts: rebuilds the inventory, removes what a crash left and what
-//! belongs to no proxy any more. Runs beside the first requests; nothing waits for it.
+//! belongs to no proxy any more. Runs beside the first requests; nothing waits for it. And keeps on disk when blobs
+//! were used, so that the next process knows.
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, flock, utimensat};
 
-use super::{BlobId, Record, Space, Store};
+use super::{BlobId, Record, Space, State, Store, blob_path};
 
 /// What a survey found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,14 +23,56 @@ pub struct Survey {
     pub retired: u64,
 }
 
+/// Who surveys: one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Turn(Mutex<Surveying>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Surveying {
+    #[default]
+    No,
+    Yes,
+    /// And somebody asked for another one since it began.
+    Again,
+}
+
+impl Turn {
+    /// Whether the caller surveys now; otherwise the one who does goes once more.
+    fn begin(&self) -> bool {
+        let mut state = self.0.lock();
+        let first = *state == Surveying::No;
+        *state = if first { Surveying::Yes } else { Surveying::Again };
+        first
+    }
+
+    /// Whether that was all.
+    fn end(&self) -> bool {
+        let mut state = self.0.lock();
+        let all = *state == Surveying::Yes;
+        *state = if all { Surveying::No } else { Surveying::Yes };
+        all
+    }
+}
+
 impl Store {
-    /// Walks the volume. Only the keeper does; blocks on the disk.
-    pub fn survey(self: &Arc<Self>, spaces: &[Space]) -> Survey {
-        let mut found = Survey::default();
-        if !self.try_keep() {
-            return found;
+    /// Walks the volume; `spaces` says which are in force, and is asked at the moment when something is to be removed.
+    /// `None` if another thread is at it, which then goes once more, or if this process is not the keeper. Blocks on
+    /// the disk.
+    pub fn survey(&self, spaces: impl Fn() -> Vec<Space>) -> Option<Survey> {
+        if !self.try_keep() || !self.surveys.begin() {
+            return None;
         }
-        found.swept += self.sweep_spools();
+        let mut found = self.survey_once(&spaces);
+        while !self.surveys.end() {
+            let more = self.survey_once(&spaces);
+            found =
+                Survey { blobs: more.blobs, swept: found.swept + more.swept, retired: found.retired + more.retired };
+        }
+        Some(found)
+    }
+
+    fn survey_once(&self, spaces: &impl Fn() -> Vec<Space>) -> Survey {
+        let mut found = Survey { swept: self.sweep_spools(), ..Survey::default() };
         for owner in directories(&self.options().root.join("owners")) {
             let Some(name) = owner.file_name().and_then(|name| name.to_str()) else { continue };
             for fan in directories(&owner.join("blobs")) {
@@ -39,13 +83,33 @@ impl Store {
                 // belong to somebody who uses the same directory at other times.
                 let named = records.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let same = |space: &&Space| space.owner == name && space.is_of_same_proxy(named);
-                if spaces.iter().find(same).is_some_and(|space| space.directory != named) {
+                if spaces().iter().find(same).is_some_and(|space| space.directory != named) {
                     found.retired += 1;
-                    let _ = fs::remove_dir_all(&records);
+                    self.retire(name, &records);
                 }
             }
         }
         found
+    }
+
+    /// Has the blobs of these records evicted first, and removes the records once all of them are gone: an address
+    /// that is mistyped and corrected a minute later costs nothing.
+    fn retire(&self, owner: &str, records: &Path) {
+        let before = self.inventory().now();
+        let mut held = false;
+        for fan in directories(records) {
+            for entry in fs::read_dir(&fan).into_iter().flatten().flatten() {
+                let Some(record) = fs::read(entry.path()).ok().and_then(|bytes| Record::decode(&bytes).ok()) else {
+                    continue;
+                };
+                for id in blobs_of(&record) {
+                    held |= self.inventory().retire(owner, id, before);
+                }
+            }
+        }
+        if !held {
+            let _ = fs::remove_dir_all(records);
+        }
     }
 
     /// Removes the spools of processes that are gone: those whose lock can be had.
@@ -67,10 +131,11 @@ impl Store {
             let id = entry.file_name().to_str().and_then(BlobId::from_hex);
             match (id, entry.metadata()) {
                 (Some(id), Ok(metadata)) if metadata.is_file() => {
-                    let age = metadata.accessed().or_else(|_| metadata.modified()).ok();
-                    let age = age.and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default();
-                    let used = i32::try_from(age.as_secs()).map_or(i32::MIN, |age| -age);
-                    self.inventory().adopt_if_unknown(id, owner, metadata.len(), used);
+                    // Not the access time: many volumes keep none, and a hit in memory is no access.
+                    let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+                    let age = i64::try_from(age.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+                    let used = self.inventory().now().saturating_sub(age);
+                    self.inventory().adopt_if_unknown(owner, id, metadata.len(), used);
                     found.blobs += 1;
                 }
                 (_, Ok(metadata)) if !metadata.is_dir() => {
@@ -79,6 +144,24 @@ impl Store {
                 _ => {}
             }
         }
+    }
+
+    /// Dates the files of the blobs that were used since the last time, so that the next process evicts in the right
+    /// order. Returns how many. Blocks on the disk.
+    pub fn note_uses(&self) -> usize {
+        let now = self.inventory().now();
+        let since = self.uses_noted.swap(now, Ordering::Relaxed);
+        let used = self.inventory().used_since(since);
+        for (owner, id, ago) in &used {
+            let time =
+                SystemTime::now().checked_sub(*ago).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+            let Some(time) = time else { continue };
+            let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+            let times = Timestamps { last_access: time, last_modification: time };
+            // One that is gone meanwhile, or a volume that is read-only: the order is a matter of degree.
+            let _ = utimensat(CWD, blob_path(&self.options().root, owner, *id), &times, AtFlags::SYMLINK_NOFOLLOW);
+        }
+        used.len()
     }
 
     /// Removes the records of a package, of one version where given, and its pins with them. Returns how many.
@@ -98,8 +181,19 @@ impl Store {
                 }
             }
         }
-        self.forget_records_in_memory();
+        self.records.forget_all();
         purged
+    }
+}
+
+/// The blobs that a record names.
+fn blobs_of(record: &Record) -> Vec<BlobId> {
+    match &record.state {
+        State::Document(document) => {
+            let variants = document.variants.iter().map(|variant| variant.blob);
+            std::iter::once(document.raw).chain(document.reading.map(|(id, _)| id)).chain(variants).collect()
+        }
+        State::Artifact(artifact) => vec![artifact.blob],
     }
 }
 

@@ -1,0 +1,192 @@
+//! The store as a whole, on a real directory: what is opened, what is damaged, what is evicted and in which order.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use tempfile::TempDir;
+
+use super::{Artifact, BlobId, Options, Record, Space, State, Store, body};
+use crate::intent::Key;
+
+const LARGE: usize = 400 << 10;
+
+fn open(root: &TempDir, max_size: u64) -> Arc<Store> {
+    Arc::new(Store::open(Options { root: root.path().into(), durable: false, max_size, memory: 1 << 20 }))
+}
+
+fn space_of(upstream: &str) -> Space {
+    Space::new("team", "npm", "npm", &url::Url::parse(upstream).unwrap())
+}
+
+fn space() -> Space {
+    space_of("https://registry.example/")
+}
+
+fn put(store: &Store, bytes: &[u8]) -> BlobId {
+    let id = BlobId::of(bytes);
+    let staging = store.stage().unwrap();
+    staging.write_at(0, bytes).unwrap();
+    store.commit(&space(), staging, id).unwrap();
+    id
+}
+
+fn path(store: &Store, id: BlobId) -> PathBuf {
+    store.blob_path(&space(), id)
+}
+
+fn large(fill: u8) -> Vec<u8> {
+    vec![fill; LARGE]
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_opened_is_a_miss_and_stays_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 10 << 20);
+    let id = put(&store, b"small");
+    let aside = root.path().join("aside");
+    fs::rename(path(&store, id), &aside).unwrap();
+    // Any error but the absence of the file; permissions do not stop the superuser.
+    symlink(&aside, path(&store, id)).unwrap();
+    assert!(store.blob(&space(), id, 5).await.is_none());
+    assert!(store.read_fault().is_some());
+    assert_eq!(store.inventory().usage().objects, 1);
+
+    fs::rename(&aside, path(&store, id)).unwrap();
+    assert!(store.blob(&space(), id, 5).await.is_some());
+    assert!(store.read_fault().is_none());
+}
+
+#[tokio::test]
+async fn a_blob_that_shrinks_while_it_is_sent_is_gone_for_the_next_request() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 10 << 20);
+    let id = put(&store, &large(1));
+    let blob = store.blob(&space(), id, LARGE as u64).await.unwrap();
+    File::options().write(true).open(path(&store, id)).unwrap().set_len(10).unwrap();
+    let pieces: Vec<_> = body::send(&blob, 0..LARGE as u64).collect().await;
+    assert!(pieces.last().unwrap().is_err());
+    assert!(!path(&store, id).exists());
+    assert_eq!(store.inventory().usage().bytes, 0);
+
+    // What was fetched in its place is not removed by a slow reader of the bad one.
+    put(&store, &large(1));
+    let second = store.blob(&space(), id, LARGE as u64).await.unwrap();
+    let third = store.blob(&space(), id, LARGE as u64).await.unwrap();
+    File::options().write(true).open(path(&store, id)).unwrap().set_len(10).unwrap();
+    assert!(second.read_all().is_err());
+    put(&store, &large(1));
+    assert!(third.read_all().is_err());
+    assert!(store.blob(&space(), id, LARGE as u64).await.unwrap().read_all().is_ok());
+}
+
+#[tokio::test]
+async fn an_open_blob_is_not_evicted() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, LARGE as u64 * 2);
+    let id = put(&store, &large(1));
+    let blob = store.blob(&space(), id, LARGE as u64).await.unwrap();
+    store.inventory().retire("team", id, i64::MAX);
+    put(&store, &large(2));
+    assert_eq!(store.evict(), 0);
+    drop(blob);
+    assert_eq!(store.evict(), 1);
+    assert!(!path(&store, id).exists());
+}
+
+#[tokio::test]
+async fn a_promise_ends_with_the_commit() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, LARGE as u64);
+    let promise = store.inventory().reserve(LARGE as u64);
+    assert!(promise.is_some());
+    let staging = store.stage().unwrap();
+    staging.write_at(0, &large(1)).unwrap();
+    store.commit_reserved(&space(), staging, BlobId::of(&large(1)), promise).unwrap();
+    let usage = store.inventory().usage();
+    assert_eq!((usage.bytes, usage.reserved), (LARGE as u64, 0));
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_the_cache_give_way() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 1 << 30);
+    for fill in 0..10 {
+        put(&store, &large(fill));
+    }
+    store.report(&io::ErrorKind::PermissionDenied.into());
+    store.report(&io::ErrorKind::StorageFull.into());
+    while store.inventory().usage().evictions == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.inventory().usage().evictions, 1);
+    assert!(store.fault().is_some());
+    put(&store, b"again");
+    assert!(store.fault().is_none());
+}
+
+#[tokio::test]
+async fn uses_outlive_the_process_and_what_is_retired_goes_first() {
+    let root = tempfile::tempdir().unwrap();
+    let upstreams = ["https://registry.example/", "https://other.example/"];
+    let ids: Vec<BlobId> = {
+        let store = open(&root, 10 << 20);
+        let ids: Vec<BlobId> = (0..3).map(|fill| put(&store, &large(fill))).collect();
+        for id in &ids {
+            let age = Duration::from_hours(1);
+            File::open(path(&store, *id)).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        }
+        // The second belongs to an upstream that will be gone.
+        let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
+        let artifact = Artifact { blob: ids[1], length: LARGE as u64, verified: None, last_modified: None };
+        let record = Record::new(&key, 1, State::Artifact(artifact));
+        store.persist(&space(), space().record_id(&key), &record).unwrap();
+        store.uses_noted.store(store.inventory().now(), std::sync::atomic::Ordering::Relaxed);
+        while store.inventory().now() <= store.uses_noted.load(std::sync::atomic::Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        assert!(store.blob(&space(), ids[0], LARGE as u64).await.is_some());
+        assert_eq!(store.note_uses(), 1);
+        assert_eq!(store.note_uses(), 0);
+        ids
+    };
+    let store = open(&root, 10 << 20);
+    let found = store.survey(|| vec![space_of(upstreams[1])]).unwrap();
+    assert_eq!((found.blobs, found.retired), (3, 1));
+    assert!(store.records_directory(&space()).exists(), "its blobs are still there");
+    let order: Vec<BlobId> = (0..3).flat_map(|_| store.inventory().victims(1)).map(|(_, id)| id).collect();
+    // The newest is never evicted by force.
+    assert_eq!(order, [ids[1], ids[2]]);
+    std::fs::remove_file(path(&store, ids[1])).unwrap();
+    store.survey(|| vec![space_of(upstreams[1])]).unwrap();
+    assert!(!store.records_directory(&space()).exists(), "nothing of it is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_survey_at_a_time_and_the_last_word_counts() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 10 << 20);
+    let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
+    let record = Record::new(
+        &key,
+        1,
+        State::Artifact(super::Artifact { blob: BlobId::of(b"a"), length: 1, verified: None, last_modified: None }),
+    );
+    store.persist(&space(), space().record_id(&key), &record).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let found = store.survey(|| {
+        asked.set(asked.get() + 1);
+        // Another configuration while the first survey is under way.
+        if asked.get() == 1 {
+            assert!(store.survey(Vec::new).is_none());
+            return vec![space()];
+        }
+        vec![space_of("https://other.example/")]
+    });
+    assert_eq!((asked.get(), found.unwrap().retired), (2, 1));
+    assert!(store.survey(Vec::new).is_some());
+}
