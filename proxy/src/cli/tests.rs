@@ -28,7 +28,7 @@ fn serve_is_the_default_command() {
     let defaults = serve("");
     assert_eq!(defaults, serve("serve"));
     assert_eq!((defaults.listen.to_string().as_str(), defaults.admin.port()), ("127.0.0.1:8080", 8081));
-    assert_eq!((defaults.max_size.0, defaults.metadata_memory.0), (10 << 30, 256 << 20));
+    assert_eq!((defaults.max_size.0, defaults.metadata_memory.0), (10 << 30, 160 << 20));
     let line = "-f a.yaml --file b --listen [::]:80 --admin 127.0.0.1:0 --storage s --secrets d --root \
                 --base http://a.example --base https://b.example/c --log-format json --log-level Debug --max-size 1Gi \
                 --metadata-memory 64Mi --unknown-fields warn";
