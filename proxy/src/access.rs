@@ -33,6 +33,11 @@ impl Access {
         Self { engine, began: Instant::now(), method: request.method().clone(), path: path[..end].to_owned(), client }
     }
 
+    /// The address of whoever asks.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Has the line written and the request counted when the body of `response` ends.
     pub fn of(self, site: Option<&Arc<Site>>, response: Response<Body>) -> Response<Body> {
         let status = response.status();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -54,12 +54,22 @@ struct Purge {
     version: Option<String>,
 }
 
+/// Whether a browser sent this on behalf of a page: a page that a developer looks at reaches that machine's loopback
+/// interface too. Only browsers send these, and no page can leave them out of a POST.
+fn from_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
 /// Forgets a package: its records and pins go, the next request asks the upstream. For the machine itself only.
 async fn purge(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
     Query(purge): Query<Purge>,
 ) -> Response {
+    if from_a_page(&headers) {
+        return (StatusCode::FORBIDDEN, "purge is not answered to web pages\n").into_response();
+    }
     if !peer.is_loopback() {
         return (StatusCode::FORBIDDEN, "purge is answered on the loopback interface only\n").into_response();
     }

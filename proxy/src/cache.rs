@@ -253,7 +253,7 @@ impl Cache {
     }
 
     /// Turns a status that is no success into the error that it means.
-    fn refused(&self, reply: &Reply) -> Error {
+    pub fn refused(&self, reply: &Reply) -> Error {
         let upstream = reply.url.origin();
         match reply.status.as_u16() {
             status @ (404 | 410) => Error::Missing { status, upstream },

@@ -109,4 +109,15 @@ impl Error {
             _ => None,
         }
     }
+
+    /// When to come again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after }
+            | Self::Fetch(FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. }) => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
 }
