@@ -83,3 +83,52 @@ async fn purge(
         "purged");
     (StatusCode::OK, format!("{records} records of {} are gone\n", purge.package)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Method, Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::app::Placement;
+    use crate::cache::Engine;
+    use crate::clock::Clock;
+    use crate::memory::Budget;
+    use crate::metrics::Metrics;
+    use crate::store::{Options, Store};
+    use crate::workshop::Workshop;
+
+    #[tokio::test]
+    async fn purge_is_for_programs_of_the_machine_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_owned();
+        let engine = Engine {
+            store: Arc::new(Store::open(Options { root, durable: false, max_size: 1 << 20, memory: 1 << 20 })),
+            clock: Clock::start(),
+            metrics: Metrics::new(),
+            memory: Budget::new(1 << 20),
+            workshop: Workshop::default(),
+        };
+        let app = Arc::new(App::new(Arc::new(engine), Placement { at_root: false, bases: Vec::new() }));
+        for (method, peer, header, expected) in [
+            // There is no proxy at all, so that whoever is let in learns that.
+            (Method::POST, "127.0.0.1", None, 404),
+            (Method::POST, "::1", None, 404),
+            (Method::POST, "10.0.0.1", None, 403),
+            (Method::POST, "127.0.0.1", Some(("origin", "https://page.example")), 403),
+            (Method::POST, "127.0.0.1", Some(("origin", "null")), 403),
+            (Method::POST, "127.0.0.1", Some(("sec-fetch-site", "same-origin")), 403),
+            (Method::GET, "127.0.0.1", None, 405),
+            (Method::TRACE, "127.0.0.1", None, 405),
+        ] {
+            let mut request = Request::builder().method(method.clone()).uri("/purge?proxy=npm&package=a");
+            if let Some((name, value)) = header {
+                request = request.header(name, value);
+            }
+            let request = request.extension(Peer(peer.parse().unwrap())).body(Body::empty()).unwrap();
+            let response = router(Arc::clone(&app)).oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), expected, "{method} {peer} {header:?}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::*;
 type Sent = crate::body::Body;
 
 /// A listener whose service answers with the path, after reading the body, and counts.
-async fn listening(limits: Limits) -> (SocketAddr, watch::Sender<Phase>, Arc<AtomicUsize>) {
+fn listening(limits: Limits) -> (SocketAddr, watch::Sender<Phase>, Arc<AtomicUsize>) {
     let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let phase = watch::Sender::new(Phase::Serving);
@@ -47,7 +47,7 @@ async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read() {
-    let (address, _phase, _) = listening(Limits::default()).await;
+    let (address, _phase, _) = listening(Limits::default());
     let second = "GET /second HTTP/1.1\r\nHost: x\r\n\r\n";
     for (kind, first) in [
         ("two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\n"),
@@ -94,7 +94,7 @@ async fn what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
-    let (address, _phase, answered) = listening(Limits { connections: 1, ..Limits::default() }).await;
+    let (address, _phase, answered) = listening(Limits { connections: 1, ..Limits::default() });
     let request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut first = TcpStream::connect(address).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
