@@ -33,6 +33,11 @@ impl Access {
         Self { engine, began: Instant::now(), method: request.method().clone(), path: path[..end].to_owned(), client }
     }
 
+    /// The address of whoever asks.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Has the line written and the request counted when the body of `response` ends.
     pub fn of(self, site: Option<&Arc<Site>>, response: Response<Body>) -> Response<Body> {
         let status = response.status();
@@ -59,7 +64,7 @@ impl Access {
                     path,
                     status = status.as_u16(),
                     bytes,
-                    duration_ms = began.elapsed().as_secs_f64() * 1000.0,
+                    duration_ms = (began.elapsed().as_micros() as f64) / 1000.0,
                     cache = cache.label(),
                     %client,
                     complete,

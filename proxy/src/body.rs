@@ -6,8 +6,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::fetch::BodyStream;
+use crate::memory::Permit;
 use crate::store::{BodyError, ByteStream};
+
+/// What is handed over at once of bytes that are held: what is with the connection is no longer counted.
+const PIECE: usize = 64 << 10;
 
 /// What is called when a body ends or is given up: bytes sent, and whether all of it was.
 type AtEnd = Box<dyn FnOnce(u64, bool) + Send>;
@@ -26,8 +29,8 @@ enum Source {
     #[default]
     Empty,
     Full(Bytes),
+    Held(Bytes, #[expect(dead_code, reason = "held for its drop")] Permit),
     Stream(ByteStream),
-    Upstream(BodyStream),
 }
 
 impl Body {
@@ -46,9 +49,10 @@ impl Body {
         Self::of(Source::Stream(stream))
     }
 
-    /// Bytes that an upstream is sending.
-    pub fn upstream(stream: BodyStream) -> Self {
-        Self::of(Source::Upstream(stream))
+    /// These bytes, together with the part of a budget that they take: it is free again when the last of them has
+    /// been handed over.
+    pub fn held(bytes: Bytes, permit: Permit) -> Self {
+        Self::of(Source::Held(bytes, permit))
     }
 
     fn of(bytes: Source) -> Self {
@@ -80,9 +84,9 @@ impl http_body::Body for Body {
             Source::Empty => None,
             Source::Full(bytes) if bytes.is_empty() => None,
             Source::Full(bytes) => Some(Ok(std::mem::take(bytes))),
+            Source::Held(bytes, _) if bytes.is_empty() => None,
+            Source::Held(bytes, _) => Some(Ok(bytes.split_to(bytes.len().min(PIECE)))),
             Source::Stream(stream) => std::task::ready!(stream.as_mut().poll_next(context)),
-            Source::Upstream(stream) => std::task::ready!(stream.as_mut().poll_next(context))
-                .map(|piece| piece.map_err(|error| BodyError::Fill(error.to_string()))),
         };
         Poll::Ready(match next {
             Some(Ok(bytes)) => {
@@ -104,16 +108,16 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.bytes {
             Source::Empty => true,
-            Source::Full(bytes) => bytes.is_empty(),
-            Source::Stream(_) | Source::Upstream(_) => false,
+            Source::Full(bytes) | Source::Held(bytes, _) => bytes.is_empty(),
+            Source::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.bytes {
             Source::Empty => SizeHint::with_exact(0),
-            Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Stream(_) | Source::Upstream(_) => SizeHint::default(),
+            Source::Full(bytes) | Source::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -128,16 +132,45 @@ impl Drop for Body {
 
 impl Body {
     fn is_whole(&self) -> bool {
-        match &self.bytes {
-            Source::Empty => true,
-            Source::Full(bytes) => bytes.is_empty(),
-            Source::Stream(_) | Source::Upstream(_) => false,
-        }
+        http_body::Body::is_end_stream(self)
     }
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Body").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::memory::Budget;
+
+    #[tokio::test(start_paused = true)]
+    async fn held_bytes_give_back_their_memory_with_the_last_piece() {
+        let budget = Budget::new(1 << 20);
+        let permit = budget.take(1 << 20).await.unwrap();
+        let mut body = Body::held(Bytes::from(vec![7; PIECE + 1]), permit);
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(PIECE as u64 + 1));
+        for expected in [PIECE, 1] {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().len(), expected);
+            let free = tokio::time::timeout(Duration::from_secs(1), budget.take(1)).await.is_ok();
+            assert!(!free, "the body is still there");
+        }
+        assert!(http_body::Body::is_end_stream(&body));
+        drop(body);
+        assert!(budget.take(1 << 20).await.is_ok());
     }
 }

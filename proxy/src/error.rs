@@ -111,4 +111,16 @@ impl Error {
             _ => None,
         }
     }
+
+    /// When to come again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream { retry_after, .. } => *retry_after,
+            Self::Busy { retry_after }
+            | Self::Fetch(FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. }) => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
 }

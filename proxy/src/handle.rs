@@ -1,11 +1,10 @@
 //! The straight line from request to response: request -> ecosystem -> intent -> resolve -> cache -> fetch or store
 //! -> respond. Everything that a request can go through is called from this file.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use crate::access::Access;
@@ -13,30 +12,47 @@ use crate::body::Body;
 use crate::cache::{Cache, Form, Served};
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
-use crate::fetch::{Ask, AskBody, Purpose, SafeUrl, Validators};
-use crate::intent::{Artifact, Forward, Intent, Metadata, Refusal};
+use crate::intent::{Artifact, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::Call;
 use crate::respond;
 use crate::site::{Site, Sites};
 
+mod forward;
+
 /// Answers one request on the data port.
 pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Access) -> Response<Body> {
-    let (parts, incoming) = request.into_parts();
-    let Some((site, path)) = sites.route(parts.uri.path(), &parts.headers) else {
+    let (mut parts, incoming) = request.into_parts();
+    normalize(&mut parts);
+    let Some((site, path)) = sites.route(parts.uri.path()) else {
         let names = sites.names();
         let hint = format!("no proxy is served here; there are: {names}");
         let error = Error::Refused(Refusal::NotFound(hint));
         return access.of(None, respond::refused(&error, None, parts.uri.path()));
     };
-    let response = match walk(&site, &parts, &path, incoming).await {
+    let response = match walk(&site, &parts, &path, incoming, access.client()).await {
         Ok(response) => response,
         Err(error) => {
-            let what = format!("{} {}/{path}", site.settings.ecosystem, site.settings.name);
+            let what = format!("{}/{path}", site.settings.name);
             respond::refused(&error, Some(site.protocol), &what)
         }
     };
     access.of(Some(&site), respond::without_body(&parts.method, response))
+}
+
+/// Has the headers say what the request line and the method imply.
+fn normalize(parts: &mut http::request::Parts) {
+    // `:authority` of HTTP/2 and the absolute form of HTTP/1.1 take the place of Host (RFC 9112 §3.2.2).
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    // Ranges are for GET (RFC 9110 §14.2).
+    if parts.method != Method::GET {
+        parts.headers.remove(header::RANGE);
+        parts.headers.remove(header::IF_RANGE);
+    }
 }
 
 async fn walk(
@@ -44,23 +60,29 @@ async fn walk(
     parts: &http::request::Parts,
     path: &str,
     incoming: Incoming,
+    client: IpAddr,
 ) -> Result<Response<Body>, Error> {
     let call = Call::read(&parts.method, path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
-    if call.is_read() && !hyper::body::Body::is_end_stream(&incoming) {
-        return Err(Refusal::Bad("a GET or HEAD request has no body here".to_owned()).into());
-    }
     match site.protocol.parse(&call)? {
         Intent::Answer(answer) => Ok(respond::local(answer)),
-        Intent::Forward(forward) => forwarded(&site.cache, forward, &parts.headers, incoming).await,
-        Intent::Metadata(metadata) => document(site, &metadata, &parts.headers).await,
-        Intent::Artifact(artifact) => file(&site.cache, &artifact, &parts.method, &parts.headers).await,
+        Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
+        Intent::Metadata(metadata) => document(site, &metadata, &parts.headers, client).await,
+        Intent::Artifact(artifact) => {
+            let response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
+            respond::in_version(parts.version, &parts.method, response).await
+        }
     }
 }
 
 /// A metadata document in the form that this client gets.
-async fn document(site: &Site, metadata: &Metadata, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+async fn document(
+    site: &Site,
+    metadata: &Metadata,
+    headers: &HeaderMap,
+    client: IpAddr,
+) -> Result<Response<Body>, Error> {
     let cache = &site.cache;
-    let base = site.base(headers);
+    let base = site.base(headers, client);
     let codings = negotiate::codings(headers);
     let (mut document, mut status) = cache.document(metadata).await?;
     // Twice at most: when the disk has lost what the record promises, the document is fetched again.
@@ -110,39 +132,28 @@ async fn file(
     }
 }
 
-/// A call that goes to the upstream each time.
-async fn forwarded(
-    cache: &Arc<Cache>,
-    forward: Forward,
-    headers: &HeaderMap,
-    incoming: Incoming,
-) -> Result<Response<Body>, Error> {
-    let body = match forward.body_limit {
-        0 => None,
-        limit => Some(AskBody {
-            content_type: headers.get(header::CONTENT_TYPE).cloned(),
-            content_encoding: headers.get(header::CONTENT_ENCODING).cloned(),
-            bytes: read_body(incoming, limit).await?,
-        }),
-    };
-    let mut url = cache.forward_address(&forward).await?;
-    url.set_query(forward.query.as_deref());
-    let ask = Ask {
-        method: forward.method.clone(),
-        url: SafeUrl::from(url),
-        accept: forward.accept.map(HeaderValue::from_static),
-        purpose: Purpose::Forward,
-        validators: Validators::default(),
-        resume: None,
-        body,
-        key: 0,
-    };
-    Ok(respond::forwarded(&forward, cache.ask(ask).await?))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn read_body(incoming: Incoming, limit: usize) -> Result<Bytes, Error> {
-    match Limited::new(incoming, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(_) => Err(Refusal::Bad(format!("the body could not be read whole, or has more than {limit} bytes")).into()),
+    #[test]
+    fn headers_say_what_the_request_line_implies() {
+        for (method, uri, host, range) in [
+            (Method::GET, "/npm/a", "sent.example", true),
+            (Method::GET, "http://named.example:80/npm/a", "named.example:80", true),
+            (Method::HEAD, "/npm/a", "sent.example", false),
+        ] {
+            let request = Request::builder()
+                .method(method.clone())
+                .uri(uri)
+                .header(header::HOST, "sent.example")
+                .header(header::RANGE, "bytes=0-1")
+                .header(header::IF_RANGE, "\"a\"");
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            normalize(&mut parts);
+            assert_eq!(parts.headers[header::HOST], host, "{uri}");
+            assert_eq!(parts.headers.contains_key(header::RANGE), range, "{method}");
+            assert_eq!(parts.headers.contains_key(header::IF_RANGE), range, "{method}");
+        }
     }
 }

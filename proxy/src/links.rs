@@ -44,16 +44,19 @@ impl Bases {
         self.listed.first().map_or_else(|| format!("{}/", self.path), |base| format!("{}/", base.text))
     }
 
-    /// The base for a client that sent these headers.
-    pub fn choose(&self, headers: &HeaderMap) -> Chosen {
+    /// The base for a client that sent these headers from this address.
+    pub fn choose(&self, headers: &HeaderMap, client: IpAddr) -> Chosen {
         let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let host = host.to_ascii_lowercase();
         let same = |base: &&Base| base.authority == host || base.authority == host.trim_end_matches(":80");
         if let Some(base) = self.listed.iter().find(same) {
             return Chosen { base: format!("{}/", base.text), listed: true };
         }
-        // A port-forward ends at any port of the loopback interface. Built anew from what was understood.
-        if let Some(loopback) = loopback(&host) {
+        // A port-forward begins at any port of the loopback interface, and ends at ours. Nobody else may make bases at
+        // will: each is another form of a document. Built anew from what was understood.
+        if client.to_canonical().is_loopback()
+            && let Some(loopback) = loopback(&host)
+        {
             return Chosen { base: format!("http://{loopback}{}/", self.path), listed: true };
         }
         Chosen { base: self.first(), listed: host.is_empty() }
@@ -86,8 +89,31 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
+    fn choose_from(bases: &Bases, host: &str, client: &str) -> Chosen {
+        let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_str(host).unwrap())]);
+        bases.choose(&headers, client.parse().unwrap())
+    }
+
     fn choose(bases: &Bases, host: &str) -> Chosen {
-        bases.choose(&HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_str(host).unwrap())]))
+        choose_from(bases, host, "127.0.0.1")
+    }
+
+    #[test]
+    fn a_loopback_host_counts_from_the_loopback_interface_only() {
+        let bases = Bases::new(None, &[Url::parse("http://npm.team.svc").unwrap()], "");
+        for (client, base, listed) in [
+            ("127.0.0.1", "http://localhost:5000/", true),
+            ("::1", "http://localhost:5000/", true),
+            ("::ffff:127.0.0.1", "http://localhost:5000/", true),
+            ("10.1.2.3", "http://npm.team.svc/", false),
+            ("fd00::1", "http://npm.team.svc/", false),
+        ] {
+            let chosen = choose_from(&bases, "localhost:5000", client);
+            assert_eq!(chosen, Chosen { base: base.into(), listed }, "{client}");
+        }
+        // What is listed is so for everybody.
+        let local = Bases::new(None, &[Url::parse("http://localhost:8080").unwrap()], "");
+        assert!(choose_from(&local, "localhost:8080", "10.1.2.3").listed);
     }
 
     #[test]

@@ -7,6 +7,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
+pub use pending::Pending;
+
+mod pending;
+
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -22,22 +26,24 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct Level(reload::Handle<EnvFilter, Registry>);
 
-/// Starts the log. `RUST_LOG`, where set, beats `level`.
-pub fn start(format: Format, level: &str) -> Level {
+/// Starts the log. `RUST_LOG`, where set, beats `level`. Whoever leaves flushes what is pending.
+pub fn start(format: Format, level: &str) -> (Level, Pending) {
     let (filter, handle) = reload::Layer::new(filter(level));
     let json = match format {
         Format::Json => true,
         Format::Human => false,
         Format::Auto => !std::io::stderr().is_terminal(),
     };
+    let pending = Pending::to(std::io::stderr(), json);
+    let writer = pending.clone();
     let layer = if json {
-        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        fmt::layer().json().flatten_event(true).with_writer(move || writer.clone()).boxed()
     } else {
-        fmt::layer().compact().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed()
+        fmt::layer().compact().with_ansi(std::io::stderr().is_terminal()).with_writer(move || writer.clone()).boxed()
     };
     // A second start, as in tests, keeps the first log.
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
-    Level(handle)
+    (Level(handle), pending)
 }
 
 impl Level {

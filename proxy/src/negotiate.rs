@@ -54,10 +54,8 @@ pub enum Wanted {
 pub fn wanted(headers: &HeaderMap, length: u64) -> Wanted {
     let Some(range) = range_header(headers) else { return Wanted::Whole };
     let Some((first, last)) = range.split_once('-') else { return Wanted::Whole };
-    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => text.parse::<u64>().ok(),
-        false => None,
-    };
+    // `parse` alone would take a sign.
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
     match (first.trim(), last.trim()) {
         ("", suffix) => match number(suffix) {
             Some(0) => Wanted::Unsatisfiable,

@@ -2,26 +2,36 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::cache::{Cache, Content, Fill, Form};
 use crate::cache_status::CacheStatus;
 use crate::ecosystem::Ecosystem;
 use crate::error::Error;
-use crate::fetch::{FetchError, Phase, Reply};
+use crate::fetch::{FetchError, Phase};
 use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
 use crate::negotiate::{self, Wanted};
+use crate::store::spool::Progress;
 use crate::store::{Blob, ByteStream, Record, body};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Nothing that an upstream sends runs in a browser under our name.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 /// A year, the longest that RFC 9111 gives meaning to.
-const IMMUTABLE: &str = "max-age=31536000, immutable";
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const IMMUTABLE_FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// What [`CacheStatus::IMMUTABLE`] says, ready to send.
+const IMMUTABLE_HIT: HeaderValue = HeaderValue::from_static("packageproxy; hit; ttl=31536000");
+/// An upstream that wants to be left alone and does not say how long.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long a client of HTTP/1.0 waits for a fill that does not move.
+const STANDSTILL: Duration = Duration::from_mins(1);
 
 /// What every response begins with.
 fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> Response<Body> {
@@ -31,7 +41,9 @@ fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> 
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
-    if let Ok(value) = HeaderValue::from_str(&cache.to_string()) {
+    if cache == CacheStatus::IMMUTABLE {
+        headers.insert(CACHE_STATUS, IMMUTABLE_HIT);
+    } else if let Ok(value) = HeaderValue::from_str(&cache.to_string()) {
         headers.insert(CACHE_STATUS, value);
     }
     response.extensions_mut().insert(cache);
@@ -49,10 +61,21 @@ fn length(response: &mut Response<Body>, length: u64) {
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
 }
 
-/// `Cache-Control`: what needed a credential of ours is not for shared caches between us and the client.
-fn cache_control(response: &mut Response<Body>, cache: &Cache, lifetime: &str) {
-    let visibility = if cache.settings().upstream.auth.is_some() { "private" } else { "public" };
-    set(response, header::CACHE_CONTROL, &format!("{visibility}, {lifetime}"));
+/// What needed a credential of ours is not for shared caches between us and the client.
+fn is_private(cache: &Cache) -> bool {
+    cache.settings().upstream.auth.is_some()
+}
+
+/// `Cache-Control` of what may change after so many seconds.
+fn fresh_for(response: &mut Response<Body>, cache: &Cache, seconds: u64) {
+    let visibility = if is_private(cache) { "private" } else { "public" };
+    set(response, header::CACHE_CONTROL, &format!("{visibility}, max-age={seconds}"));
+}
+
+/// `Cache-Control` of what never changes.
+fn immutable(response: &mut Response<Body>, cache: &Cache) {
+    let value = if is_private(cache) { IMMUTABLE_FOR_ONE } else { IMMUTABLE };
+    response.headers_mut().insert(header::CACHE_CONTROL, value);
 }
 
 /// A metadata document, before its bytes are at hand: with `None` the client has them already.
@@ -74,12 +97,9 @@ pub fn document(
         CacheStatus::Stale { .. } => 0,
         _ => cache.freshness(record, metadata.lifetime),
     };
-    cache_control(&mut response, cache, &format!("max-age={fresh}"));
-    set(
-        &mut response,
-        header::VARY,
-        if metadata.varies_by_accept { "Accept, Accept-Encoding" } else { "Accept-Encoding" },
-    );
+    fresh_for(&mut response, cache, fresh);
+    let vary = if metadata.varies_by_accept { "Accept, Accept-Encoding" } else { "Accept-Encoding" };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static(vary));
     if let Some(content) = content {
         if let Some(coding) = form.coding().name() {
             set(&mut response, header::CONTENT_ENCODING, coding);
@@ -120,10 +140,12 @@ pub fn stored(
     let mut response = start(code, artifact.content_type, status);
     set(&mut response, header::ETAG, &etag);
     set(&mut response, header::LAST_MODIFIED, &last_modified);
-    set(&mut response, header::ACCEPT_RANGES, "bytes");
-    cache_control(&mut response, cache, IMMUTABLE);
+    response.headers_mut().insert(header::ACCEPT_RANGES, BYTES);
+    immutable(&mut response, cache);
     match range {
         None if code == StatusCode::RANGE_NOT_SATISFIABLE => {
+            // The file never changes; the answer to a mistake is nothing to keep.
+            response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
             set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", blob.length()));
             length(&mut response, 0);
         }
@@ -153,7 +175,8 @@ pub fn filling(
     status: CacheStatus,
 ) -> Response<Body> {
     let mut response = start(StatusCode::OK, artifact.content_type, status);
-    cache_control(&mut response, cache, IMMUTABLE);
+    response.extensions_mut().insert(Unfinished(fill.spool.progress()));
+    immutable(&mut response, cache);
     let announced = fill.spool.progress().borrow().length;
     if let Some(announced) = announced {
         length(&mut response, announced);
@@ -162,10 +185,44 @@ pub fn filling(
     response
 }
 
+/// The state of a fill that a response is made from.
+#[derive(Clone)]
+struct Unfinished(watch::Receiver<Progress>);
+
+/// Holds a body of unknown length back from a client of HTTP/1.0 until it is complete: its end would be the end of the
+/// connection, and so would a failure's.
+pub async fn in_version(
+    version: Version,
+    method: &Method,
+    mut response: Response<Body>,
+) -> Result<Response<Body>, Error> {
+    let unfinished = response.extensions_mut().remove::<Unfinished>();
+    let Some(Unfinished(mut progress)) = unfinished else { return Ok(response) };
+    let closes = version < Version::HTTP_11 && !response.headers().contains_key(header::CONTENT_LENGTH);
+    if !closes || method == Method::HEAD {
+        return Ok(response);
+    }
+    loop {
+        let now = progress.borrow_and_update().clone();
+        match (now.end, now.length) {
+            (Some(Ok(())), Some(whole)) => {
+                length(&mut response, whole);
+                return Ok(response);
+            }
+            (Some(_), _) => return Err(Error::Abandoned),
+            (None, _) => {}
+        }
+        // A fill that the disk does not take waits for its readers, and this one does not read yet.
+        if !matches!(tokio::time::timeout(STANDSTILL, progress.changed()).await, Ok(Ok(()))) {
+            return Err(Error::Busy { retry_after: PAUSE });
+        }
+    }
+}
+
 /// The answer to HEAD for an artifact that is not stored: what the upstream says of it.
 pub fn head(cache: &Cache, artifact: &Artifact, announced: Option<u64>) -> Response<Body> {
     let mut response = start(StatusCode::OK, artifact.content_type, CacheStatus::Bypass);
-    cache_control(&mut response, cache, "max-age=0");
+    fresh_for(&mut response, cache, 0);
     if let Some(announced) = announced {
         length(&mut response, announced);
     }
@@ -183,17 +240,20 @@ pub fn local(answer: Answer) -> Response<Body> {
     response
 }
 
-/// What the upstream answered to a call that is passed through. Of its headers only the coding and the length of its
-/// body go on; the type is ours.
-pub fn forwarded(forward: &Forward, reply: Reply) -> Response<Body> {
-    let mut response = start(reply.status, forward.content_type, CacheStatus::Bypass);
-    set(&mut response, header::CACHE_CONTROL, "no-store");
-    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::RETRY_AFTER] {
-        if let Some(value) = reply.headers.get(&name) {
+/// What the upstream answered to a call that is passed through, collected. Of its headers only the coding of its body
+/// and `Retry-After` go on; the type is ours.
+pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, body: Body) -> Response<Body> {
+    let mut response = start(status, forward.content_type, CacheStatus::Bypass);
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    for name in [header::CONTENT_ENCODING, header::RETRY_AFTER] {
+        if let Some(value) = headers.get(&name) {
             response.headers_mut().insert(name, value.clone());
         }
     }
-    *response.body_mut() = Body::upstream(reply.body);
+    if let Some(exact) = http_body::Body::size_hint(&body).exact() {
+        length(&mut response, exact);
+    }
+    *response.body_mut() = body;
     response
 }
 
@@ -210,16 +270,16 @@ pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> R
         set(&mut response, header::RETRY_AFTER, &wait.as_secs().max(1).to_string());
     }
     if let Error::Refused(Refusal::Method(_)) = error {
-        set(&mut response, header::ALLOW, "GET, HEAD");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    set(&mut response, header::CACHE_CONTROL, "no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     length(&mut response, text.len() as u64);
     *response.body_mut() = Body::full(text.into());
     response
 }
 
-/// The table.
-fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
+/// The table: the status for an error, and when to come again.
+pub fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
     let status = |code: u16| StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
     match error {
         Error::Refused(refusal) => match refusal {
@@ -228,11 +288,17 @@ fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
             Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
             Refusal::TooLong { .. } => (StatusCode::URI_TOO_LONG, None),
         },
-        Error::Missing { status: code, .. } => (status(*code), None),
         Error::Unlisted { .. } => (StatusCode::NOT_FOUND, None),
         // The client's affair: its tool acts on it. A 407 or a 408 would be about our own connection.
-        Error::Upstream { status: code @ (400..=406 | 409..=428 | 430..=499), .. } => (status(*code), None),
-        Error::Upstream { status: 429, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(5))),
+        Error::Missing { status: code, .. }
+        | Error::Upstream { status: code @ (400..=406 | 409..=428 | 430..=499), .. } => (status(*code), None),
+        // It asked for a pause, so nobody was asked in its place: the client may try when that is over.
+        Error::Upstream { status: 429, .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, Some(error.retry_after().unwrap_or(PAUSE)))
+        }
+        Error::Upstream { status: 503, .. } if error.retry_after().is_some() => {
+            (StatusCode::SERVICE_UNAVAILABLE, error.retry_after())
+        }
         Error::Upstream { .. }
         | Error::CredentialRejected { .. }
         | Error::Unexpected { .. }
@@ -243,9 +309,7 @@ fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
         Error::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
         Error::Abandoned => (StatusCode::INTERNAL_SERVER_ERROR, None),
         Error::Fetch(error) => match error {
-            FetchError::Timeout { phase: Phase::Queue, .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(5)))
-            }
+            FetchError::Timeout { phase: Phase::Queue, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(PAUSE)),
             FetchError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, None),
             FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
@@ -273,18 +337,10 @@ pub fn http_date(millis: u64) -> String {
         .unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
 }
 
-/// Bytes that a response was built from in one piece.
-pub fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    let mut response = start(status, "text/plain; charset=utf-8", CacheStatus::Local);
-    let bytes = Bytes::from(format!("{text}\n"));
-    length(&mut response, bytes.len() as u64);
-    *response.body_mut() = Body::full(bytes);
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn upstream_statuses_pass_where_a_client_acts_on_them() {
@@ -297,6 +353,48 @@ mod tests {
         }
         assert_eq!(status_of(&Error::CredentialRejected { upstream: upstream() }).0, StatusCode::BAD_GATEWAY);
         assert_eq!(status_of(&Error::Missing { status: 410, upstream: upstream() }).0, StatusCode::GONE);
+    }
+
+    #[test]
+    fn ready_made_values_say_what_is_built_elsewhere() {
+        assert_eq!(IMMUTABLE_HIT, CacheStatus::IMMUTABLE.to_string());
+        assert_eq!(start(StatusCode::OK, "text/plain", CacheStatus::IMMUTABLE).headers()[CACHE_STATUS], IMMUTABLE_HIT);
+        let other = start(StatusCode::OK, "text/plain", CacheStatus::Hit { ttl: 3 });
+        assert_eq!(other.headers()[CACHE_STATUS], "packageproxy; hit; ttl=3");
+    }
+
+    /// A response from a fill that has sent three bytes of a body of unknown length.
+    fn filling_now() -> (Arc<crate::store::spool::Spool>, Response<Body>) {
+        let spool = Arc::new(crate::store::spool::Spool::default());
+        spool.release(3);
+        let mut response = start(StatusCode::OK, "text/plain", CacheStatus::Bypass);
+        response.extensions_mut().insert(Unfinished(spool.progress()));
+        (spool, response)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_ends_with_the_connection_is_complete_before_it_is_sent() {
+        let (_spool, response) = filling_now();
+        assert!(in_version(Version::HTTP_11, &Method::GET, response).await.is_ok(), "chunks have an end of their own");
+
+        let (spool, response) = filling_now();
+        let waiting = tokio::spawn(in_version_10(response));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        spool.complete(7);
+        assert_eq!(waiting.await.unwrap().unwrap().headers()[header::CONTENT_LENGTH], "7");
+
+        let (spool, response) = filling_now();
+        let waiting = tokio::spawn(in_version_10(response));
+        spool.fail("cut".to_owned());
+        assert!(waiting.await.unwrap().is_err());
+
+        let (_spool, response) = filling_now();
+        assert!(matches!(in_version_10(response).await, Err(Error::Busy { .. })), "nothing moves");
+    }
+
+    async fn in_version_10(response: Response<Body>) -> Result<Response<Body>, Error> {
+        in_version(Version::HTTP_10, &Method::GET, response).await
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::handle;
 use crate::log;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
-use crate::server::{self, Phase};
+use crate::server::{self, Limits, Phase};
 use crate::store::{self, Store};
 use crate::workshop::Workshop;
 
@@ -52,6 +52,8 @@ pub struct Options {
     pub at_root: bool,
     /// Bases of links; where there is none, the listen address and `localhost`.
     pub bases: Vec<Url>,
+    /// Connections of each port at once.
+    pub max_connections: usize,
     /// How long a leaving process still accepts, so that those who route to it learn of it first.
     pub leave_delay: Duration,
     /// How long requests may take to end after that.
@@ -102,8 +104,9 @@ pub async fn serve(
     let fingerprint = loaded.fingerprint;
     app.apply(loaded)?;
 
-    let serving = tokio::spawn(serve_data(Arc::clone(&app), data));
-    tokio::spawn(serve_admin(Arc::clone(&app), admin));
+    let limits = Limits { connections: options.max_connections, ..Limits::default() };
+    let serving = tokio::spawn(serve_data(Arc::clone(&app), data, limits));
+    tokio::spawn(serve_admin(Arc::clone(&app), admin, limits));
     tokio::spawn(keep_house(Arc::clone(&app)));
     if !options.files.is_empty() {
         let watched = Arc::clone(&app);
@@ -166,16 +169,16 @@ fn bases(options: &Options, data: SocketAddr) -> Vec<Url> {
     texts.iter().filter_map(|text| Url::parse(text).ok()).collect()
 }
 
-async fn serve_data(app: Arc<App>, listener: TcpListener) {
+async fn serve_data(app: Arc<App>, listener: TcpListener, limits: Limits) {
     let phase = app.phase.subscribe();
     let service = move |request: http::Request<hyper::body::Incoming>, peer| {
         let access = Access::begin(Arc::clone(&app.engine), &request, peer);
         handle::handle(app.sites(), request, access)
     };
-    server::serve(listener, phase, service).await;
+    server::serve(listener, phase, limits, service).await;
 }
 
-async fn serve_admin(app: Arc<App>, listener: TcpListener) {
+async fn serve_admin(app: Arc<App>, listener: TcpListener, limits: Limits) {
     let phase = app.phase.subscribe();
     let router = admin::router(app);
     let service = move |mut request: http::Request<hyper::body::Incoming>, peer| {
@@ -183,7 +186,7 @@ async fn serve_admin(app: Arc<App>, listener: TcpListener) {
         let answer = tower::ServiceExt::oneshot(router.clone(), request);
         async move { answer.await.unwrap_or_else(|never| match never {}) }
     };
-    server::serve(listener, phase, service).await;
+    server::serve(listener, phase, limits, service).await;
 }
 
 /// Takes over a changed configuration, or says why not.

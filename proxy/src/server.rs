@@ -1,9 +1,11 @@
-//! Listeners: accept, speak HTTP/1.1 and HTTP/2 by prior knowledge, drain.
+//! Listeners: accept, speak HTTP/1.1 and HTTP/2 by prior knowledge, drain. Whoever connects gets a place, a time for
+//! each thing that is its turn, and nothing that two parsers could read differently.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -11,12 +13,21 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-/// A client that has not sent its headers by then is not going to.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+use self::activity::{Activity, Tracked};
+use self::watched::Watched;
+
+mod activity;
+mod framing;
+mod watched;
+
+#[cfg(test)]
+mod tests;
+
 /// Longest header block of a request in bytes.
 const HEADER_LIMIT: usize = 64 << 10;
 /// Streams of one HTTP/2 connection.
@@ -35,6 +46,33 @@ pub enum Phase {
     Draining,
 }
 
+/// What a listener and its clients must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; those beyond it wait in the backlog.
+    pub connections: usize,
+    /// From the connection to its first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a header block to its last.
+    pub head: Duration,
+    /// From the end of a response to the next request.
+    pub idle: Duration,
+    /// Without a single byte taken while there is something to send.
+    pub stalled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 8192,
+            first_byte: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stalled: Duration::from_mins(1),
+        }
+    }
+}
+
 /// Binds a port.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -44,30 +82,25 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the phase is [`Phase::Draining`] and every request is answered.
-pub async fn serve<S, F, B>(listener: TcpListener, mut phase: watch::Receiver<Phase>, service: S)
+pub async fn serve<S, F, B>(listener: TcpListener, mut phase: watch::Receiver<Phase>, limits: Limits, service: S)
 where
     S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
-    let mut server = Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_LIMIT + (16 << 10))
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADER_LIMIT as u32)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let server = speaker(&limits);
     loop {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            listener.accept().await.map(|accepted| (accepted, place))
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept => accepted,
             _ = phase.wait_for(|phase| *phase == Phase::Draining) => break,
         };
-        let (stream, peer) = match accepted {
+        let ((stream, peer), place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");
@@ -77,19 +110,64 @@ where
         };
         // Without it a body whose head was sent alone waits for a delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let service = service.clone();
-        let respond = service_fn(move |request| {
-            let response = service(request, peer.ip().to_canonical());
-            async move { Ok::<_, Infallible>(response.await) }
-        });
-        let connection = server.serve_connection(TokioIo::new(stream), respond).into_owned();
+        let connection = connection(&server, stream, peer.ip().to_canonical(), limits, service.clone());
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %error, "a connection ended early");
             }
+            drop(place);
         });
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// The settings of both protocols.
+fn speaker(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        // It runs from the end of the last response, so it comes after both of ours. It catches what only the parser
+        // sees: half a header block that arrived behind the request before it.
+        .header_read_timeout(limits.idle + limits.head)
+        .max_buf_size(HEADER_LIMIT + (16 << 10))
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIMIT as u32)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    server
+}
+
+/// One connection: every request that can be understood in one way only goes to `service`.
+fn connection<T, S, F, B>(
+    server: &Builder<TokioExecutor>,
+    stream: T,
+    peer: IpAddr,
+    limits: Limits,
+    service: S,
+) -> impl GracefulConnection<Error: std::fmt::Display> + Send + use<T, S, F, B>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
+{
+    let activity = Arc::new(Activity::default());
+    let stream = Watched::new(stream, Arc::clone(&activity), limits);
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let under_way = activity.begin();
+        let refused = framing::refusal(&request);
+        let service = service.clone();
+        async move {
+            let response = match refused {
+                Some(refusal) => refusal.response(),
+                None => service(request, peer).await,
+            };
+            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, under_way)))
+        }
+    });
+    server.serve_connection(TokioIo::new(stream), respond).into_owned()
 }

@@ -1,6 +1,7 @@
 //! The proxies that a process serves: which of them a path means, and what belongs to each.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crds::Settings;
@@ -39,9 +40,9 @@ impl Site {
         Self { protocol: ecosystem::of(settings.ecosystem), settings, cache, secrets, present, bases }
     }
 
-    /// The base of links for the client that sent these headers, with its final slash.
-    pub fn base(&self, headers: &HeaderMap) -> String {
-        let chosen = self.bases.choose(headers);
+    /// The base of links for the client that sent these headers from this address, with its final slash.
+    pub fn base(&self, headers: &HeaderMap, client: IpAddr) -> String {
+        let chosen = self.bases.choose(headers, client);
         if !chosen.listed {
             self.cache.engine().metrics.unlisted_hosts.get_or_create(&self.cache.ecosystem_label()).inc();
         }
@@ -68,7 +69,7 @@ impl Sites {
     }
 
     /// The proxy that a raw path means, and the rest of the path without its leading slash.
-    pub fn route(&self, path: &str, _headers: &HeaderMap) -> Option<(Arc<Site>, String)> {
+    pub fn route(&self, path: &str) -> Option<(Arc<Site>, String)> {
         let path = path.strip_prefix('/').unwrap_or(path);
         if self.at_root {
             return self.by_name.values().next().map(|site| (Arc::clone(site), path.to_owned()));

@@ -1,5 +1,6 @@
 //! The command `serve`: its arguments, and what it says before it serves.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -68,6 +69,9 @@ pub struct ServeArguments {
     /// After that: how long requests that are under way may take to end.
     #[arg(long, value_name = "DURATION", default_value = "25s", env = "PACKAGEPROXY_DRAIN_TIMEOUT")]
     pub drain_timeout: GoDuration,
+    /// Connections that each port takes at once; others wait.
+    #[arg(long, value_name = "NUMBER", default_value = "8192", env = "PACKAGEPROXY_MAX_CONNECTIONS")]
+    pub max_connections: NonZeroUsize,
     /// Threads that serve requests [default: one a processor].
     #[arg(long, value_name = "NUMBER", env = "PACKAGEPROXY_WORKER_THREADS")]
     pub worker_threads: Option<NonZeroUsize>,
@@ -117,7 +121,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         LogFormat::Human => log::Format::Human,
         LogFormat::Json => log::Format::Json,
     };
-    let level = log::start(format, arguments.log_level.unwrap_or(LogLevel::Info).directive());
+    let (level, pending) = log::start(format, arguments.log_level.unwrap_or(LogLevel::Info).directive());
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = arguments.worker_threads {
         builder.worker_threads(threads.get());
@@ -129,6 +133,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
     let outcome = runtime.block_on(begin(arguments, level));
     // Writes to the disk that are still under way may finish; a body that nobody reads any more may not hold us.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    pending.flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => failed(&message),
@@ -164,6 +169,7 @@ async fn begin(arguments: ServeArguments, level: log::Level) -> Result<(), Strin
         blob_memory: arguments.blob_memory.0,
         at_root: arguments.root,
         bases: arguments.base.iter().map(|base| base.0.clone()).collect(),
+        max_connections: arguments.max_connections.get(),
         leave_delay: arguments.leave_delay.0,
         drain_timeout: arguments.drain_timeout.0,
         files: arguments.config.files.clone(),
@@ -171,9 +177,7 @@ async fn begin(arguments: ServeArguments, level: log::Level) -> Result<(), Strin
         unknown: arguments.config.unknown_fields.into(),
         follow_log_level: arguments.log_level.is_none(),
     };
-    serve::serve(options, loaded, level, |app, data, admin| greet(app, data, admin))
-        .await
-        .map_err(|error| error.to_string())
+    serve::serve(options, loaded, level, greet).await.map_err(|error| error.to_string())
 }
 
 /// What the files say, or without files what this machine's clients use.
@@ -220,7 +224,8 @@ fn greet(app: &App, data: SocketAddr, admin: SocketAddr) {
     for site in app.sites().iter() {
         let base = site.first_base();
         let command = site.protocol.clients(&base).into_iter().next().map(|client| client.command).unwrap_or_default();
-        text.push_str(&format!("  {base}\n    {}\n", command.replace('\n', "\n    ")));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {base}\n    {}", command.replace('\n', "\n    "));
     }
     // A closed standard output is no reason not to serve.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

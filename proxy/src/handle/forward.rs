@@ -1,0 +1,162 @@
+//! Calls that go to the upstream each time. Their bodies, in both directions, are collected within a budget, so that
+//! neither a slow client nor a slow upstream holds what others need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body_util::BodyExt as _;
+
+use crate::body::Body;
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::fetch::{Ask, AskBody, Purpose, Reply, SafeUrl, Validators};
+use crate::intent::{Forward, Refusal, Unexpected};
+use crate::memory::{Budget, Permit};
+use crate::respond;
+
+/// Longest answer that is passed on, in bytes.
+const ANSWER_LIMIT: u64 = 16 << 20;
+/// Memory for an answer of unknown length, until it turns out to be longer.
+const FIRST_SHARE: u64 = 1 << 20;
+/// A client that sends a body sends something of it that often.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Asks the upstream and passes its answer on.
+pub(super) async fn forwarded<B>(
+    cache: &Arc<Cache>,
+    forward: Forward,
+    headers: &HeaderMap,
+    incoming: B,
+) -> Result<Response<Body>, Error>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let budget = &cache.engine().memory;
+    let (body, sending) = match forward.body_limit {
+        0 => (None, None),
+        limit => {
+            let (content_type, content_encoding) = (content_type(headers)?, content_encoding(headers)?);
+            let (bytes, permit) = read_body(incoming, limit, budget).await?;
+            (Some(AskBody { content_type, content_encoding, bytes }), Some(permit))
+        }
+    };
+    let mut url = cache.forward_address(&forward).await?;
+    url.set_query(forward.query.as_deref());
+    let ask = Ask {
+        method: forward.method.clone(),
+        url: SafeUrl::from(url),
+        accept: forward.accept.map(HeaderValue::from_static),
+        purpose: Purpose::Forward,
+        validators: Validators::default(),
+        resume: None,
+        body,
+        key: 0,
+    };
+    let reply = cache.ask(ask).await?;
+    // What was sent is gone.
+    drop(sending);
+    if !reply.status.is_success() {
+        let error = cache.refused(&reply);
+        // Where the table lets a status of the upstream pass, its body goes with it: clients print it.
+        if !reply.status.is_client_error() || respond::status_of(&error).0 != reply.status {
+            return Err(error);
+        }
+    }
+    let Reply { status, headers, url, body, .. } = reply;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = collect(body, announced, &url.origin(), budget).await?;
+    Ok(respond::forwarded(&forward, status, &headers, body))
+}
+
+/// Reads the body of a request into memory that was set aside for it.
+async fn read_body<B>(mut incoming: B, limit: usize, budget: &Budget) -> Result<(Bytes, Permit), Error>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let too_long = || Error::from(Refusal::Bad(format!("the body has more than {limit} bytes")));
+    let announced = incoming.size_hint().exact();
+    if announced.is_some_and(|announced| announced > limit as u64) {
+        return Err(too_long());
+    }
+    let permit = budget.take(announced.unwrap_or(limit as u64)).await?;
+    let mut bytes = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(IDLE, incoming.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return Ok((bytes.freeze(), permit)),
+            Ok(Some(Err(_))) => return Err(Refusal::Bad("the body was cut".to_owned()).into()),
+            Err(_) => return Err(Refusal::Bad("the body stopped arriving".to_owned()).into()),
+        };
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(too_long());
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+}
+
+/// Reads an answer to its end, so that its place among the requests to the upstream is free before a client reads it.
+async fn collect(
+    mut body: crate::fetch::BodyStream,
+    announced: Option<u64>,
+    upstream: &str,
+    budget: &Budget,
+) -> Result<Body, Error> {
+    let too_long = || Error::Unexpected {
+        upstream: upstream.to_owned(),
+        reason: Unexpected(format!("an answer of more than {ANSWER_LIMIT} bytes, which is not passed on")),
+    };
+    if announced.is_some_and(|announced| announced > ANSWER_LIMIT) {
+        return Err(too_long());
+    }
+    let mut share = announced.unwrap_or(FIRST_SHARE);
+    let mut permit = budget.take(share).await?;
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        let length = (bytes.len() + piece.len()) as u64;
+        if length > ANSWER_LIMIT {
+            return Err(too_long());
+        }
+        if length > share {
+            // Whoever waits for memory with memory in hand could wait for others who do the same.
+            drop(permit);
+            permit = budget.take(ANSWER_LIMIT).await?;
+            share = ANSWER_LIMIT;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Body::held(bytes.freeze(), permit))
+}
+
+/// What a client may say of its body's type. Parameters do not go on.
+fn content_type(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(Some(HeaderValue::from_static("application/json")));
+    }
+    Err(Refusal::Bad("the body of a forwarded call is application/json".to_owned()))
+}
+
+/// What a client may say of its body's coding.
+fn content_encoding(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let coding = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(only), None) => only.to_str().unwrap_or_default().trim().to_ascii_lowercase(),
+        (Some(_), Some(_)) => String::new(),
+    };
+    match coding.as_str() {
+        "identity" => Ok(None),
+        "gzip" | "x-gzip" => Ok(Some(HeaderValue::from_static("gzip"))),
+        _ => Err(Refusal::Bad("the body of a forwarded call is coded with gzip or not at all".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
