@@ -146,7 +146,9 @@ async fn install(fixture: &Fixture, rig: &Rig, round: usize) {
 async fn installs_without_a_disk(disk: &Tmpfs, repair: impl Fn()) {
     let upstream = Upstream::start().await;
     let fixtures = [&CARGO as &dyn Protocol, &NPM, &PYPI].map(Fixture::new);
-    fixtures.iter().for_each(|fixture| fixture.install(&upstream));
+    for fixture in &fixtures {
+        fixture.install(&upstream);
+    }
     let setup = fixtures.iter().fold(Setup::default().storage(disk.path()), |setup, fixture| {
         setup.manifest(Manifest::of(fixture.protocol, &upstream).with("cache.metadataTTL", "1h"))
     });

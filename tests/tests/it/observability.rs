@@ -48,7 +48,9 @@ fn label_values<'a>(labels: &'a [(String, String)], name: &str) -> BTreeSet<&'a 
 async fn labels_come_from_closed_lists() {
     let upstream = Upstream::start().await;
     let fixtures = [&CARGO as &dyn Protocol, &NPM, &PYPI].map(Fixture::new);
-    fixtures.iter().for_each(|fixture| fixture.install(&upstream));
+    for fixture in &fixtures {
+        fixture.install(&upstream);
+    }
     let manifests = fixtures.iter().map(|fixture| Manifest::of(fixture.protocol, &upstream));
     let rig = Rig::serve(manifests.map(|manifest| manifest.with("upstream.retry.attempts", 0))).await;
     busy(&rig, &upstream, &fixtures, 0).await;
