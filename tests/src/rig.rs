@@ -151,6 +151,19 @@ impl Rig {
         self.start().await;
     }
 
+    /// Runs another command of the program to its end and returns its exit code and what it printed. `{admin}` in an
+    /// argument stands for the address of the admin port.
+    pub async fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let program = self.setup.program.clone().unwrap_or_else(|| binary::path().to_owned());
+        let admin = self.process().admin.to_string();
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments.iter().map(|argument| argument.replace("{admin}", &admin)));
+        let output = within("the end of a command", command.kill_on_drop(true).output()).await;
+        let output = output.expect("the program starts");
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&printed).into_owned())
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.process().signal(signal);
@@ -308,6 +321,19 @@ impl Rig {
             }
         }
         found
+    }
+
+    /// Bytes that the storage takes: every file below it, and those that are deleted but still open.
+    pub fn disk_use(&self) -> u64 {
+        let storage = self.storage();
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let is_deleted = |path: &PathBuf| {
+            fs::read_link(path)
+                .is_ok_and(|link| link.starts_with(&storage) && link.to_string_lossy().ends_with(" (deleted)"))
+        };
+        let deleted = open.map(|entry| entry.path()).filter(is_deleted);
+        let length = |path: PathBuf| fs::metadata(path).map_or(0, |found| found.len());
+        self.stored_files().into_iter().chain(deleted).map(length).sum()
     }
 
     /// The stored files that hold exactly these bytes.

@@ -34,6 +34,14 @@ impl Metrics {
         self.series.iter().any(|series| series.name == name)
     }
 
+    /// Every label of every series: name and value, sorted and each once.
+    pub fn labels(&self) -> Vec<(String, String)> {
+        let mut labels: Vec<_> = self.series.iter().flat_map(|series| series.labels.iter().cloned()).collect();
+        labels.sort();
+        labels.dedup();
+        labels
+    }
+
     /// Number of series.
     pub fn len(&self) -> usize {
         self.series.len()
@@ -81,6 +89,7 @@ mod tests {
         assert_eq!(metrics.sum("a_total", &[("ecosystem", "npm"), ("cache", "fwd=uri-miss; stored")]), 3);
         assert_eq!(metrics.sum("b", &[]), 7);
         assert_eq!(metrics.sum("c", &[]), 0);
+        assert_eq!(metrics.labels().len(), 3);
         assert!(metrics.has("b") && metrics.len() == 3 && !metrics.is_empty());
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use tests::fixture::{NPM, SMALL};
+use tests::fixture::{CARGO, LARGE, NPM, PYPI, SMALL};
 use tests::rig::Setup;
 use tests::wait::until;
-use tests::{Fixture, Manifest, Rig, Upstream};
+use tests::{Ask, Fixture, Manifest, Protocol, Rig, Upstream};
 
 /// A memory disk with limits of its own, for tests that run as root.
 pub(crate) struct Tmpfs {
@@ -113,6 +113,84 @@ async fn a_disk_that_is_read_only_from_the_start() {
     for release in 0..fixture.package.releases.len() {
         assert_served(&fixture, &rig, release).await;
     }
+}
+
+/// The requests of an install: the documents in every form, what lies beside a wheel, two files of the package.
+async fn install(fixture: &Fixture, rig: &Rig, round: usize) {
+    let protocol = fixture.protocol;
+    let shown = format!("{}, round {round}", protocol.name());
+    let linking = rig.get(&fixture.linking()).await;
+    assert_eq!(linking.status, 200, "{shown}: {}", linking.text());
+    for (path, accept) in fixture.forms() {
+        let answer = rig.send(Ask::get(&path).header("Accept", accept)).await;
+        assert_eq!(answer.status, 200, "{shown}: {path} {}", answer.text());
+    }
+    let document = rig.get(&fixture.metadata()).await.expect_status(200);
+    assert_eq!(protocol.versions(document.bytes()), ["1.0.0", "1.1.0"], "{shown}");
+    for release in [SMALL, LARGE] {
+        let path = fixture.artifact(release);
+        if protocol.name() == "pypi" {
+            let beside = rig.get(&format!("{path}.metadata")).await;
+            assert!(
+                beside.status == 200 && beside.text().starts_with("Metadata-Version"),
+                "{shown}: {}",
+                beside.status
+            );
+        }
+        let answer = rig.get(&path).await;
+        assert!(answer.status == 200 && answer.bytes() == fixture.bytes(release), "{shown}: {}", answer.status);
+    }
+}
+
+/// Installs several times on a disk that takes nothing, makes it take something, and installs again.
+async fn installs_without_a_disk(disk: &Tmpfs, repair: impl Fn()) {
+    let upstream = Upstream::start().await;
+    let fixtures = [&CARGO as &dyn Protocol, &NPM, &PYPI].map(Fixture::new);
+    for fixture in &fixtures {
+        fixture.install(&upstream);
+    }
+    let setup = fixtures.iter().fold(Setup::default().storage(disk.path()), |setup, fixture| {
+        setup.manifest(Manifest::of(fixture.protocol, &upstream).with("cache.metadataTTL", "1h"))
+    });
+    let rig = setup.start().await;
+    for round in 0..3 {
+        for fixture in &fixtures {
+            install(fixture, &rig, round).await;
+            assert!(rig.stored_copies(fixture.bytes(LARGE)).is_empty(), "the disk of this test is not full");
+        }
+    }
+    rig.admin().get("/readyz").await.expect_status(200);
+    let fault = &rig.status().await["storage"]["fault"];
+    assert!(fault.is_string(), "/status says nothing of the disk: {fault}");
+    repair();
+    for fixture in &fixtures {
+        install(fixture, &rig, 3).await;
+        for path in [fixture.metadata(), fixture.artifact(SMALL), fixture.artifact(LARGE)] {
+            rig.until_hit(&path).await;
+        }
+        until("the files to be stored", || async {
+            let copies = [SMALL, LARGE].map(|release| rig.stored_copies(fixture.bytes(release)).len());
+            (copies == [1, 1]).then_some(())
+        })
+        .await;
+    }
+    until("the fault to be over", || async { rig.status().await["storage"]["fault"].is_null().then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_installs_on_a_read_only_disk() {
+    let Some(disk) = Tmpfs::mount("size=64m") else { return };
+    disk.remount("ro");
+    installs_without_a_disk(&disk, || disk.remount("rw")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_installs_on_a_full_disk() {
+    let Some(disk) = Tmpfs::mount("size=32m") else { return };
+    let ballast = disk.path().join("ballast");
+    let written = std::fs::write(&ballast, vec![0; 33 << 20]);
+    assert!(written.is_err(), "the disk takes more than its size");
+    installs_without_a_disk(&disk, || std::fs::remove_file(&ballast).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,14 +2,18 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "all of it is tests")]
 
 mod breaker;
+mod budget;
 mod clients;
 mod coalescing;
 mod conformance;
 mod credentials;
 mod disk;
 mod drain;
+mod listing;
 mod memory;
+mod observability;
 mod peers;
+mod pins;
 mod reload;
 mod restart;
 mod stale;

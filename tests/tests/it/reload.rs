@@ -66,6 +66,51 @@ async fn a_running_download_outlives_a_reload() {
     assert!(download.equals(fixture.bytes(LARGE)).await, "a reload dropped a connection");
 }
 
+async fn reloads(rig: &Rig) -> u64 {
+    rig.metrics().await.sum("packageproxy_reloads_total", &[])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_fill_is_shared_across_a_reload() {
+    let (fixture, upstream, rig) = start().await;
+    let gate = Gate::shut();
+    let resource = Resource::file(fixture.bytes(LARGE).clone());
+    let body = resource.body();
+    let reply = resource.head().bytes(body.slice(..300_000)).hold(&gate).bytes(body.slice(300_000..));
+    upstream.set(&fixture.upstream_artifact(LARGE), reply);
+    let document = fixture.document(&upstream);
+    let held = document.head().bytes(document.body().clone()).hold_head(&gate);
+    upstream.set(&fixture.upstream_metadata(), held);
+    let patient = Manifest::of(&NPM, &upstream).with("upstream.idleTimeout", "60s").with("upstream.readTimeout", "60s");
+    let mut before = reloads(&rig).await;
+    let (mut downloads, mut documents) = (Vec::new(), Vec::new());
+    for lifetime in ["10m", "20m", "30m"] {
+        rig.write_manifest(&patient.clone().with("cache.metadataTTL", lifetime));
+        until("the reload", || async { (reloads(&rig).await > before).then_some(()) }).await;
+        before = reloads(&rig).await;
+        let mut download = rig.client().open(Ask::get(&fixture.artifact(LARGE))).await.unwrap();
+        assert!(download.read(200_000).await, "{} {:?}", download.status, download.headers);
+        downloads.push(download);
+        let (client, path) = (rig.client(), fixture.metadata());
+        documents.push(tokio::spawn(async move { client.get(&path).await }));
+        gate.reached(2).await;
+    }
+    // So many exchanges later the last request has arrived as well.
+    for _ in 0..30 {
+        rig.admin().get("/healthz").await.expect_status(200);
+    }
+    gate.open();
+    for download in downloads {
+        assert!(download.equals(fixture.bytes(LARGE)).await);
+    }
+    for document in documents {
+        let answer = document.await.unwrap().expect_status(200);
+        assert_eq!(NPM.versions(answer.bytes()), ["1.0.0", "1.1.0"]);
+    }
+    let asked = (upstream.count(&fixture.upstream_artifact(LARGE)), upstream.count(&fixture.upstream_metadata()));
+    assert_eq!(asked, (1, 1), "a reload split a cold key");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_change_is_refused_aloud() {
     let (fixture, upstream, rig) = start().await;
@@ -102,19 +147,21 @@ async fn reloads_under_load_fail_nobody() {
     let (fixture, upstream, rig) = start().await;
     rig.get(&fixture.artifact(SMALL)).await.expect_status(200);
     let good = Manifest::of(&NPM, &upstream);
-    let load = async {
-        for round in 0..40 {
-            rig.write_manifest(&good.clone().with("cache.metadataTTL", format!("{}s", round + 1)));
-            let asks = (0..25).map(|_| Ask::get(&fixture.artifact(SMALL))).collect();
-            for answer in rig.client().keep_alive(asks).await {
-                let answer = answer.expect("no connection is dropped");
-                assert!(answer.status == 200 && answer.bytes() == fixture.bytes(SMALL));
-            }
-            // Long enough in total for several polls of the files.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let before = reloads(&rig).await;
+    let rounds = std::sync::atomic::AtomicUsize::new(0);
+    // Counted, for without reloads there would be nothing to survive.
+    until("five reloads under load", || async {
+        let round = rounds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        rig.write_manifest(&good.clone().with("cache.metadataTTL", format!("{}s", round + 1)));
+        let asks = (0..25).map(|_| Ask::get(&fixture.artifact(SMALL))).collect();
+        for answer in rig.client().keep_alive(asks).await {
+            let answer = answer.expect("no connection is dropped");
+            assert!(answer.status == 200 && answer.bytes() == fixture.bytes(SMALL));
         }
-    };
-    load.await;
+        (reloads(&rig).await >= before + 5).then_some(())
+    })
+    .await;
+    assert_eq!(upstream.count(&fixture.upstream_artifact(SMALL)), 1, "a reload forgot what is stored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

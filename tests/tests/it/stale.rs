@@ -148,3 +148,35 @@ async fn a_broken_refresh_leaves_the_good_document() {
     fixture.install(&upstream);
     rig.get(&fixture.metadata()).await.expect_status(200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_304_for_another_tag_brings_the_new_document() {
+    const DATE: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let upstream = Upstream::start().await;
+    let mut fixture = Fixture::new(&NPM);
+    let of_this_second = |fixture: &Fixture, etag: &str| {
+        let document = fixture.document(&upstream).etag(etag).last_modified(DATE).comparing_dates_only();
+        upstream.set(&fixture.upstream_metadata(), document);
+    };
+    of_this_second(&fixture, "\"first\"");
+    let rig = Rig::serve([Manifest::of(&NPM, &upstream).always_revalidating()]).await;
+    until("a confirmed document", || async {
+        let answer = rig.get(&fixture.metadata()).await.expect_status(200);
+        answer.cache_status().contains("fwd-status=304").then_some(())
+    })
+    .await;
+    // Changed within the same second: the date is the old one, the tag is not.
+    fixture.publish("2.0.0", 100);
+    of_this_second(&fixture, "\"second\"");
+    let answer = rig.get(&fixture.metadata()).await.expect_status(200);
+    assert_eq!(fixture.protocol.versions(answer.bytes()), ["1.0.0", "1.1.0", "2.0.0"], "{}", answer.cache_status());
+    // And it is what is confirmed from now on.
+    let confirmed = until("a confirmed document", || async {
+        let answer = rig.get(&fixture.metadata()).await.expect_status(200);
+        answer.cache_status().contains("fwd-status=304").then_some(answer)
+    })
+    .await;
+    assert!(confirmed.bytes() == answer.bytes());
+    let requests = upstream.requests_of(&fixture.upstream_metadata());
+    assert_eq!(requests.last().unwrap().header("if-none-match"), Some("\"second\""));
+}

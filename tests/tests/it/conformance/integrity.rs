@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use tests::bytes_of::corrupted;
 use tests::fixture::{LARGE, SMALL};
+use tests::wait::within;
 use tests::{Protocol, Reply, Resource};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::Case;
 
@@ -29,6 +32,8 @@ async fn wrong_file(case: &Case, release: usize) {
     if release == LARGE {
         assert_eq!(answer.header("etag"), "", "no validator that resumes a bad half");
     }
+    // Nobody waits for a commit, so that wrong bytes could still be on their way to the disk.
+    case.rig.until_written().await;
     assert!(case.rig.stored_copies(&evil).is_empty(), "wrong bytes were kept");
     let mismatches = case.rig.metrics().await.sum("packageproxy_digest_mismatches_total", &[]);
     assert_eq!(mismatches, 1);
@@ -107,4 +112,38 @@ pub(super) async fn odd_but_honest_framings(protocol: &'static dyn Protocol) {
         case.assert_true_bytes(&case.artifact(release).await, release);
         case.assert_true_bytes(&case.rig.until_hit(&case.fixture.artifact(release)).await, release);
     }
+}
+
+/// The answer to a request of HTTP/1.0, whose body may end with the connection: status, body, and whether the client
+/// has any sign that it is not whole.
+async fn asked_by_an_old_client(case: &Case, path: &str) -> (u16, Vec<u8>, bool) {
+    let mut socket = TcpStream::connect(case.rig.data()).await.expect("the server accepts");
+    socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("a request that is taken");
+    let mut received = Vec::new();
+    let reset = within("the end of the connection", socket.read_to_end(&mut received)).await.is_err();
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n").map_or(received.len(), |at| at + 4);
+    let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    assert!(!head.contains("transfer-encoding"), "HTTP/1.0 knows no chunks: {head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let body = received.split_off(end);
+    let short = length.is_some_and(|length| length > body.len());
+    (status, body, reset || short)
+}
+
+pub(super) async fn old_clients_see_a_break(protocol: &'static dyn Protocol) {
+    let case = Case::with(protocol, |manifest| manifest.with("upstream.retry.attempts", 0)).await;
+    case.metadata().await.expect_status(200);
+    let path = case.fixture.artifact(LARGE);
+    let bytes = case.fixture.bytes(LARGE).clone();
+    let broken = Reply::ok(bytes.slice(..300_000)).unfinished_chunks();
+    case.upstream.set(&case.fixture.upstream_artifact(LARGE), broken);
+    let (status, body, broken) = asked_by_an_old_client(&case, &path).await;
+    assert!(status != 200 || broken, "{} bytes of {} look like all of it", body.len(), bytes.len());
+    // Of a body that is whole it gets all.
+    case.upstream.set(&case.fixture.upstream_artifact(LARGE), Reply::ok(bytes.clone()).chunked());
+    let (status, body, broken) = asked_by_an_old_client(&case, &path).await;
+    assert!(status == 200 && !broken && body == bytes, "{status}, {} bytes, broken {broken}", body.len());
+    let (status, document, _) = asked_by_an_old_client(&case, &case.fixture.metadata()).await;
+    assert_eq!((status, protocol.versions(&document).len()), (200, 2));
 }
