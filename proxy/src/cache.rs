@@ -246,7 +246,12 @@ impl Cache {
                 return Ok(held);
             }
         }
-        self.fetched(metadata, seen.map(|seen| seen.record).as_ref()).await.map(|(document, _)| document)
+        let fetched = self.fetched(metadata, seen.map(|seen| seen.record).as_ref()).await;
+        if fetched.is_err() {
+            // The next one must learn of the failure too, and not take what is stored for the upstream's word.
+            self.state.asked_again.undo(id);
+        }
+        fetched.map(|(document, _)| document)
     }
 
     /// An error if the upstream said a moment ago that there is no such thing.

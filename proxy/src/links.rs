@@ -28,6 +28,8 @@ pub struct Chosen {
     pub base: String,
     /// Whether the client's Host was on the list.
     pub listed: bool,
+    /// Whether forms of documents with this base are worth keeping: there are as many loopback bases as ports.
+    pub kept: bool,
 }
 
 impl Bases {
@@ -50,16 +52,17 @@ impl Bases {
         let host = host.to_ascii_lowercase();
         let same = |base: &&Base| base.authority == host || base.authority == host.trim_end_matches(":80");
         if let Some(base) = self.listed.iter().find(same) {
-            return Chosen { base: format!("{}/", base.text), listed: true };
+            return Chosen { base: format!("{}/", base.text), listed: true, kept: true };
         }
         // A port-forward begins at any port of the loopback interface, and ends at ours. Nobody else may make bases at
         // will: each is another form of a document. Built anew from what was understood.
         if client.to_canonical().is_loopback()
             && let Some(loopback) = loopback(&host)
         {
-            return Chosen { base: format!("http://{loopback}{}/", self.path), listed: true };
+            let base = format!("http://{loopback}{}/", self.path);
+            return Chosen { base, listed: true, kept: false };
         }
-        Chosen { base: self.first(), listed: host.is_empty() }
+        Chosen { base: self.first(), listed: host.is_empty(), kept: true }
     }
 }
 
@@ -109,7 +112,7 @@ mod tests {
             ("fd00::1", "http://npm.team.svc/", false),
         ] {
             let chosen = choose_from(&bases, "localhost:5000", client);
-            assert_eq!(chosen, Chosen { base: base.into(), listed }, "{client}");
+            assert_eq!((chosen.base.as_str(), chosen.listed), (base, listed), "{client}");
         }
         // What is listed is so for everybody.
         let local = Bases::new(None, &[Url::parse("http://localhost:8080").unwrap()], "");
@@ -134,7 +137,13 @@ mod tests {
             ("localhost/evil", "https://packages.corp.example/npm/", false),
             ("localhost.evil.example", "https://packages.corp.example/npm/", false),
         ] {
-            assert_eq!(choose(&bases, host), Chosen { base: base.into(), listed }, "{host}");
+            let chosen = choose(&bases, host);
+            assert_eq!((chosen.base.as_str(), chosen.listed), (base, listed), "{host}");
+            assert_eq!(
+                chosen.kept,
+                !base.contains("localhost") && !base.contains("//127.") && !base.contains("[::1]"),
+                "{host}"
+            );
         }
     }
 

@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use crate::cache::Cache;
 use crate::ecosystem::{self, Ecosystem};
-use crate::links::Bases;
+use crate::links::{Bases, Chosen};
 use crate::secrets::Secrets;
 
 /// One proxy.
@@ -41,12 +41,12 @@ impl Site {
     }
 
     /// The base of links for the client that sent these headers from this address, with its final slash.
-    pub fn base(&self, headers: &HeaderMap, client: IpAddr) -> String {
+    pub fn base(&self, headers: &HeaderMap, client: IpAddr) -> Chosen {
         let chosen = self.bases.choose(headers, client);
         if !chosen.listed {
             self.cache.engine().metrics.unlisted_hosts.get_or_create(&self.cache.ecosystem_label()).inc();
         }
-        chosen.base
+        chosen
     }
 
     /// The base for links in general, with its final slash.

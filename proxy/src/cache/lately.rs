@@ -80,6 +80,11 @@ impl Recently {
         true
     }
 
+    /// What was done came to nothing: the next call is the first one again.
+    pub(super) fn undo(&self, id: RecordId) {
+        self.0.lock().remove(&id);
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&self) {
         self.0.lock().clear();

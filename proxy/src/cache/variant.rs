@@ -17,6 +17,7 @@ use super::table::{Edits, Table};
 use super::{Cache, EcosystemLabel};
 use crate::error::Error;
 use crate::intent::{Metadata, Raw, Rewrite};
+use crate::links::Chosen;
 use crate::store::body::{self, BodyError, ByteStream};
 use crate::store::buffer::Buffer;
 use crate::store::{Blob, Sink, Staging, Variant};
@@ -56,18 +57,22 @@ pub struct Form<'a> {
     base: &'a str,
     coding: Coding,
     fingerprint: String,
+    /// Whether it is worth keeping.
+    kept: bool,
 }
 
 impl<'a> Form<'a> {
-    /// The form for this base, in the first of `codings` that is worth it.
-    pub fn new(metadata: &'a Metadata, document: &'a StoredDocument, base: &'a str, codings: &[Coding]) -> Self {
+    /// The form for this base, in the first of `codings` that is worth it. A form that is not worth keeping is not
+    /// worth coding either.
+    pub fn new(metadata: &'a Metadata, document: &'a StoredDocument, chosen: &'a Chosen, codings: &[Coding]) -> Self {
         let stored = document.record.document();
         let length = stored.map_or(0, |stored| stored.length);
+        let base = if uses_base(metadata) { chosen.base.as_str() } else { "" };
+        let kept = chosen.kept || base.is_empty();
         let coding = match codings.first() {
-            Some(coding) if length >= WORTH_CODING => *coding,
+            Some(coding) if length >= WORTH_CODING && kept => *coding,
             _ => Coding::Identity,
         };
-        let base = if uses_base(metadata) { base } else { "" };
         let form = match metadata.rewrite {
             Rewrite::Render(render) => render.form,
             Rewrite::Edits => "edits",
@@ -80,7 +85,7 @@ impl<'a> Form<'a> {
             hasher.update(part);
         }
         let fingerprint = data_encoding::HEXLOWER.encode(&hasher.finalize()[..16]);
-        Self { metadata, document, base, coding, fingerprint }
+        Self { metadata, document, base, coding, fingerprint, kept }
     }
 
     /// The strong entity tag of exactly these bytes. Known without making them.
@@ -93,8 +98,8 @@ impl<'a> Form<'a> {
         self.coding
     }
 
-    /// Whether the bytes are kept once they are made.
-    fn is_kept(&self) -> bool {
+    /// Whether the bytes are made as a whole, and not while they are sent.
+    fn is_made(&self) -> bool {
         self.coding != Coding::Identity || matches!(self.metadata.rewrite, Rewrite::Render(_))
     }
 }
@@ -131,7 +136,7 @@ pub(super) struct Build(watch::Sender<Option<Result<Blob, Error>>>);
 impl Cache {
     /// The bytes of a form. `None` if what is stored of the document is gone from the disk.
     pub async fn content(self: &Arc<Self>, form: &Form<'_>) -> Result<Option<Content>, Error> {
-        if form.is_kept() {
+        if form.is_made() {
             return Ok(self.variant(form).await?.as_ref().map(Content::from));
         }
         let Some(raw) = self.raw(form.document).await else { return Ok(None) };
@@ -166,6 +171,10 @@ impl Cache {
             content_type: stored.content_type.clone(),
             url: stored.url.clone(),
         };
+        if !form.kept {
+            // Its file is gone as soon as the last client has it.
+            return self.make(recipe).await.map(|(blob, _)| Some(blob));
+        }
         let of = stored.raw;
         let (base, fingerprint) = (form.base.to_owned(), form.fingerprint.clone());
         let run = |build: Arc<Build>| {

@@ -102,7 +102,7 @@ async fn made_up_hosts_push_nothing_out() {
         let host = format!("127.0.0.{}:{}", 2 + number % 30, 1 + number);
         let ask = Ask::get(&fixture.metadata()).header("Host", &host).header("Accept-Encoding", "gzip");
         let answer = rig.send(ask).await.expect_status(200);
-        assert_eq!(answer.header("content-encoding"), "gzip");
+        assert!(answer.text().contains(&format!("http://{host}/npm/")), "links for {host}");
     }
     rig.until_written().await;
     assert!(rig.disk_use() <= 12 * MEBIBYTE, "{} bytes for one document and five of files", rig.disk_use());
