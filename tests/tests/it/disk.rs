@@ -160,8 +160,8 @@ async fn installs_without_a_disk(disk: &Tmpfs, repair: impl Fn()) {
         }
     }
     rig.admin().get("/readyz").await.expect_status(200);
-    let fault = &rig.status().await["storage"]["fault"];
-    assert!(fault.is_string(), "/status says nothing of the disk: {fault}");
+    until("/status to name the fault", || async { rig.status().await["storage"]["fault"].is_string().then_some(()) })
+        .await;
     repair();
     for fixture in &fixtures {
         install(fixture, &rig, 3).await;
