@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, Encoding, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -48,30 +48,61 @@ impl Algorithm {
     }
 }
 
-/// The digest of some bytes under a named algorithm.
+/// The most digests that are taken of one integrity string.
+const MOST: usize = 8;
+/// The longest digest in bytes.
+const LONGEST: usize = Algorithm::Sha512.length();
+
+/// The digest of some bytes under a named algorithm. Held in place, since a document may list very many.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
-    bytes: Vec<u8>,
+    /// Zero beyond the algorithm's length.
+    bytes: [u8; LONGEST],
 }
 
 impl Digest {
     /// A digest from its hexadecimal spelling, upper or lower case. `None` if it has the wrong length or alphabet.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
-        let bytes = HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes()).ok()?;
-        (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes })
+        Self::decoded(algorithm, &HEXLOWER_PERMISSIVE, hex.trim())
+    }
+
+    /// A digest from its spelling. `None` if it has the wrong length or alphabet.
+    fn decoded(algorithm: Algorithm, spelling: &Encoding, text: &str) -> Option<Self> {
+        // Two bytes more than the longest digest: base64 speaks of its length before it looks at the padding.
+        let mut buffer = [0; LONGEST + 2];
+        let room = spelling.decode_len(text.len()).ok().and_then(|length| buffer.get_mut(..length))?;
+        let length = spelling.decode_mut(text.as_bytes(), room).ok()?;
+        (length == algorithm.length()).then(|| Self::of(algorithm, &buffer[..length]))
+    }
+
+    /// `bytes` has the algorithm's length.
+    fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let mut digest = Self { algorithm, bytes: [0; LONGEST] };
+        digest.bytes[..bytes.len()].copy_from_slice(bytes);
+        digest
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.algorithm.length()]
     }
 
     /// The digests of a subresource integrity string: `sha512-<base64>`, several separated by blanks, options after
-    /// `?` ignored (W3C Subresource Integrity §3.5). Unknown algorithms are left out.
+    /// `?` ignored (W3C Subresource Integrity §3.5). Unknown algorithms are left out, and what comes after
+    /// [`MOST`] digests.
     pub fn from_integrity(integrity: &str) -> Vec<Self> {
         let one = |item: &str| {
             let (name, value) = item.split_once('-')?;
             let algorithm = Algorithm::named(name)?;
-            let bytes = BASE64.decode(value.split('?').next()?.as_bytes()).ok()?;
-            (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes })
+            Self::decoded(algorithm, &BASE64, value.split('?').next()?)
         };
-        integrity.split_ascii_whitespace().filter_map(one).collect()
+        let mut digests = Vec::new();
+        for digest in integrity.split_ascii_whitespace().filter_map(one).take(MOST) {
+            // One is the rule, and a vector that grows by itself begins with room for four.
+            digests.reserve_exact(1);
+            digests.push(digest);
+        }
+        digests
     }
 
     /// A digest from `algorithm:hex`, the inverse of `Display`.
@@ -92,12 +123,12 @@ impl Digest {
 
     /// Lower-case hexadecimal.
     pub fn hex(&self) -> String {
-        HEXLOWER_PERMISSIVE.encode(&self.bytes)
+        HEXLOWER_PERMISSIVE.encode(self.bytes())
     }
 
     /// The SHA-256 of bytes in memory.
     pub fn sha256(bytes: &[u8]) -> Self {
-        Self { algorithm: Algorithm::Sha256, bytes: sha2::Sha256::digest(bytes).to_vec() }
+        Self::of(Algorithm::Sha256, &sha2::Sha256::digest(bytes))
     }
 }
 
@@ -164,7 +195,7 @@ impl Hasher {
 
     /// The digests of all bytes taken.
     pub fn finish(self) -> Digests {
-        let digest = |algorithm, bytes: &[u8]| Digest { algorithm, bytes: bytes.to_vec() };
+        let digest = Digest::of;
         let mut others = Vec::new();
         match self.other {
             Other::None => {}
@@ -192,7 +223,7 @@ impl Digests {
     /// The raw SHA-256.
     pub fn sha256_bytes(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(&self.sha256.bytes);
+        bytes.copy_from_slice(self.sha256.bytes());
         bytes
     }
 
@@ -224,6 +255,10 @@ mod tests {
         for bad in ["sha1:zz", "sha1:da39", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256"] {
             assert_eq!(Digest::parse(bad), None, "{bad}");
         }
+        let long = "ab".repeat(65);
+        assert_eq!(Digest::from_hex(Algorithm::Sha512, &long), None);
+        assert_eq!(Digest::from_hex(Algorithm::Sha512, &long[..128]).unwrap().hex(), long[..128]);
+        assert_eq!(Digest::from_integrity(&format!("sha512-{EMPTY_SHA512} ").repeat(1000)).len(), MOST);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::intent::{Intent, Refusal};
 use crate::request::Call;
 
 mod accept;
+mod gathered;
 #[cfg(test)]
 mod testing;
 

@@ -157,20 +157,27 @@ pub struct Unexpected(pub String);
 pub struct Artifact {
     /// Its name in the cache.
     pub key: Key,
-    /// Its name in the documents of `listings`.
+    /// Its name in the documents of [`Self::listings`].
     pub listed_as: String,
     /// Where it is, unless a cached listing says otherwise.
     pub source: Source,
     /// Digest that the request itself names (content-addressed protocols).
     pub expect: Option<Digest>,
-    /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
-    /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
-    /// fetched beside the body for the digest.
-    pub listings: Vec<Metadata>,
+    /// Makes what [`Self::listings`] gives, of the key alone: a file that is in the cache never needs them.
+    pub listed_by: fn(&Key) -> Vec<Metadata>,
     /// The `Content-Type` served: the upstream's is never passed on.
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
     pub magic: &'static [u8],
+}
+
+impl Artifact {
+    /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
+    /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
+    /// fetched beside the body for the digest.
+    pub fn listings(&self) -> Vec<Metadata> {
+        (self.listed_by)(&self.key)
+    }
 }
 
 /// Where an artifact is.
@@ -187,8 +194,8 @@ pub enum Source {
 /// Builds an artifact's address from a registry-wide document (cargo's `config.json`).
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// The document.
-    pub document: Metadata,
+    /// Names the document.
+    pub document: fn() -> Metadata,
     /// Builds the address from it and from what the listing says of the file, if that is known.
     pub build: fn(Raw<'_>, &Artifact, Option<&ListedFile>) -> Result<String, Unexpected>,
     /// Whether `build` needs the listing's entry; else it is looked up beside the body.

@@ -100,12 +100,13 @@ impl Cache {
             let url = self.address(artifact, None).await?;
             return Ok(Target { url, expected: Expected::Digests(vec![digest.clone()]), listed: false });
         }
-        let authority = artifact.listings.first();
+        let listings = artifact.listings();
+        let authority = listings.first();
         if suspicious && let Some(authority) = authority {
             // If that fails, what is cached may still be right.
             let _ = self.asked_again(authority).await;
         }
-        let file = match self.known(artifact).await? {
+        let file = match self.known(artifact, &listings).await? {
             Known::Listed(file) => Some(file),
             // A version that was published a moment ago, or none at all: the upstream knows.
             Known::Lacking(listing) => Some(self.listed_now(artifact, listing).await?),
@@ -134,7 +135,7 @@ impl Cache {
             let digests = file.map(|file| file.digests).unwrap_or_default();
             return Ok(Target { url, expected: Expected::of(digests), listed: false });
         }
-        let expected = if artifact.listings.is_empty() {
+        let expected = if artifact.listings().is_empty() {
             Expected::Nothing
         } else {
             let (cache, artifact) = (Arc::clone(self), artifact.clone());
@@ -151,10 +152,11 @@ impl Cache {
         artifact: &Artifact,
         tried: &Target,
     ) -> Result<Option<Target>, Error> {
-        let Some(authority) = artifact.listings.first() else { return Ok(None) };
         if tried.listed || !matches!(artifact.source, Source::Layout(_)) {
             return Ok(None);
         }
+        let listings = artifact.listings();
+        let Some(authority) = listings.first() else { return Ok(None) };
         let file = match self.document(authority).await {
             Ok((document, _)) => self.file_in(authority, &document, &artifact.listed_as).await?,
             Err(Error::Missing { .. }) => None,
@@ -169,9 +171,9 @@ impl Cache {
     }
 
     /// What cached metadata says, however old it is: what a listing says of an artifact does not change.
-    async fn known<'a>(self: &Arc<Self>, artifact: &'a Artifact) -> Result<Known<'a>, Error> {
+    async fn known<'a>(self: &Arc<Self>, artifact: &Artifact, listings: &'a [Metadata]) -> Result<Known<'a>, Error> {
         let mut known = Known::Nothing;
-        for listing in &artifact.listings {
+        for listing in listings {
             let Some(document) = self.stored_document(listing).await else { continue };
             match self.file_in(listing, &document, &artifact.listed_as).await? {
                 Some(file) => return Ok(Known::Listed(file)),
@@ -200,7 +202,7 @@ impl Cache {
 
     /// Asks the listings for the digest, the smallest first. `None`: none of them names the file.
     async fn look_up(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<ListedFile>, Error> {
-        for listing in artifact.listings.iter().rev() {
+        for listing in artifact.listings().iter().rev() {
             match self.document(listing).await {
                 Ok((document, _)) => {
                     if let Some(file) = self.file_in(listing, &document, &artifact.listed_as).await? {
@@ -224,7 +226,7 @@ impl Cache {
             Source::Listed => Err(Error::Unlisted { upstream: self.upstream() }),
             Source::Template(template) => {
                 let build = template.build;
-                let link = self.with_raw(&template.document, |raw| build(raw, artifact, file)).await?;
+                let link = self.with_raw(&(template.document)(), |raw| build(raw, artifact, file)).await?;
                 self.parse_link(&link)
             }
         }
@@ -232,7 +234,7 @@ impl Cache {
 
     async fn needs_listing(self: &Arc<Self>, template: &Template) -> Result<bool, Error> {
         let needs_listing = template.needs_listing;
-        self.with_raw(&template.document, |raw| Ok(needs_listing(raw))).await
+        self.with_raw(&(template.document)(), |raw| Ok(needs_listing(raw))).await
     }
 
     /// Hands the bytes of a small document to a function of the ecosystem.

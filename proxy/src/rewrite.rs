@@ -1,27 +1,52 @@
 //! Replacing links in documents without printing them anew: every byte that is not a link stays as the upstream sent
 //! it. Pure functions over bytes.
 
+use std::ops::Range;
+
 use crate::intent::{Edit, Link};
 
 pub mod json;
 
 /// The document with its links replaced. `base` ends in `/`; `edits` are in ascending order and inside `bytes`.
 pub fn apply(bytes: &[u8], edits: &[Edit], base: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + edits.len() * (base.len() + 16));
-    let mut copied = 0;
+    let mut splice = Splice::new(bytes, edits.len() * (base.len() + 16));
     for edit in edits {
-        out.extend_from_slice(&bytes[copied..edit.at.start]);
         match &edit.to {
-            Link::BelowBase(path) => {
-                out.extend_from_slice(base.as_bytes());
-                out.extend_from_slice(path.as_bytes());
-            }
-            Link::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Link::BelowBase(path) => splice.replace(edit.at.clone(), &[base, path]),
+            Link::Text(text) => splice.replace(edit.at.clone(), &[text]),
         }
-        copied = edit.at.end;
     }
-    out.extend_from_slice(&bytes[copied..]);
-    out
+    splice.finish()
+}
+
+/// A document that is copied while places in it are replaced one after the other.
+#[derive(Debug)]
+pub struct Splice<'a> {
+    bytes: &'a [u8],
+    copied: usize,
+    out: Vec<u8>,
+}
+
+impl<'a> Splice<'a> {
+    /// `growth`: how many bytes longer the result may become.
+    pub fn new(bytes: &'a [u8], growth: usize) -> Self {
+        Self { bytes, copied: 0, out: Vec::with_capacity(bytes.len() + growth) }
+    }
+
+    /// Replaces a place behind all earlier ones by some texts.
+    pub fn replace(&mut self, at: Range<usize>, texts: &[&str]) {
+        self.out.extend_from_slice(&self.bytes[self.copied..at.start]);
+        for text in texts {
+            self.out.extend_from_slice(text.as_bytes());
+        }
+        self.copied = at.end;
+    }
+
+    /// The whole result.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out.extend_from_slice(&self.bytes[self.copied..]);
+        self.out
+    }
 }
 
 #[cfg(test)]

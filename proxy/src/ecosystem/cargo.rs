@@ -116,12 +116,12 @@ fn crate_file(name: &str, version: &str) -> Artifact {
         },
         listed_as: file(name, version),
         source: Source::Template(Box::new(Template {
-            document: config_file(),
+            document: config_file,
             build: config::download,
             needs_listing: config::needs_listing,
         })),
         expect: None,
-        listings: vec![index_file(&name.to_ascii_lowercase())],
+        listed_by: |key| vec![index_file(&key.package.to_ascii_lowercase())],
         content_type: "application/gzip",
         magic: &[0x1f, 0x8b],
     }

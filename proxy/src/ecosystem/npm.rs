@@ -167,18 +167,26 @@ fn attestations(subject: &[&str]) -> Result<Intent, Refusal> {
 
 fn tarball(package: Package<'_>, file: &str) -> Artifact {
     let version = package.version_of(file);
-    // Full and abbreviated packuments name the same tarballs; the shorter one is the cheaper authority.
-    let mut listings = vec![packument(package, true), packument(package, false)];
-    listings.extend(version.map(|version| manifest(package, version)));
     Artifact {
         key: key(package, version.unwrap_or_default(), file, "tarball"),
         listed_as: file.to_owned(),
         source: Source::Layout(package.tarball(file)),
         expect: None,
-        listings,
+        listed_by: listings,
         content_type: "application/octet-stream",
         magic: &[0x1f, 0x8b],
     }
+}
+
+/// The documents that name a tarball.
+fn listings(tarball: &Key) -> Vec<Metadata> {
+    let package = Package::of(&tarball.package);
+    // Full and abbreviated packuments name the same tarballs; the shorter one is the cheaper authority.
+    let mut listings = vec![packument(package, true), packument(package, false)];
+    if !tarball.version.is_empty() {
+        listings.push(manifest(package, &tarball.version));
+    }
+    listings
 }
 
 fn search(call: &Call) -> Intent {

@@ -21,7 +21,9 @@ mod html;
 mod name;
 mod page;
 mod projects;
+mod scan;
 mod simple_json;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -157,7 +159,7 @@ fn distribution(project: &str, file: &str) -> Artifact {
         listed_as: file.to_owned(),
         source: Source::Listed,
         expect: None,
-        listings: vec![project_page(project, Form::Json)],
+        listed_by: |key| vec![project_page(&key.package, Form::Json)],
         content_type: "application/octet-stream",
         magic: name::magic(file),
     }

@@ -33,7 +33,7 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
     match intent {
         Ok(Intent::Metadata(metadata)) => format!("metadata {} < {}", key(&metadata.key), metadata.from.as_str()),
         Ok(Intent::Artifact(artifact)) => {
-            let listings = artifact.listings.iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
+            let listings = artifact.listings().iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
             format!("artifact {} in {}", key(&artifact.key), listings.join(" "))
         }
         Ok(Intent::Forward(forward)) => {

@@ -76,6 +76,11 @@ impl<'de> Text<'de> {
         }
     }
 
+    /// Bytes of the string's content in the document.
+    pub fn length(self) -> usize {
+        self.0.len() - 2
+    }
+
     /// Where the string's content is in the document that it was read from, without the quotes.
     pub fn place(self, document: &str) -> Range<usize> {
         let start = self.0.as_ptr().addr() - document.as_ptr().addr() + 1;

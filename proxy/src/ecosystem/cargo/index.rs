@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::name::file;
+use crate::ecosystem::gathered::Gathered;
 use crate::digest::{Algorithm, Digest};
 use crate::intent::{ListedFile, Raw, Reading, Unexpected};
 use crate::rewrite::json;
@@ -24,23 +25,27 @@ struct Line<'a> {
 /// newer clients, but not over a last line without its end: that is a cut document, and cargo would miss a version.
 pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let document = json::text(raw.bytes)?;
-    let mut files = Vec::new();
+    let mut gathered = Gathered::default();
+    let mut has_versions = false;
     for line in document.split_inclusive('\n') {
         match serde_json::from_str::<Line<'_>>(line) {
-            Ok(line) if line.name.eq_ignore_ascii_case(&raw.key.package) => files.push(ListedFile {
-                name: file(&line.name, &line.vers),
-                url: String::new(),
-                digests: Digest::from_hex(Algorithm::Sha256, &line.cksum).into_iter().collect(),
-                size: None,
-            }),
+            Ok(line) if line.name.eq_ignore_ascii_case(&raw.key.package) => {
+                has_versions = true;
+                gathered.file(ListedFile {
+                    name: file(&line.name, &line.vers),
+                    url: String::new(),
+                    digests: Digest::from_hex(Algorithm::Sha256, &line.cksum).map_or_else(Vec::new, |digest| vec![digest]),
+                    size: None,
+                });
+            }
             Err(error) if error.is_eof() && !line.ends_with('\n') => {
                 return Err(Unexpected("the last line of the index file is cut".to_owned()));
             }
             _ => {}
         }
     }
-    if files.is_empty() {
+    if !has_versions {
         return Err(Unexpected("no line of the index file describes a version of this crate".to_owned()));
     }
-    Ok(Reading { files, ..Reading::default() })
+    gathered.reading()
 }

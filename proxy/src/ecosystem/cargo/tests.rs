@@ -126,6 +126,8 @@ fn index_files_pass_byte_for_byte() {
         assert!(names(body).is_err(), "{body}");
     }
     assert_eq!(index(&one).read().unwrap().files[0].digests[0].hex(), "ab".repeat(32));
+    let short = "{\"name\":\"mycrate\",\"vers\":\"1\",\"cksum\":\"\"}\n";
+    assert!(index(&short.repeat(250_001)).read().unwrap_err().0.contains("more than 250000 files"));
 }
 
 proptest! {

@@ -1,14 +1,13 @@
 //! What packuments and version manifests say: tarballs with their digests, and the places of links to them.
 
-use std::borrow::Cow;
-
 use serde::de::MapAccess;
 use url::Url;
 
 use super::abbreviate::abbreviate;
 use super::name::{Package, is_file};
 use crate::digest::{Algorithm, Digest};
-use crate::intent::{Edit, Link, ListedFile, Raw, Reading, Unexpected};
+use crate::ecosystem::gathered::Gathered;
+use crate::intent::{Link, ListedFile, Raw, Reading, Unexpected};
 use crate::rewrite::json::{self, Member, Members, Text};
 
 /// The media type of abbreviated packuments.
@@ -41,17 +40,26 @@ pub(super) fn read_manifest(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let document = json::text(raw.bytes)?;
     let mut manifest = Version::default();
     json::read(document, &mut manifest)?;
-    let version = manifest.version.and_then(Text::value);
+    let version = manifest.number.and_then(Text::value);
     let version = version.ok_or_else(|| Unexpected("the version manifest has no `version`".to_owned()))?;
     let mut links = Links::new(raw, document);
-    links.version(&version, &manifest.dists);
-    Ok(links.finish())
+    links.version(&version, &manifest);
+    links.gathered.reading()
 }
 
 /// Reads a map from tag to version.
 pub(super) fn read_tags(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    let tags: Result<std::collections::BTreeMap<String, String>, _> = serde_json::from_slice(raw.bytes);
-    tags.map(|_| Reading::default()).map_err(|error| json::broken("the list of tags", &error))
+    /// Whether some value is no version.
+    struct Tags(bool);
+    impl<'de> Members<'de> for Tags {
+        fn member<A: MapAccess<'de>>(&mut self, _: &str, value: Member<'_, A>) -> Result<(), A::Error> {
+            self.0 |= value.text()?.is_none();
+            Ok(())
+        }
+    }
+    let mut tags = Tags(false);
+    json::read(json::text(raw.bytes)?, &mut tags)?;
+    if tags.0 { Err(Unexpected("the list of tags names something else than versions".to_owned())) } else { Ok(Reading::default()) }
 }
 
 /// Checks that a document of the registry holds the array that its key's representation promises.
@@ -73,7 +81,7 @@ fn packument(document: &str, raw: Raw<'_>) -> Result<(Reading, Outline), Unexpec
     let mut reader = Packument { outline: Outline::default(), links: Links::new(raw, document) };
     json::read(document, &mut reader)?;
     reader.outline.check()?;
-    Ok((reader.links.finish(), reader.outline))
+    Ok((reader.links.gathered.reading()?, reader.outline))
 }
 
 /// What of a packument tells it from any other JSON document.
@@ -107,7 +115,7 @@ impl<'de> Members<'de> for Packument<'_> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "versions" => {
-                let is_object = value.objects_by_name(|version, entry: Version<'_>| self.links.version(version, &entry.dists))?;
+                let is_object = value.objects_by_name(|version, entry: Version<'_>| self.links.version(version, &entry))?;
                 self.outline.versions = Some(is_object);
             }
             "name" => self.outline.has_name |= value.text()?.is_some(),
@@ -128,18 +136,20 @@ impl<'de> Members<'de> for Packument<'_> {
 /// One version's object. Of duplicate members JavaScript keeps the last; links in the others are replaced all the same.
 #[derive(Default)]
 struct Version<'de> {
-    version: Option<Text<'de>>,
-    dists: Vec<Dist<'de>>,
+    number: Option<Text<'de>>,
+    /// Of every `dist`.
+    links: DistLinks<'de>,
+    /// The last one.
+    dist: Dist<'de>,
 }
 
 impl<'de> Members<'de> for Version<'de> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
-            "version" => self.version = value.text()?,
+            "version" => self.number = value.text()?,
             "dist" => {
-                let mut dist = Dist::default();
-                value.object(&mut dist)?;
-                self.dists.push(dist);
+                self.dist = Dist::default();
+                value.object(&mut DistMembers { links: &mut self.links, dist: &mut self.dist })?;
             }
             _ => value.skip()?,
         }
@@ -148,34 +158,44 @@ impl<'de> Members<'de> for Version<'de> {
 }
 
 #[derive(Default)]
-struct Dist<'de> {
+struct DistLinks<'de> {
     tarballs: Vec<Text<'de>>,
     attestations: Vec<Text<'de>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Dist<'de> {
+    tarball: Option<Text<'de>>,
     integrity: Option<Text<'de>>,
     shasum: Option<Text<'de>>,
 }
 
-impl<'de> Members<'de> for Dist<'de> {
+struct DistMembers<'a, 'de> {
+    links: &'a mut DistLinks<'de>,
+    dist: &'a mut Dist<'de>,
+}
+
+impl<'de> Members<'de> for DistMembers<'_, 'de> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
-            "tarball" => self.tarballs.extend(value.text()?),
-            "integrity" => self.integrity = value.text()?,
-            "shasum" => self.shasum = value.text()?,
-            "attestations" => {
-                let mut attestations = Attestations::default();
-                value.object(&mut attestations)?;
-                self.attestations.append(&mut attestations.0);
+            "tarball" => {
+                if let Some(tarball) = value.text()? {
+                    self.dist.tarball = Some(tarball);
+                    self.links.tarballs.push(tarball);
+                }
             }
+            "integrity" => self.dist.integrity = value.text()?,
+            "shasum" => self.dist.shasum = value.text()?,
+            "attestations" => drop(value.object(&mut Attestations(&mut self.links.attestations))?),
             _ => value.skip()?,
         }
         Ok(())
     }
 }
 
-#[derive(Default)]
-struct Attestations<'de>(Vec<Text<'de>>);
+struct Attestations<'a, 'de>(&'a mut Vec<Text<'de>>);
 
-impl<'de> Members<'de> for Attestations<'de> {
+impl<'de> Members<'de> for Attestations<'_, 'de> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "url" => self.0.extend(value.text()?),
@@ -188,74 +208,56 @@ impl<'de> Members<'de> for Attestations<'de> {
 impl Dist<'_> {
     /// The digests to check a tarball with: subresource integrity, or what packages from before 2017 have.
     fn digests(&self) -> Vec<Digest> {
-        let text = |text: Option<Text<'_>>| text.and_then(Text::value).map(Cow::into_owned);
-        let digests = text(self.integrity).map_or_else(Vec::new, |text| Digest::from_integrity(&text));
+        let digests = self.integrity.and_then(Text::value).map_or_else(Vec::new, |text| Digest::from_integrity(&text));
         if digests.is_empty() {
-            return text(self.shasum).and_then(|hex| Digest::from_hex(Algorithm::Sha1, &hex)).into_iter().collect();
+            let sha1 = self.shasum.and_then(Text::value).and_then(|hex| Digest::from_hex(Algorithm::Sha1, &hex));
+            return sha1.map_or_else(Vec::new, |digest| vec![digest]);
         }
         digests
     }
 }
 
-/// Gathers files and edits, version by version.
+/// Gathers files and links, version by version.
 struct Links<'a> {
     document: &'a str,
     base: &'a Url,
     package: Package<'a>,
-    files: Vec<ListedFile>,
-    /// Files under the upstream's own names, where these are not the conventional ones: lock files have them.
-    otherwise_named: Vec<ListedFile>,
-    edits: Vec<Edit>,
+    gathered: Gathered,
 }
 
 impl<'a> Links<'a> {
     fn new(raw: Raw<'a>, document: &'a str) -> Self {
-        Self {
-            document,
-            base: raw.url,
-            package: Package::of(&raw.key.package),
-            files: Vec::new(),
-            otherwise_named: Vec::new(),
-            edits: Vec::new(),
-        }
+        Self { document, base: raw.url, package: Package::of(&raw.key.package), gathered: Gathered::default() }
     }
 
     /// Every tarball gets the conventional address, whatever the upstream's is: for any other shape some clients write
     /// the whole address into their lock file.
-    fn version(&mut self, version: &str, dists: &[Dist<'_>]) {
-        let file = self.package.file(version);
-        let tarball = self.package.tarball(&file);
-        let attestations = self.package.attestations(version);
-        for dist in dists {
-            for (texts, to) in [(&dist.tarballs, &tarball), (&dist.attestations, &attestations)] {
-                self.edits.extend(texts.iter().map(|text| Edit {
-                    at: text.place(self.document),
-                    to: Link::BelowBase(to.as_str().to_owned()),
-                }));
+    fn version(&mut self, version: &str, entry: &Version<'_>) {
+        if !entry.links.attestations.is_empty() {
+            let attestations = self.package.attestations(version);
+            for text in &entry.links.attestations {
+                self.gathered.link(text.place(self.document), Link::BelowBase, attestations.as_str());
             }
         }
-        let Some(dist) = dists.last() else { return };
-        let Some(mut url) = dist.tarballs.last().and_then(|text| self.base.join(text.value()?.as_ref()).ok()) else {
-            return;
-        };
-        if !matches!(url.scheme(), "http" | "https") {
+        if entry.links.tarballs.is_empty() {
             return;
         }
+        let file = self.package.file(version);
+        let tarball = self.package.tarball(&file);
+        for text in &entry.links.tarballs {
+            self.gathered.link(text.place(self.document), Link::BelowBase, tarball.as_str());
+        }
+        let url = entry.dist.tarball.and_then(|text| self.base.join(text.value()?.as_ref()).ok());
+        let Some(mut url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else { return };
         url.set_fragment(None);
-        let digests = dist.digests();
+        let digests = entry.dist.digests();
         let own_name = url.path_segments().and_then(Iterator::last).unwrap_or_default();
         let own_name = percent_encoding::percent_decode_str(own_name).decode_utf8_lossy();
         if own_name != file && is_file(&own_name) {
-            let name = own_name.into_owned();
-            self.otherwise_named.push(ListedFile { name, url: url.to_string(), digests: digests.clone(), size: None });
+            // Lock files have the upstream's own names. A version to which such a name belongs comes first.
+            let (name, digests) = (own_name.into_owned(), digests.clone());
+            self.gathered.file_giving_way(ListedFile { name, url: url.to_string(), digests, size: None });
         }
-        self.files.push(ListedFile { name: file, url: url.into(), digests, size: None });
-    }
-
-    fn finish(mut self) -> Reading {
-        self.edits.sort_by_key(|edit| edit.at.start);
-        // The last of two equal names wins, and that must be the version that the name belongs to.
-        self.otherwise_named.append(&mut self.files);
-        Reading { files: self.otherwise_named, edits: self.edits, replacement: None }
+        self.gathered.file(ListedFile { name: file, url: url.into(), digests, size: None });
     }
 }

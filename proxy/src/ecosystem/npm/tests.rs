@@ -157,6 +157,19 @@ fn of_duplicate_members_all_are_replaced_and_the_last_counts() {
 }
 
 #[test]
+fn hostile_packuments_are_refused() {
+    let packument = |version: &str, dist: &str| {
+        full("a", &format!(r#"{{"name":"a","versions":{{"{version}":{{"dist":{{{dist}"x":1}}}}}}}}"#)).read()
+    };
+    let many = r#""tarball":"","#.repeat(500_001);
+    assert!(packument("1.0.0", &many).unwrap_err().0.contains("more than 500000 links"));
+    // A long name that is asked for again and again.
+    let (long, many) = ("1".repeat(70_000), r#""tarball":"","#.repeat(1000));
+    assert!(packument(&long, &many).unwrap_err().0.contains("bytes of addresses"));
+    assert_eq!(packument("1.0.0", &many).unwrap().edits.len(), 1000);
+}
+
+#[test]
 fn what_is_no_packument_is_refused() {
     let refused = [
         "",
@@ -210,6 +223,7 @@ fn the_other_documents() {
         ("a/latest", r#"{"error":"not found"}"#, false),
         ("-/package/a/dist-tags", r#"{"latest":"1.0.0"}"#, true),
         ("-/package/a/dist-tags", r#"{"latest":{}}"#, false),
+        ("-/package/a/dist-tags", "[]", false),
         ("-/npm/v1/keys", r#"{"keys":[]}"#, true),
         ("-/npm/v1/keys", r#"{"keys":{}}"#, false),
         ("-/npm/v1/attestations/a@1.0.0", r#"{"attestations":[{}]}"#, true),

@@ -1,31 +1,24 @@
 //! The older JSON API about a project or a version, and the attestations of a file.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 
 use super::page::{last_segment, resolve};
-use crate::intent::{Edit, Link, Raw, Reading, Unexpected};
+use crate::ecosystem::gathered::Gathered;
+use crate::intent::{Link, Raw, Reading, Unexpected};
 use crate::rewrite::json::{self, Member, Members, Text};
 use crate::upstream_path::UpstreamPath;
 
 /// Reads `pypi/NAME/json` or `pypi/NAME/VERSION/json`: the links to files, in `urls` and in every release.
 pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let document = json::text(raw.bytes)?;
-    let mut found = Document::default();
+    let mut found = Document { has_info: false, text: document, raw, gathered: Gathered::default() };
     json::read(document, &mut found)?;
     if !found.has_info {
         return Err(Unexpected("the document is JSON, but has no `info`".to_owned()));
     }
-    let mut edits = Vec::new();
-    for entry in found.files {
-        let url = entry.urls.last().and_then(|url| resolve(&url.value()?, raw.url));
-        let name = entry.filename.and_then(Text::value).map(std::borrow::Cow::into_owned);
-        let name = name.or_else(|| url.as_ref().map(last_segment)).unwrap_or_default();
-        let ours = UpstreamPath::from_segments(["files", raw.key.package.as_str(), name.as_str()]);
-        let to = || Link::BelowBase(ours.as_str().to_owned());
-        edits.extend(entry.urls.iter().map(|url| Edit { at: url.place(document), to: to() }));
-    }
-    edits.sort_by_key(|edit| edit.at.start);
-    Ok(Reading { edits, ..Reading::default() })
+    found.gathered.reading()
 }
 
 /// Checks that a document is an object with attestations (PEP 740).
@@ -39,18 +32,31 @@ pub(super) fn read_provenance(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     }
 }
 
-#[derive(Default)]
-struct Document<'de> {
+struct Document<'a> {
     has_info: bool,
-    files: Vec<Entry<'de>>,
+    text: &'a str,
+    raw: Raw<'a>,
+    gathered: Gathered,
 }
 
-impl<'de> Members<'de> for Document<'de> {
+impl Document<'_> {
+    fn entry(&mut self, entry: Entry<'_>) {
+        let Some(last) = entry.urls.last() else { return };
+        let name = entry.filename.and_then(Text::value).map(Cow::into_owned);
+        let name = name.or_else(|| Some(last_segment(&resolve(&last.value()?, self.raw.url)?)));
+        let ours = UpstreamPath::from_segments(["files", &self.raw.key.package, name.as_deref().unwrap_or_default()]);
+        for url in entry.urls {
+            self.gathered.link(url.place(self.text), Link::BelowBase, ours.as_str());
+        }
+    }
+}
+
+impl<'de> Members<'de> for Document<'_> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "info" => self.has_info |= value.raw()?.starts_with('{'),
-            "urls" => drop(value.array(|entry| self.files.push(entry))?),
-            "releases" => drop(value.object(&mut Releases(&mut self.files))?),
+            "urls" => drop(value.array(|entry| self.entry(entry))?),
+            "releases" => drop(value.object(&mut Releases(self))?),
             _ => value.skip()?,
         }
         Ok(())
@@ -58,11 +64,11 @@ impl<'de> Members<'de> for Document<'de> {
 }
 
 /// An array of files for each version.
-struct Releases<'a, 'de>(&'a mut Vec<Entry<'de>>);
+struct Releases<'a, 'b>(&'a mut Document<'b>);
 
-impl<'de> Members<'de> for Releases<'_, 'de> {
+impl<'de> Members<'de> for Releases<'_, '_> {
     fn member<A: MapAccess<'de>>(&mut self, _: &str, value: Member<'_, A>) -> Result<(), A::Error> {
-        value.array(|entry| self.0.push(entry)).map(drop)
+        value.array(|entry| self.0.entry(entry)).map(drop)
     }
 }
 

@@ -1,158 +1,35 @@
-//! The HTML form of a project's page (PEP 503): read by a real tokenizer, and always written anew from what was
-//! understood, so that no markup of an upstream reaches a client.
+//! The HTML form of a project's page (PEP 503): always written anew from what was understood, so that no markup of an
+//! upstream reaches a client.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
-
-use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::states::RawKind;
-use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer};
 
 use super::name::{is_distribution, is_file};
 use super::page::{File, Hashes, Page, check_version, last_segment, link, provenance, resolve};
+use super::scan::{self, Anchor};
 use crate::intent::{Raw, Unexpected};
 
-/// What a document holds of anchors and notes.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    /// The anchors: attributes with decoded values, and the text inside.
-    pub(super) anchors: Vec<Anchor>,
-    /// `<meta name="pypi:...">`, without the prefix.
-    notes: Vec<(String, String)>,
-    /// The first `<base href>`.
-    base: Option<String>,
-    /// The text of title and first heading, lower case.
-    title: String,
-    in_title: bool,
-    in_anchor: bool,
-}
+/// The longest base of links in bytes: every file's address begins with it.
+const LONGEST_BASE: usize = 4 << 10;
 
-/// One `<a>`.
-#[derive(Debug, Default)]
-pub(super) struct Anchor {
-    attributes: Vec<(String, String)>,
-    /// The text inside.
-    pub(super) text: String,
-}
-
-impl Anchor {
-    /// An attribute's value; empty for one without a value.
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+/// Reads a project's page; `each` gets its files.
+pub(super) fn parse(raw: Raw<'_>, each: &mut dyn FnMut(File)) -> Result<Page, Unexpected> {
+    let base = scan::base(raw.bytes)?;
+    if base.as_ref().is_some_and(|href| href.len() > LONGEST_BASE) {
+        return Err(Unexpected(format!("the base of the document's links is longer than {LONGEST_BASE} bytes")));
     }
-}
-
-/// Scans a document.
-pub(super) fn scan(bytes: &[u8]) -> Scan {
-    let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(&String::from_utf8_lossy(bytes)));
-    let tokenizer = Tokenizer::new(Sink(RefCell::default()), html5ever::tokenizer::TokenizerOpts::default());
-    let _ = tokenizer.feed(&input);
-    tokenizer.end();
-    tokenizer.sink.0.into_inner()
-}
-
-impl Scan {
-    /// Whether the document says of itself that it is a page of an index. One without any file must: a login page and
-    /// an error with status 200 have none either.
-    pub(super) fn is_index(&self) -> bool {
-        let titles = ["links for", "simple index", "simple list"];
-        self.notes.iter().any(|(name, _)| name == "repository-version")
-            || titles.iter().any(|title| self.title.contains(title))
-    }
-}
-
-struct Sink(RefCell<Scan>);
-
-impl TokenSink for Sink {
-    type Handle = ();
-
-    fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
-        let scan = &mut *self.0.borrow_mut();
-        match token {
-            Token::TagToken(tag) => return scan.tag(&tag),
-            Token::CharacterTokens(text) => {
-                if scan.in_title {
-                    scan.title.push_str(&text.to_ascii_lowercase());
-                }
-                if let Some(anchor) = scan.anchors.last_mut().filter(|_| scan.in_anchor) {
-                    anchor.text.push_str(&text);
-                }
-            }
-            _ => {}
+    let base = base.and_then(|href| resolve(&href, raw.url)).unwrap_or_else(|| raw.url.clone());
+    let mut has_files = false;
+    let outline = scan::scan(raw.bytes, &mut |anchor| {
+        if let Some(file) = file(anchor, &base) {
+            has_files = true;
+            each(file);
         }
-        TokenSinkResult::Continue
-    }
-}
-
-impl Scan {
-    fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
-        let starts = tag.kind == TagKind::StartTag;
-        let attributes = || tag.attrs.iter().map(|one| (one.name.local.to_string(), one.value.to_string()));
-        let attribute = |name: &str| attributes().find(|(key, _)| key == name).map(|(_, value)| value);
-        match &*tag.name {
-            "a" => {
-                self.in_anchor = starts;
-                if starts {
-                    self.anchors.push(Anchor { attributes: attributes().collect(), text: String::new() });
-                }
-            }
-            "title" => {
-                self.in_title = starts;
-                if starts {
-                    return TokenSinkResult::RawData(RawKind::Rcdata);
-                }
-            }
-            "h1" => self.in_title = starts,
-            "base" if starts && self.base.is_none() => self.base = attribute("href"),
-            "meta" if starts => {
-                let name = attribute("name").unwrap_or_default();
-                if let Some(name) = name.strip_prefix("pypi:") {
-                    self.notes.push((name.to_owned(), attribute("content").unwrap_or_default()));
-                }
-            }
-            "script" if starts => return TokenSinkResult::RawData(RawKind::ScriptData),
-            "style" | "noscript" | "iframe" | "xmp" | "noframes" | "noembed" if starts => {
-                return TokenSinkResult::RawData(RawKind::Rawtext);
-            }
-            "textarea" if starts => return TokenSinkResult::RawData(RawKind::Rcdata),
-            _ => {}
-        }
-        TokenSinkResult::Continue
-    }
-}
-
-/// Reads a project's page.
-pub(super) fn parse(raw: Raw<'_>) -> Result<Page, Unexpected> {
-    let scan = scan(raw.bytes);
-    let base = scan.base.as_deref().and_then(|href| resolve(href, raw.url)).unwrap_or_else(|| raw.url.clone());
-    let mut page = Page { api_version: "1.0".to_owned(), ..Page::default() };
-    for anchor in &scan.anchors {
-        let Some(mut url) = anchor.attribute("href").and_then(|href| resolve(href, &base)) else { continue };
-        let name = last_segment(&url);
-        if !is_file(&name) || !is_distribution(&name) {
-            continue;
-        }
-        let hashes = fragment_hashes(url.fragment().unwrap_or_default());
-        url.set_fragment(None);
-        let attribute = |name| anchor.attribute(name).map(str::to_owned);
-        let metadata = anchor.attribute("data-core-metadata").or_else(|| anchor.attribute("data-dist-info-metadata"));
-        page.files.push(File {
-            name,
-            url: url.into(),
-            hashes,
-            requires_python: attribute("data-requires-python"),
-            yanked: attribute("data-yanked"),
-            core_metadata: metadata.and_then(advertised),
-            gpg_sig: anchor.attribute("data-gpg-sig").and_then(|value| value.parse().ok()),
-            provenance: attribute("data-provenance").filter(|value| !value.is_empty()),
-            size: None,
-        });
-    }
-    if page.files.is_empty() && !scan.is_index() {
+    })?;
+    if !has_files && !outline.is_index() {
         return Err(Unexpected("the document is no page of a package index".to_owned()));
     }
-    for (name, value) in scan.notes {
+    let mut page = Page { api_version: "1.0".to_owned(), notes: Vec::new() };
+    for (name, value) in outline.notes {
         if name == "repository-version" {
             check_version(&value)?;
             page.api_version = value;
@@ -161,6 +38,30 @@ pub(super) fn parse(raw: Raw<'_>) -> Result<Page, Unexpected> {
         }
     }
     Ok(page)
+}
+
+/// The file that an anchor links to.
+fn file(anchor: &Anchor, base: &url::Url) -> Option<File> {
+    let mut url = anchor.attribute("href").and_then(|href| resolve(href, base))?;
+    let name = last_segment(&url);
+    if !is_file(&name) || !is_distribution(&name) {
+        return None;
+    }
+    let hashes = fragment_hashes(url.fragment().unwrap_or_default());
+    url.set_fragment(None);
+    let attribute = |name| anchor.attribute(name).map(str::to_owned);
+    let metadata = anchor.attribute("data-core-metadata").or_else(|| anchor.attribute("data-dist-info-metadata"));
+    Some(File {
+        name,
+        url: url.into(),
+        hashes,
+        requires_python: attribute("data-requires-python"),
+        yanked: attribute("data-yanked"),
+        core_metadata: metadata.and_then(advertised),
+        gpg_sig: anchor.attribute("data-gpg-sig").and_then(|value| value.parse().ok()),
+        provenance: attribute("data-provenance").filter(|value| !value.is_empty()),
+        size: None,
+    })
 }
 
 /// `true`, or the digest of the metadata.
@@ -182,34 +83,34 @@ fn fragment_hashes(text: &str) -> Hashes {
     pairs.filter(|(name, hex)| is_hash(name, hex)).map(|(name, hex)| (name.to_owned(), hex.to_owned())).collect()
 }
 
-/// Writes a project's page.
-pub(super) fn write(page: &Page, raw: Raw<'_>, base: &str) -> String {
-    let title = format!("Links for {}", raw.key.package);
-    let mut body = String::with_capacity(page.files.len() * 300);
-    for file in &page.files {
-        body.push_str("    <a");
-        let fragment = preferred(&file.hashes).map_or(String::new(), |hash| format!("#{hash}"));
-        push_attribute(&mut body, "href", &format!("{}{fragment}", link(&raw.key.package, &file.name)));
-        if let Some(range) = &file.requires_python {
-            push_attribute(&mut body, "data-requires-python", range);
-        }
-        if let Some(hashes) = &file.core_metadata {
-            let value = preferred(hashes).unwrap_or_else(|| "true".to_owned());
-            push_attribute(&mut body, "data-dist-info-metadata", &value);
-            push_attribute(&mut body, "data-core-metadata", &value);
-        }
-        if let Some(signed) = file.gpg_sig {
-            push_attribute(&mut body, "data-gpg-sig", if signed { "true" } else { "false" });
-        }
-        if let Some(reason) = &file.yanked {
-            push_attribute(&mut body, "data-yanked", reason);
-        }
-        if let Some(address) = provenance(file, raw, base) {
-            push_attribute(&mut body, "data-provenance", &address);
-        }
-        let _ = writeln!(body, ">{}</a><br>", escaped(&file.name));
+/// Writes the line of one file.
+pub(super) fn write_file(body: &mut String, file: &File, raw: Raw<'_>, base: &str) {
+    body.push_str("    <a");
+    let fragment = preferred(&file.hashes).map_or(String::new(), |hash| format!("#{hash}"));
+    push_attribute(body, "href", &format!("{}{fragment}", link(&raw.key.package, &file.name)));
+    if let Some(range) = &file.requires_python {
+        push_attribute(body, "data-requires-python", range);
     }
-    document(&title, &page.api_version, &page.notes, &body)
+    if let Some(hashes) = &file.core_metadata {
+        let value = preferred(hashes).unwrap_or_else(|| "true".to_owned());
+        push_attribute(body, "data-dist-info-metadata", &value);
+        push_attribute(body, "data-core-metadata", &value);
+    }
+    if let Some(signed) = file.gpg_sig {
+        push_attribute(body, "data-gpg-sig", if signed { "true" } else { "false" });
+    }
+    if let Some(reason) = &file.yanked {
+        push_attribute(body, "data-yanked", reason);
+    }
+    if let Some(address) = provenance(file, raw, base) {
+        push_attribute(body, "data-provenance", &address);
+    }
+    let _ = writeln!(body, ">{}</a><br>", escaped(&file.name));
+}
+
+/// A project's page around the lines of its files.
+pub(super) fn page(page: &Page, project: &str, body: &str) -> String {
+    document(&format!("Links for {project}"), &page.api_version, &page.notes, body)
 }
 
 /// A whole document of the index.

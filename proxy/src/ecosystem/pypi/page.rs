@@ -6,20 +6,18 @@ use serde::Serialize;
 use url::Url;
 
 use super::{html, simple_json};
+use crate::ecosystem::gathered::Gathered;
 use crate::digest::{Algorithm, Digest};
 use crate::intent::{ListedFile, Raw, Reading, Unexpected};
-use crate::rewrite;
 use crate::upstream_path::UpstreamPath;
 
-/// A project's page.
-#[derive(Debug, Default)]
+/// What a project's page says besides its files, which are handed on one by one.
+#[derive(Debug)]
 pub(super) struct Page {
     /// The version of the protocol, `1.x`.
     pub(super) api_version: String,
     /// What HTML gives as `<meta name="pypi:...">`, without the prefix: status, tracks, alternate locations.
     pub(super) notes: Vec<(String, String)>,
-    /// The files that have an address.
-    pub(super) files: Vec<File>,
 }
 
 /// Pairs of a hash function's name and a hexadecimal digest.
@@ -50,27 +48,35 @@ pub(super) struct File {
 
 /// Reads a page for the table of its files: each with what lies beside it.
 pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    let mut files = Vec::new();
-    for file in parse(raw)?.files {
+    let mut gathered = Gathered::default();
+    parse(raw, &mut |file| {
         if let Some(hashes) = &file.core_metadata {
-            files.push(beside(&file, ".metadata", digests(hashes)));
+            gathered.file(beside(&file, ".metadata", digests(hashes)));
         }
         if file.gpg_sig == Some(true) {
-            files.push(beside(&file, ".asc", Vec::new()));
+            gathered.file(beside(&file, ".asc", Vec::new()));
         }
-        files.push(ListedFile { digests: digests(&file.hashes), name: file.name, url: file.url, size: file.size });
-    }
-    Ok(Reading { files, ..Reading::default() })
+        gathered.file(ListedFile { digests: digests(&file.hashes), name: file.name, url: file.url, size: file.size });
+    })?;
+    gathered.reading()
 }
 
 /// The page as JSON.
 pub(super) fn render_json(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpected> {
     if is_json(raw.bytes) {
-        let (_, edits) = simple_json::parse(raw, is_secure(base))?;
-        return Ok(rewrite::apply(raw.bytes, &edits, base));
+        return simple_json::splice(raw, base);
     }
-    let page = html::parse(raw)?;
-    let files = page.files.iter().map(|file| JsonFile::new(file, raw, base)).collect();
+    let mut files = Vec::new();
+    let mut written = Ok(());
+    let page = html::parse(raw, &mut |file| {
+        if !files.is_empty() {
+            files.push(b',');
+        }
+        if let Err(error) = serde_json::to_writer(&mut files, &JsonFile::new(&file, raw, base)) {
+            written = Err(Unexpected(error.to_string()));
+        }
+    })?;
+    written?;
     let document = JsonPage {
         meta: Meta { api_version: "1.0", tracks: page.notes("tracks") },
         name: &raw.key.package,
@@ -79,23 +85,35 @@ pub(super) fn render_json(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpecte
             status,
             reason: page.note("project-status-reason"),
         }),
-        files,
     };
-    serde_json::to_vec(&document).map_err(|error| Unexpected(error.to_string()))
+    let mut out = serde_json::to_vec(&document).map_err(|error| Unexpected(error.to_string()))?;
+    // The files come last in the object.
+    out.pop();
+    out.extend_from_slice(b",\"files\":[");
+    out.append(&mut files);
+    out.extend_from_slice(b"]}");
+    Ok(out)
 }
 
 /// The page as HTML.
 pub(super) fn render_html(raw: Raw<'_>, base: &str) -> Result<Vec<u8>, Unexpected> {
-    Ok(html::write(&parse(raw)?, raw, base).into_bytes())
+    let mut body = String::new();
+    let page = parse(raw, &mut |file| html::write_file(&mut body, &file, raw, base))?;
+    Ok(html::page(&page, &raw.key.package, &body).into_bytes())
 }
 
 /// No page begins with a brace, so the bytes tell the form even where the header lies.
 pub(super) fn is_json(bytes: &[u8]) -> bool {
-    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    unmarked(bytes).iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
-fn parse(raw: Raw<'_>) -> Result<Page, Unexpected> {
-    if is_json(raw.bytes) { simple_json::parse(raw, false).map(|(page, _)| page) } else { html::parse(raw) }
+/// A document without its byte order mark: JSON must have none, but pip reads what has one (RFC 8259 §8.1).
+pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+fn parse(raw: Raw<'_>, each: &mut dyn FnMut(File)) -> Result<Page, Unexpected> {
+    if is_json(raw.bytes) { simple_json::parse(raw, each) } else { html::parse(raw, each) }
 }
 
 /// Clients refuse a page of another major version, so it must not be served as one of ours.
@@ -159,7 +177,9 @@ fn digests(hashes: &Hashes) -> Vec<Digest> {
         "sha512" => Some(Algorithm::Sha512),
         _ => None,
     };
-    hashes.iter().filter_map(|(name, hex)| Digest::from_hex(algorithm(name)?, hex)).collect()
+    let mut digests = Vec::with_capacity(hashes.iter().filter(|(name, _)| algorithm(name).is_some()).count());
+    digests.extend(hashes.iter().filter_map(|(name, hex)| Digest::from_hex(algorithm(name)?, hex)));
+    digests
 }
 
 /// Resolves a link of the page; `None` for what is no http address, and for fragments of the page itself.
@@ -186,7 +206,6 @@ struct JsonPage<'a> {
     alternate_locations: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     project_status: Option<Status<'a>>,
-    files: Vec<JsonFile<'a>>,
 }
 
 #[derive(Serialize)]

@@ -5,75 +5,84 @@ use std::fmt::Write as _;
 use serde::de::MapAccess;
 
 use super::name::normalised;
-use super::page::is_json;
+use super::page::{is_json, unmarked};
+use super::scan::scan;
 use super::{html, page};
 use crate::intent::{Raw, Reading, Unexpected};
 use crate::rewrite::json::{self, Member, Members, Text};
 
 /// Checks that the document is a list of projects.
 pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    names(raw).map(|_| Reading::default())
+    names(raw, &mut |_| {}).map(|()| Reading::default())
 }
 
 /// The list as JSON.
 pub(super) fn render_json(raw: Raw<'_>, _base: &str) -> Result<Vec<u8>, Unexpected> {
     if is_json(raw.bytes) {
-        return Ok(raw.bytes.to_vec());
+        return Ok(unmarked(raw.bytes).to_vec());
     }
-    let projects = names(raw)?.into_iter().map(|name| serde_json::json!({ "name": name })).collect::<Vec<_>>();
-    let list = serde_json::json!({ "meta": { "api-version": "1.0" }, "projects": projects });
-    Ok(list.to_string().into_bytes())
+    let mut list = r#"{"meta":{"api-version":"1.0"},"projects":["#.to_owned();
+    let mut separator = "";
+    names(raw, &mut |name| {
+        let _ = write!(list, "{separator}{{\"name\":{}}}", serde_json::Value::from(name));
+        separator = ",";
+    })?;
+    list.push_str("]}");
+    Ok(list.into_bytes())
 }
 
 /// The list as HTML.
 pub(super) fn render_html(raw: Raw<'_>, _base: &str) -> Result<Vec<u8>, Unexpected> {
-    let names = names(raw)?;
-    let mut body = String::with_capacity(names.len() * 48);
-    for name in names {
-        if let Some(project) = normalised(&name) {
-            let _ = writeln!(body, "    <a href=\"{project}/\">{}</a><br>", html::escaped(&name));
+    let mut body = String::new();
+    names(raw, &mut |name| {
+        if let Some(project) = normalised(name) {
+            let _ = writeln!(body, "    <a href=\"{project}/\">{}</a><br>", html::escaped(name));
         }
-    }
+    })?;
     Ok(html::document("Simple index", "1.0", &[], &body).into_bytes())
 }
 
-fn names(raw: Raw<'_>) -> Result<Vec<String>, Unexpected> {
+/// Hands the names on one by one: a whole index has a million.
+fn names(raw: Raw<'_>, each: &mut dyn FnMut(&str)) -> Result<(), Unexpected> {
     if is_json(raw.bytes) {
-        let mut list = List::default();
-        json::read(json::text(raw.bytes)?, &mut list)?;
+        let mut list = List { has_projects: false, each };
+        json::read(json::text(unmarked(raw.bytes))?, &mut list)?;
         return if list.has_projects {
-            Ok(list.names)
+            Ok(())
         } else {
             Err(Unexpected("the document is JSON, but has no `projects`".to_owned()))
         };
     }
-    let scan = html::scan(raw.bytes);
-    let is_list = scan.is_index();
-    let linked = scan.anchors.into_iter().filter(|anchor| {
+    let mut has_projects = false;
+    let outline = scan(raw.bytes, &mut |anchor| {
         let link = anchor.attribute("href").and_then(|link| page::resolve(link, raw.url));
-        link.is_some_and(|url| url.path().contains("/simple/") && url.path().ends_with('/'))
-    });
-    let names = linked.map(|anchor| anchor.text.trim().to_owned()).collect::<Vec<_>>();
-    let names = names.into_iter().filter(|name| normalised(name).is_some()).collect::<Vec<_>>();
-    if is_list || !names.is_empty() {
-        Ok(names)
+        let is_project = link.is_some_and(|url| url.path().contains("/simple/") && url.path().ends_with('/'));
+        let name = anchor.text.trim();
+        if is_project && normalised(name).is_some() {
+            has_projects = true;
+            each(name);
+        }
+    })?;
+    if outline.is_index() || has_projects {
+        Ok(())
     } else {
         Err(Unexpected("the document is no list of projects".to_owned()))
     }
 }
 
-#[derive(Default)]
-struct List {
+struct List<'a> {
     has_projects: bool,
-    names: Vec<String>,
+    each: &'a mut dyn FnMut(&str),
 }
 
-impl<'de> Members<'de> for List {
+impl<'de> Members<'de> for List<'_> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "projects" => {
                 let each = |project: Project<'de>| {
-                    self.names.extend(project.name.and_then(Text::value).map(std::borrow::Cow::into_owned));
+                    if let Some(name) = project.name.and_then(Text::value) {
+                        (self.each)(&name);
+                    }
                 };
                 self.has_projects |= value.array(each)?;
             }

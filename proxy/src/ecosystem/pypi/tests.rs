@@ -204,6 +204,45 @@ fn what_is_no_page_is_refused() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over_and_not_passed_on() {
+    for body in [from_json(), "<html><title>Links for tiny-lab</title></html>".to_owned()] {
+        let plain = page(JSON, "text/html", &body);
+        let marked = page(JSON, "text/html", &format!("\u{feff}{body}"));
+        assert_eq!(rows(&marked), rows(&plain));
+        assert_eq!(marked.served(BASE), plain.served(BASE));
+    }
+    let list = |body: &str| Fetched::new(metadata(&Pypi, "simple/", JSON), "x", body).served(BASE);
+    assert_eq!(list("\u{feff}{\"projects\":[]}"), "{\"projects\":[]}");
+}
+
+#[test]
+fn hostile_pages_are_refused() {
+    let attributes = (0..200_000).map(|number| number.to_string()).collect::<Vec<_>>().join(" a");
+    let files = |count: usize, file: &str| {
+        let mut body = "{\"files\":[".to_owned();
+        body.push_str(&format!("{file},").repeat(count));
+        body + "{}]}"
+    };
+    let base = format!("<base href=\"/{}\"><title>Links for a</title>", "b".repeat(5000));
+    let long = "n".repeat(200);
+    let urls = format!("{{\"filename\":\"{long}\",{}\"x\":1}}", "\"url\":\"\",".repeat(110_000));
+    for (body, expected) in [
+        (format!("<a a{attributes}>"), "256 attributes"),
+        (base, "longer than 4096 bytes"),
+        (files(250_001, r#"{"filename":"a","url":"/a"}"#), "more than 250000 files"),
+        (files(500_001, r#"{"url":"","x":1}"#), "more than 500000 links"),
+        (files(1, &urls), "bytes of addresses"),
+    ] {
+        let refused = page(JSON, "text/html", &body).read().unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    // Much of nothing is nothing.
+    assert!(page(JSON, "text/html", &files(300_000, "{}")).read().unwrap().files.is_empty());
+    let notes = format!("{{\"meta\":{{\"tracks\":[{}\"\"]}},\"files\":[]}}", "\"\",".repeat(10_000));
+    assert!(page(None, "text/html", &notes).served(BASE).matches("pypi:tracks").count() <= 256);
+}
+
+#[test]
 fn the_json_api() {
     let about = |body: &str| Fetched::new(metadata(&Pypi, "pypi/tiny-lab/json", None), "application/json", body);
     let body = r#"{"info":{"home_page":"https://files.example/x","package_url":"https://registry.example/project/tiny-lab/"},
@@ -282,16 +321,22 @@ proptest! {
         });
         let served = page(None, "application/json", &document.to_string()).served(BASE);
         prop_assert_eq!(served.matches('<').count(), 16, "{}", served);
-        let scan = super::html::scan(served.as_bytes());
-        prop_assert_eq!(scan.anchors.len(), 1);
-        let anchor = &scan.anchors[0];
-        prop_assert_eq!(anchor.attribute("data-requires-python"), Some(texts[1].as_str()));
+        let mut anchors = Vec::new();
+        let names = ["data-requires-python", "data-yanked", "href"];
+        super::scan::scan(served.as_bytes(), &mut |anchor| {
+            let attributes = names.map(|name| anchor.attribute(name).map(str::to_owned));
+            anchors.push((attributes, anchor.text.clone()));
+        })
+        .unwrap();
+        prop_assert_eq!(anchors.len(), 1);
+        let ([requires, yanked, href], text) = &anchors[0];
+        prop_assert_eq!(requires.as_deref(), Some(texts[1].as_str()));
         let reason = Some(texts[2].as_str()).filter(|reason| !reason.is_empty());
-        prop_assert_eq!(anchor.attribute("data-yanked"), reason);
+        prop_assert_eq!(yanked.as_deref(), reason);
         let is_hex = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let fragment = if is_hex { format!("#sha256={hash}") } else { String::new() };
         let link = format!("../../files/tiny-lab/x-1.0.zip{fragment}");
-        prop_assert_eq!(anchor.attribute("href"), Some(link.as_str()));
-        prop_assert_eq!(anchor.text.as_str(), "x-1.0.zip");
+        prop_assert_eq!(href.as_deref(), Some(link.as_str()));
+        prop_assert_eq!(text.as_str(), "x-1.0.zip");
     }
 }
