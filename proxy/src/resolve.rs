@@ -244,14 +244,13 @@ impl Cache {
         read: impl FnOnce(Raw<'_>) -> Result<T, Unexpected>,
     ) -> Result<T, Error> {
         let (mut document, _) = self.document(metadata).await?;
-        let blob = match self.raw(&document).await {
-            Some(blob) => blob,
-            None => {
-                // The disk has lost it.
-                (document, _) = self.fetched(metadata, Some(&document.record)).await?;
-                self.raw(&document).await.ok_or(Error::Abandoned)?
-            }
-        };
+        let mut blob = self.raw(&document).await;
+        if blob.is_none() {
+            // The disk has lost it.
+            (document, _) = self.fetched(metadata, Some(&document.record)).await?;
+            blob = self.raw(&document).await;
+        }
+        let blob = blob.ok_or(Error::Abandoned)?;
         let stored = document.record.document().ok_or(Error::Abandoned)?;
         let bytes = match blob.in_memory() {
             Some(bytes) => bytes.clone(),

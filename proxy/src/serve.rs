@@ -114,7 +114,7 @@ pub async fn serve(
         let (files, secrets, unknown) = (options.files.clone(), options.secrets.clone(), options.unknown);
         tokio::spawn(async move {
             config::watch(files, secrets, unknown, fingerprint, |change| {
-                take_over(&watched, follow.then_some(&level), change)
+                take_over(&watched, follow.then_some(&level), change);
             })
             .await;
         });

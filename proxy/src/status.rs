@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::fetch::SafeUrl;
 use crate::fetch::breaker::State;
+use crate::fetch::probe::Probe;
 use crate::fetch::stack::credential_status;
 use crate::metrics::OriginLabel;
 use crate::site::Site;
@@ -61,7 +62,7 @@ fn proxy(app: &App, site: &Site) -> Value {
             "retryAfterSeconds": known.as_ref().and_then(|known| known.retry_after).map(|wait| wait.as_secs()),
             "lastError": known.as_ref().and_then(|known| known.last_error.clone()),
             "lastSuccess": known.as_ref().and_then(|known| known.last_success).map(|time| time.to_string()),
-            "probe": probe.as_ref().map(|probe| probe.reason()),
+            "probe": probe.as_ref().map(Probe::reason),
             "probeMessage": probe.as_ref().and_then(|probe| probe.message().map(str::to_owned)),
         },
         "cache": {

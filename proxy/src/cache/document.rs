@@ -21,13 +21,30 @@ pub struct StoredDocument {
     /// What is known of it.
     pub record: Arc<Record>,
     raw: Option<Blob>,
-    /// Opened; the inner `None`: nothing was read of it that is worth keeping.
-    table: Option<Option<Table>>,
+    /// What was read of it.
+    extract: Extract,
+}
+
+/// What was read of a document, as far as it is open.
+#[derive(Clone, Debug)]
+enum Extract {
+    /// Not looked for yet.
+    Unopened,
+    /// There was nothing worth keeping.
+    Nothing,
+    /// Here.
+    Table(Table),
+}
+
+impl From<Option<Table>> for Extract {
+    fn from(table: Option<Table>) -> Self {
+        table.map_or(Self::Nothing, Self::Table)
+    }
 }
 
 impl StoredDocument {
     pub(super) fn of(record: Arc<Record>) -> Self {
-        Self { record, raw: None, table: None }
+        Self { record, raw: None, extract: Extract::Unopened }
     }
 }
 
@@ -201,7 +218,7 @@ impl Cache {
     async fn held_document(&self, metadata: &Metadata) -> Option<StoredDocument> {
         let mut held = self.stored_document(metadata).await?;
         held.raw = Some(self.raw(&held).await?);
-        held.table = Some(self.table(&held).await?);
+        held.extract = self.table(&held).await.ok()?.into();
         Some(held)
     }
 
@@ -246,12 +263,10 @@ impl Cache {
         }
         let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;
         // A record must not promise what only memory holds, nor keep a document of which nothing says that it is whole.
-        let afterwards = match framed && files.len() == 1 + usize::from(table.is_some()) {
-            true => Afterwards::Commit(files),
-            false => Afterwards::Nothing,
-        };
+        let whole = framed && files.len() == 1 + usize::from(table.is_some());
+        let afterwards = if whole { Afterwards::Commit(files) } else { Afterwards::Nothing };
         let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
-        let document = StoredDocument { record, raw: Some(raw), table: Some(table) };
+        let document = StoredDocument { record, raw: Some(raw), extract: table.into() };
         Ok((Refreshed { document, status: 200 }, afterwards))
     }
 
@@ -308,23 +323,25 @@ impl Cache {
         self.engine.store.blob(&self.space, stored.raw, stored.length).await
     }
 
-    /// The extract of a document, where there is one; an outer `None` if it is gone.
-    pub(crate) async fn table(&self, document: &StoredDocument) -> Option<Option<Table>> {
-        if let Some(table) = &document.table {
-            return Some(table.clone());
+    /// The extract of a document, where there is one. An error if the disk has lost it.
+    pub(super) async fn table(&self, document: &StoredDocument) -> Result<Option<Table>, Lost> {
+        match &document.extract {
+            Extract::Table(table) => return Ok(Some(table.clone())),
+            Extract::Nothing => return Ok(None),
+            Extract::Unopened => {}
         }
-        let Some((id, length)) = document.record.document()?.reading else { return Some(None) };
-        let blob = self.engine.store.blob(&self.space, id, length).await?;
+        let Some((id, length)) = document.record.document().ok_or(Lost)?.reading else { return Ok(None) };
+        let blob = self.engine.store.blob(&self.space, id, length).await.ok_or(Lost)?;
         let table = match blob.in_memory() {
             Some(_) => Table::open(blob),
-            None => tokio::task::spawn_blocking(move || Table::open(blob)).await.ok()?,
+            None => tokio::task::spawn_blocking(move || Table::open(blob)).await.map_err(|_| Lost)?,
         };
-        table.map(Some)
+        table.map(Some).ok_or(Lost)
     }
 
     /// What a document says of one file. An error if the disk has lost its extract.
     async fn look_in(&self, document: &StoredDocument, name: &str) -> Result<Option<ListedFile>, Lost> {
-        let Some(table) = self.table(document).await.ok_or(Lost)? else { return Ok(None) };
+        let Some(table) = self.table(document).await? else { return Ok(None) };
         if table.is_in_memory() {
             return table.file(name).map_err(|_| Lost);
         }
@@ -349,7 +366,7 @@ impl Cache {
 
 /// The disk has lost what a record promises.
 #[derive(Debug)]
-struct Lost;
+pub(super) struct Lost;
 
 /// Whether a 304 speaks of the representation whose entity tag was sent (RFC 9111 §4.3.4): another strong tag means
 /// that it does not.

@@ -197,8 +197,8 @@ impl Cache {
         let blob_id = blob.id();
         let _ = fill.finished.set((Arc::clone(&record), blob));
         fill.spool.complete(length);
-        let file = Finished { staging, blob: blob_id, reservation: intake.reservation.take() };
-        self.state.writer.store(id, record, vec![file]).await;
+        let finished = Finished { staging, blob: blob_id, reservation: intake.reservation.take() };
+        self.state.writer.store(id, record, vec![finished]).await;
         Ok(())
     }
 

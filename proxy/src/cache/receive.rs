@@ -113,7 +113,7 @@ impl Batches {
 }
 
 fn failed(error: &io::Error, upstream: &str, limit: u64, gzip: bool) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<PastLimit>()) {
+    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastLimit>) {
         return Error::TooLarge { upstream: upstream.to_owned(), limit };
     }
     if gzip

@@ -74,7 +74,7 @@ impl Read for Spliced {
         let mut filled = 0;
         while filled < buffer.len() {
             if matches!(self.next, Next::Unread) {
-                self.next = self.edits.next()?.map_or(Next::None, Next::Edit);
+                self.next = self.edits.read()?.map_or(Next::None, Next::Edit);
             }
             let until = match &self.next {
                 Next::Edit(edit) => edit.at.start as u64,

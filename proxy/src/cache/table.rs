@@ -155,7 +155,7 @@ impl Edits {
     }
 
     /// The next edit.
-    pub fn next(&mut self) -> io::Result<Option<Edit>> {
+    pub fn read(&mut self) -> io::Result<Option<Edit>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
         let mut fields = line.splitn(4, '\t');
         let mut field = || fields.next().ok_or(io::ErrorKind::InvalidData);
@@ -287,7 +287,7 @@ mod tests {
         let table = open(&encoded).unwrap();
         let mut edits = table.edits();
         let mut found = Vec::new();
-        while let Some(edit) = edits.next().unwrap() {
+        while let Some(edit) = edits.read().unwrap() {
             found.push(edit);
         }
         assert_eq!(found, expected);

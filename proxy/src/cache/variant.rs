@@ -144,9 +144,9 @@ impl Cache {
             return Ok(Some(Content::from(&raw)));
         }
         match self.table(form.document).await {
-            None => Ok(None),
-            Some(None) => Ok(Some(Content::from(&raw))),
-            Some(Some(table)) => Ok(Some(spliced(raw, &table, form.base))),
+            Err(_) => Ok(None),
+            Ok(None) => Ok(Some(Content::from(&raw))),
+            Ok(Some(table)) => Ok(Some(spliced(raw, &table, form.base))),
         }
     }
 
@@ -160,7 +160,7 @@ impl Cache {
             return Ok(Some(blob));
         }
         let Some(raw) = self.raw(form.document).await else { return Ok(None) };
-        let Some(table) = self.table(form.document).await else { return Ok(None) };
+        let Ok(table) = self.table(form.document).await else { return Ok(None) };
         let id = self.space.record_id(&form.metadata.key);
         let recipe = Recipe {
             raw,
