@@ -31,15 +31,15 @@ enum Bound {
 
 impl Gathered {
     /// Takes a file. The last of two equal names wins.
-    pub(super) fn file(&mut self, file: ListedFile) {
-        if self.has_room(&file) {
+    pub(super) fn file(&mut self, mut file: ListedFile) {
+        if self.has_room(&mut file) {
             self.files.push(file);
         }
     }
 
     /// Takes a file under a name that may belong to another one.
-    pub(super) fn file_giving_way(&mut self, file: ListedFile) {
-        if self.has_room(&file) {
+    pub(super) fn file_giving_way(&mut self, mut file: ListedFile) {
+        if self.has_room(&mut file) {
             self.giving_way.push(file);
         }
     }
@@ -55,7 +55,10 @@ impl Gathered {
         }
     }
 
-    fn has_room(&mut self, file: &ListedFile) -> bool {
+    fn has_room(&mut self, file: &mut ListedFile) -> bool {
+        // An address that was resolved has room for twice its length, and for the fragment that it had.
+        file.name.shrink_to_fit();
+        file.url.shrink_to_fit();
         if self.files.len() + self.giving_way.len() == FILES {
             self.exceeded = Some(Bound::Files);
         }

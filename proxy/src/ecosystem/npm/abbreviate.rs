@@ -59,7 +59,13 @@ struct Written(String);
 impl Written {
     fn member(&mut self, name: &str, value: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push_str(&serde_json::Value::from(name).to_string());
+        if name.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+            self.0.push_str(&serde_json::Value::from(name).to_string());
+        } else {
+            self.0.push('"');
+            self.0.push_str(name);
+            self.0.push('"');
+        }
         self.0.push(':');
         self.0.push_str(value);
     }

@@ -200,6 +200,9 @@ fn the_abbreviated_form_is_made_of_the_full_one() {
         document.served(BASE),
         r#"{"name":"a","modified":"2021-01-01T00:00:00.000Z","dist-tags":{ "latest":"2.0.0"},"versions":{"2.0.0":{"name":"a","dist":{"tarball":"http://127.0.0.1:8080/npm/a/-/a-2.0.0.tgz", "x":1},"version":"2.0.0","hasInstallScript":true},"1.0.0":{"engines":{"node" : ">=4"}}}}"#
     );
+    let odd = r#"{"name":"a","versions":{"1\"\\\u0001é":{"version":"1"}}}"#;
+    let odd_served = Fetched::new(metadata(&Npm, "a", Some(CI)), "application/json", odd).served(BASE);
+    assert_eq!(odd_served, odd);
     // Mislabelled as abbreviated.
     let labelled = Fetched::new(metadata(&Npm, "a", Some(CI)), ABBREVIATED, FULL);
     assert_eq!(labelled.served(BASE), document.served(BASE));
