@@ -32,7 +32,7 @@ pub struct Loaded {
     pub log_level: Option<LogLevel>,
     /// What a person should see although the proxy can start; `check` refuses those of [`Severity::Error`].
     pub warnings: Vec<Problem>,
-    /// Identifies the bytes that were read, for [`watch`].
+    /// Identifies the bytes that were read, for [`fn@watch`].
     pub fingerprint: Fingerprint,
 }
 

@@ -89,7 +89,7 @@ impl Digest {
 
     /// The digests of a subresource integrity string: `sha512-<base64>`, several separated by blanks, options after
     /// `?` ignored (W3C Subresource Integrity §3.5). Unknown algorithms are left out, and what comes after
-    /// [`MOST`] digests.
+    /// `MOST` digests.
     pub fn from_integrity(integrity: &str) -> Vec<Self> {
         let one = |item: &str| {
             let (name, value) = item.split_once('-')?;

@@ -2,7 +2,7 @@
 //! it names, sorted for a binary search, and the edits that make its links ours. It is a blob of its own and is never
 //! in memory whole: of a large document it is large as well.
 //!
-//! Form: a head of [`HEAD`] bytes with five numbers, then a line a file, then a line an edit; fields are separated by
+//! Form: a head of `HEAD` bytes with five numbers, then a line a file, then a line an edit; fields are separated by
 //! tabs.
 
 use std::fmt::Write as _;
