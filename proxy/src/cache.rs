@@ -29,6 +29,7 @@ mod ask;
 mod document;
 mod fill;
 pub mod flight;
+mod intake;
 mod lately;
 pub mod policy;
 mod receive;

@@ -1,4 +1,4 @@
-//! Builds every response, and holds the one table from errors to statuses.
+//! Builds every response.
 
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use crate::cache::{Cache, Content, Fill, Form};
 use crate::cache_status::CacheStatus;
 use crate::ecosystem::Ecosystem;
 use crate::error::Error;
-use crate::fetch::{FetchError, Phase};
 use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
 use crate::negotiate::{self, Wanted};
 use crate::store::spool::Progress;
 use crate::store::{Blob, ByteStream, Record, body};
+
+pub use errors::status_of;
+
+use errors::PAUSE;
+
+mod errors;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -28,8 +33,6 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 const IMMUTABLE_FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 /// What [`CacheStatus::IMMUTABLE`] says, ready to send.
 const IMMUTABLE_HIT: HeaderValue = HeaderValue::from_static("packageproxy; hit; ttl=31536000");
-/// An upstream that wants to be left alone and does not say how long.
-const PAUSE: Duration = Duration::from_secs(5);
 /// How long a client of HTTP/1.0 waits for a fill that does not move.
 const STANDSTILL: Duration = Duration::from_mins(1);
 
@@ -278,48 +281,6 @@ pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> R
     response
 }
 
-/// The table: the status for an error, and when to come again.
-pub fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
-    let status = |code: u16| StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
-    match error {
-        Error::Refused(refusal) => match refusal {
-            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, None),
-            Refusal::Bad(_) => (StatusCode::BAD_REQUEST, None),
-            Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
-            Refusal::TooLong { .. } => (StatusCode::URI_TOO_LONG, None),
-        },
-        Error::Unlisted { .. } => (StatusCode::NOT_FOUND, None),
-        // The client's affair: its tool acts on it. A 407 or a 408 would be about our own connection.
-        Error::Missing { status: code, .. }
-        | Error::Upstream { status: code @ (400..=406 | 409..=428 | 430..=499), .. } => (status(*code), None),
-        // It asked for a pause, so nobody was asked in its place: the client may try when that is over.
-        Error::Upstream { status: 429, .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, Some(error.retry_after().unwrap_or(PAUSE)))
-        }
-        Error::Upstream { status: 503, .. } if error.retry_after().is_some() => {
-            (StatusCode::SERVICE_UNAVAILABLE, error.retry_after())
-        }
-        Error::Upstream { .. }
-        | Error::CredentialRejected { .. }
-        | Error::Unexpected { .. }
-        | Error::TooLarge { .. }
-        | Error::Mismatch { .. }
-        | Error::PinChanged { .. }
-        | Error::Storage(_) => (StatusCode::BAD_GATEWAY, None),
-        Error::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
-        Error::Abandoned => (StatusCode::INTERNAL_SERVER_ERROR, None),
-        Error::Fetch(error) => match error {
-            FetchError::Timeout { phase: Phase::Queue, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(PAUSE)),
-            FetchError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, None),
-            FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
-            }
-            FetchError::Credential { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
-            _ => (StatusCode::BAD_GATEWAY, None),
-        },
-    }
-}
-
 /// A response to HEAD has the headers of the one to GET and no body.
 pub fn without_body(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if method == Method::HEAD {
@@ -341,19 +302,6 @@ pub fn http_date(millis: u64) -> String {
 mod tests {
     use super::*;
     use std::sync::Arc;
-
-    #[test]
-    fn upstream_statuses_pass_where_a_client_acts_on_them() {
-        let upstream = || "https://registry.example:443".to_owned();
-        for (code, expected) in
-            [(401, 401), (403, 403), (451, 451), (418, 418), (407, 502), (408, 502), (429, 503), (500, 502), (503, 502)]
-        {
-            let (status, _) = status_of(&Error::Upstream { status: code, upstream: upstream(), retry_after: None });
-            assert_eq!(status.as_u16(), expected, "{code}");
-        }
-        assert_eq!(status_of(&Error::CredentialRejected { upstream: upstream() }).0, StatusCode::BAD_GATEWAY);
-        assert_eq!(status_of(&Error::Missing { status: 410, upstream: upstream() }).0, StatusCode::GONE);
-    }
 
     #[test]
     fn ready_made_values_say_what_is_built_elsewhere() {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 
 use super::Cache;
+use super::intake::Intake;
 use super::receive::Batches;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
@@ -17,7 +18,7 @@ use crate::fetch::{FetchError, Purpose, Reply};
 use crate::intent::{Artifact, Unexpected};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::{HELD_BACK, Spool};
-use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, Reservation, Staging, State};
+use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, State};
 
 /// An artifact on its way.
 #[derive(Debug, Default)]
@@ -353,45 +354,6 @@ fn content_length(reply: &Reply) -> Option<u64> {
 
 fn unexpected(upstream: &str, reason: &str) -> Error {
     Error::Unexpected { upstream: upstream.to_owned(), reason: Unexpected(reason.to_owned()) }
-}
-
-/// The file and the hash, which travel to a thread that may wait for the disk and back.
-struct Intake {
-    staging: Option<Staging>,
-    hasher: Hasher,
-    /// The promise of the bytes; grows with a body that did not announce its length.
-    reservation: Option<Reservation>,
-    announced: bool,
-}
-
-impl Intake {
-    fn new(cache: &Arc<Cache>, target: &Target, announced: Option<u64>) -> Self {
-        let store = &cache.engine.store;
-        let reservation = store.inventory().reserve(announced.unwrap_or(0));
-        if store.inventory().is_full() {
-            let store = Arc::clone(store);
-            tokio::task::spawn_blocking(move || store.evict());
-        }
-        // A body that could never be kept goes through.
-        let staging = if reservation.is_some() { store.stage().ok() } else { None };
-        Self { staging, hasher: target.expected.hasher(), reservation, announced: announced.is_some() }
-    }
-
-    /// Hashes and writes one piece. When the disk refuses it, or the store could never hold so much, the file is given
-    /// up and the piece goes on in memory.
-    async fn take(mut self, offset: u64, batch: Bytes) -> Result<Self, Error> {
-        let work = move || {
-            self.hasher.update(&batch);
-            let fits = self.announced
-                || self.reservation.as_mut().is_some_and(|reservation| reservation.grow(batch.len() as u64));
-            let written = |staging: &Staging| fits && staging.write_at(offset, &batch).is_ok();
-            if !self.staging.as_ref().is_some_and(written) {
-                self.staging = None;
-            }
-            self
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)
-    }
 }
 
 /// Fails a fill whose task ends without saying how.
