@@ -148,6 +148,29 @@ macro_rules! conformance {
     };
 }
 
-conformance!(cargo, crate::conformance::CARGO);
-conformance!(npm, crate::conformance::NPM);
-conformance!(pypi, crate::conformance::PYPI);
+/// One line an ecosystem. A variant of the API's list without a line here does not compile.
+macro_rules! ecosystems {
+    ($($variant:ident => $name:ident, $protocol:ident;)+) => {
+        $(conformance!($name, crate::conformance::$protocol);)+
+
+        /// The fixture of an ecosystem.
+        fn protocol_of(ecosystem: crds::Ecosystem) -> &'static dyn Protocol {
+            match ecosystem {
+                $(crds::Ecosystem::$variant => &$protocol,)+
+            }
+        }
+    };
+}
+
+ecosystems! {
+    Cargo => cargo, CARGO;
+    Npm => npm, NPM;
+    Pypi => pypi, PYPI;
+}
+
+#[test]
+fn every_line_names_its_own_ecosystem() {
+    for ecosystem in crds::Ecosystem::ALL {
+        assert_eq!(protocol_of(*ecosystem).name(), ecosystem.name());
+    }
+}
