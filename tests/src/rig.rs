@@ -45,6 +45,11 @@ pub struct Setup {
     program: Option<PathBuf>,
 }
 
+/// The program under test.
+pub fn program() -> &'static Path {
+    binary::path()
+}
+
 impl Setup {
     /// Adds a proxy.
     #[must_use]

@@ -378,14 +378,17 @@ fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
     }
 }
 
+/// Small bytes are served from memory until their file is committed, rather than read back.
+const SMALL: usize = 64 << 10;
+
 /// Puts bytes into a file that is still to be committed; where the disk fails they stay in memory.
 pub(super) fn stage(store: &Arc<crate::store::Store>, bytes: Bytes, files: &mut Vec<Finished>) -> Blob {
     let id = BlobId::of(&bytes);
     match store.stage().and_then(|staging| staging.write_at(0, &bytes).map(|()| staging)) {
         Ok(staging) => {
-            let blob = Blob::file(id, bytes.len() as u64, Arc::clone(staging.file()));
+            let file = Arc::clone(staging.file());
             files.push(Finished::new(staging, id));
-            blob
+            if bytes.len() <= SMALL { Blob::memory(id, bytes) } else { Blob::file(id, bytes.len() as u64, file) }
         }
         Err(_) => Blob::memory(id, bytes),
     }

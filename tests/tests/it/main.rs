@@ -9,6 +9,7 @@ mod conformance;
 mod credentials;
 mod disk;
 mod drain;
+mod faults;
 mod listing;
 mod memory;
 mod observability;
