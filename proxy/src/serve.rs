@@ -26,6 +26,8 @@ use crate::server::{self, Limits, Phase};
 use crate::store::{self, Store};
 use crate::workshop::Workshop;
 
+/// How long commits may take once the last request is answered.
+const SETTLING: Duration = Duration::from_secs(2);
 /// How often the store is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often it is written down what was used.
@@ -239,6 +241,14 @@ async fn keep_house(app: Arc<App>) {
     }
 }
 
+/// Waits until no fetch and no write is under way.
+async fn settled(app: &App) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while app.sites().iter().any(|site| site.cache.under_way() > 0) {
+        ticks.tick().await;
+    }
+}
+
 /// Waits for a signal and leaves in order: not ready at once, accepting a little longer, then finishing what is
 /// under way. A second signal ends it there and then.
 async fn leave(app: &App, options: &Options, serving: JoinHandle<()>, mut terminate: Signal, mut interrupt: Signal) {
@@ -256,6 +266,8 @@ async fn leave(app: &App, options: &Options, serving: JoinHandle<()>, mut termin
         if tokio::time::timeout(options.drain_timeout, serving).await.is_err() {
             tracing::warn!("requests were still under way when the time to drain was over");
         }
+        // Nobody waits for a commit, so some may be left that a little time completes.
+        let _ = tokio::time::timeout(SETTLING, settled(app)).await;
     };
     tokio::select! {
         () = drain => {}
