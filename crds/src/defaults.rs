@@ -78,7 +78,7 @@ fn fallback_settings(spec: FallbackSpec) -> FallbackSettings {
         url: with_slash(spec.url.0),
         auth: spec.auth.map(auth_settings),
         trust: spec.trust.and_then(trust_settings),
-        on: match spec.on {
+        on: match spec.when {
             None | Some(FallbackTrigger::Unavailable) => FallbackOn::Unavailable,
             Some(FallbackTrigger::NotFound) => FallbackOn::NotFound,
         },

@@ -3,6 +3,7 @@
 //! Both programs read this crate and nothing here does I/O: the data plane reads its configuration with it, the
 //! operator its API objects, so the two cannot disagree on a field, a default or a message.
 
+pub mod class;
 mod defaults;
 pub mod ecosystem;
 pub mod manifest;
@@ -11,9 +12,12 @@ pub mod rules;
 pub mod schema;
 pub mod settings;
 pub mod spec;
+pub mod status;
 pub mod structure;
 pub mod values;
+pub mod workload;
 
+pub use class::{CLASS_KIND, PackageProxyClass, PackageProxyClassSpec};
 pub use ecosystem::Ecosystem;
 pub use manifest::{API_VERSION, KIND, Metadata, PackageProxy, Reading, read};
 pub use problem::{Problem, ProblemKind};
@@ -22,3 +26,5 @@ pub use settings::{
     TrustSettings, UpstreamSettings,
 };
 pub use spec::{LogLevel, PackageProxySpec, UpstreamSpec};
+pub use status::{PackageProxyClassStatus, PackageProxyStatus};
+pub use workload::Workload;

@@ -73,6 +73,7 @@ mod tests {
                     "minLength",
                     "maxLength",
                     "maxItems",
+                    "maxProperties",
                     "minimum",
                     "maximum",
                     "format",

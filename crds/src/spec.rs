@@ -1,12 +1,21 @@
 //! `spec` of a manifest, as it is written: what may be left out is optional here, and nothing has a default.
 
 mod cache;
+mod pod;
+mod service;
+mod storage;
 mod upstream;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cache::CacheSpec;
+pub use pod::{PodSpec, ResourcesSpec, TaintEffect, Toleration, TolerationOperator};
+pub use service::{
+    ClientConfigSpec, ConsumersSpec, IpFamilyPolicy, LabelOperator, LabelRequirement, LabelSelector, NetworkPolicyMode,
+    ServiceSpec, ServiceType, TlsSpec, Toggle,
+};
+pub use storage::{AccessMode, ClaimSpec, EphemeralSpec, RetentionPolicy, StorageSpec, StorageType};
 pub use upstream::{
     AuthSpec, AuthType, BreakerSpec, FallbackSpec, FallbackTrigger, KeyReference, Reference, RetrySpec, TrustSpec,
     UpstreamSpec,
@@ -26,6 +35,13 @@ pub struct PackageProxySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub owner: Option<String>,
+    /// The `PackageProxyClass`; by default the one that is marked as default, else the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub class_name: Option<String>,
+    /// Keeps everything running as it is and changes nothing until this is false again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
     /// The registry behind the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamSpec>,
@@ -35,6 +51,28 @@ pub struct PackageProxySpec {
     /// The address of this proxy as its clients reach it, for rewritten links. No trailing slash.
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
     pub external_url: Option<HttpUrl>,
+    /// Pods at one time. The one field with a default in the schema, since `kubectl scale` fails without a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+    /// The Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+    /// TLS on the data port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Who may use the proxy besides the pods of its own namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<ConsumersSpec>,
+    /// Which traffic is let through; by default `Ingress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicyMode>,
+    /// What is published for clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_config: Option<ClientConfigSpec>,
+    /// The pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSpec>,
     /// How much is logged; by default `Info`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<LogLevel>,

@@ -54,7 +54,7 @@ fn every_field_reaches_the_settings() {
                 "allowedCIDRs": ["10.0.0.0/8"], "proxyURL": "http://proxy.corp.example:3128",
                 "auth": {"type": "Header", "headerName": "X-Token", "secretRef": {"name": "npm-token"}},
                 "trust": {"configMapRef": {"name": "ca", "key": "ca.crt"}},
-                "fallbacks": [{"url": "https://mirror.example/a", "on": "Unavailable",
+                "fallbacks": [{"url": "https://mirror.example/a", "when": "Unavailable",
                                "auth": {"type": "Basic", "secretRef": {"name": "mirror"}}}],
                 "retry": {"attempts": 1, "baseDelay": "1ms", "maxDelay": "2ms"},
                 "breaker": {"failures": 2, "openDuration": "10ms", "maxOpenDuration": "20ms"},
@@ -119,7 +119,7 @@ fn structure() {
         ),
         (json!({"allowedCIDRs": ["10.0.0.1"]}), "allowedCIDRs[0]", "'10.0.0.1' is not a network", "10.0.0.0/8"),
         (json!({"linkHosts": ["https://a.example"]}), "linkHosts[0]", "has a form", "matches"),
-        (json!({"fallbacks": [{"on": "Unavailable"}]}), "fallbacks[0].url", "is required", "add `url`"),
+        (json!({"fallbacks": [{"when": "Unavailable"}]}), "fallbacks[0].url", "is required", "add `url`"),
         (json!({"retry": {"attempts": 11}}), "retry.attempts", "between 0 and 10", "0 to 10"),
         (json!({"url": ""}), "url", "at least 8 characters", "https://registry.example"),
     ] {
@@ -154,8 +154,8 @@ fn rules() {
         (json!({"retry": {"baseDelay": "10s", "maxDelay": "1s"}}), "retry.baseDelay", "not be longer", "shorten"),
         (json!({"proxyURL": "socks5://proxy.example"}), "proxyURL", "`proxyURL` must be an http(s)", "write"),
         (
-            json!({"fallbacks": [{"url": "https://m.example", "on": "NotFound"}]}),
-            "fallbacks[0].on",
+            json!({"fallbacks": [{"url": "https://m.example", "when": "NotFound"}]}),
+            "fallbacks[0].when",
             "must not be 'NotFound' for npm",
             "Unavailable",
         ),

@@ -29,14 +29,14 @@ pub(super) fn check(spec: &Node<'_>, problems: &mut Vec<Problem>) {
     origin(&upstream, ecosystem, plaintext, problems);
     for fallback in upstream.get("fallbacks").items() {
         origin(&fallback, ecosystem, plaintext, problems);
-        let on = fallback.get("on");
+        let when = fallback.get("when");
         if let Some(ecosystem) = ecosystem.filter(|ecosystem| !ecosystem.falls_back_on_not_found())
-            && on.text() == Some("NotFound")
+            && when.text() == Some("NotFound")
         {
             let message =
-                format!("`on` must not be 'NotFound' for {ecosystem}: a stranger could supply a missing name");
+                format!("`when` must not be 'NotFound' for {ecosystem}: a stranger could supply a missing name");
             problems
-                .push(on.problem(message, "use 'Unavailable', or a PackageProxy of its own for the other registry"));
+                .push(when.problem(message, "use 'Unavailable', or a PackageProxy of its own for the other registry"));
         }
     }
     url(&upstream.get("proxyURL"), problems);

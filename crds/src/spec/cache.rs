@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::StorageSpec;
 use crate::values::{ByteSize, GoDuration};
 
 /// What is kept and for how long.
@@ -30,4 +31,7 @@ pub struct CacheSpec {
     /// Bytes of the largest metadata document that is taken from the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_metadata_size: Option<ByteSize>,
+    /// Where the cache lies in a cluster; by default `Ephemeral`. Outside of one the program is told by a flag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageSpec>,
 }

@@ -141,7 +141,7 @@ pub struct FallbackSpec {
     pub trust: Option<TrustSpec>,
     /// What sends a request there; by default `Unavailable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<FallbackTrigger>,
+    pub when: Option<FallbackTrigger>,
 }
 
 /// The answer that makes the next address be asked.

@@ -1,0 +1,50 @@
+//! Fills a manifest with what its class says.
+
+use serde_json::{Map, Value};
+
+use super::PackageProxyClassSpec;
+
+/// Members that are taken whole: a union of which two halves would make no sense.
+const WHOLE: [&str; 3] = ["storage", "auth", "trust"];
+
+/// The document as if its author had written the class's defaults. What the document says stays; a null counts as
+/// absent. Objects merge field by field; lists and unions (`storage`, `auth`, `trust`) are taken whole.
+pub fn merge(document: &Value, class: &PackageProxyClassSpec) -> Value {
+    let mut merged = document.clone();
+    let Some(spec) = merged.get_mut("spec").and_then(Value::as_object_mut) else { return merged };
+    if let Some(Value::Object(defaults)) =
+        class.defaults.as_ref().and_then(|defaults| serde_json::to_value(defaults).ok())
+    {
+        fill(spec, &defaults);
+    }
+    let ecosystem = spec.get("ecosystem").and_then(Value::as_str).unwrap_or_default();
+    let registry = class.upstreams.iter().find(|(known, _)| known.name() == ecosystem).map(|(_, url)| url.to_string());
+    if let Some(registry) = registry {
+        let upstream = spec.entry("upstream").or_insert_with(|| Value::Object(Map::new()));
+        if upstream.is_null() {
+            *upstream = Value::Object(Map::new());
+        }
+        if let Some(upstream) = upstream.as_object_mut()
+            && upstream.get("url").is_none_or(Value::is_null)
+        {
+            upstream.insert("url".to_owned(), Value::String(registry));
+        }
+    }
+    merged
+}
+
+fn fill(given: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    for (name, default) in defaults {
+        match given.get_mut(name) {
+            None | Some(Value::Null) => {
+                given.insert(name.clone(), default.clone());
+            }
+            Some(Value::Object(given)) if !WHOLE.contains(&name.as_str()) => {
+                if let Value::Object(default) = default {
+                    fill(given, default);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
