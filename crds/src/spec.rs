@@ -78,6 +78,29 @@ pub struct PackageProxySpec {
     pub log_level: Option<LogLevel>,
 }
 
+impl PackageProxySpec {
+    /// The least that a manifest says: a registry of an ecosystem.
+    pub fn at(ecosystem: Ecosystem, url: HttpUrl) -> Self {
+        Self {
+            ecosystem,
+            owner: None,
+            class_name: None,
+            suspend: None,
+            upstream: Some(UpstreamSpec { url: Some(url), ..UpstreamSpec::default() }),
+            cache: None,
+            external_url: None,
+            replicas: None,
+            service: None,
+            tls: None,
+            consumers: None,
+            network_policy: None,
+            client_config: None,
+            pod: None,
+            log_level: None,
+        }
+    }
+}
+
 /// How much is logged, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = plain_enum)]

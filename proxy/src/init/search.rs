@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crds::Ecosystem;
+use crds::PackageProxySpec;
 use crds::manifest::{API_VERSION, KIND, Metadata, PackageProxy};
-use crds::spec::{PackageProxySpec, UpstreamSpec};
 use crds::values::HttpUrl;
 use url::{Host, Url};
 
@@ -44,14 +44,7 @@ impl Found {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             metadata: Metadata { name: self.name.clone(), ..Metadata::default() },
-            spec: PackageProxySpec {
-                ecosystem: self.ecosystem,
-                owner: None,
-                upstream: Some(UpstreamSpec { url: Some(HttpUrl(self.url.clone())), ..UpstreamSpec::default() }),
-                cache: None,
-                external_url: None,
-                log_level: None,
-            },
+            spec: PackageProxySpec::at(self.ecosystem, HttpUrl(self.url.clone())),
             status: None,
         }
     }
