@@ -5,7 +5,9 @@
 
 pub mod bytes_of;
 pub mod client;
+pub mod cluster;
 pub mod fixture;
+pub mod relay;
 pub mod rig;
 pub mod upstream;
 pub mod wait;

@@ -11,7 +11,15 @@ pub const LIMIT: Duration = Duration::from_mins(1);
 /// # Panics
 /// If it takes longer than [`LIMIT`]; `what` says what was waited for.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(value) = tokio::time::timeout(LIMIT, future).await else { panic!("waited {LIMIT:?} in vain for {what}") };
+    within_time(LIMIT, what, future).await
+}
+
+/// Waits for a future that must come by then.
+///
+/// # Panics
+/// If it takes longer.
+pub async fn within_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(value) = tokio::time::timeout(limit, future).await else { panic!("waited {limit:?} in vain for {what}") };
     value
 }
 
@@ -19,8 +27,19 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 ///
 /// # Panics
 /// After [`LIMIT`].
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    within(what, async {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_time(LIMIT, what, ask).await
+}
+
+/// The same with a limit of its own.
+///
+/// # Panics
+/// After it.
+pub async fn until_time<T, F>(limit: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    within_time(limit, what, async {
         loop {
             if let Some(value) = ask().await {
                 return value;

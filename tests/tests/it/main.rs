@@ -4,6 +4,7 @@
 mod breaker;
 mod budget;
 mod clients;
+mod cluster;
 mod coalescing;
 mod conformance;
 mod credentials;

@@ -1,0 +1,12 @@
+//! What needs no node: everything between the API server and the operator.
+
+mod api;
+mod crash;
+mod deletion;
+mod drift;
+mod faults;
+mod input;
+mod leader;
+mod rights;
+mod scale;
+mod watches;
