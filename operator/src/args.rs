@@ -169,14 +169,14 @@ pub struct RenderArguments {
 /// What to check.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// Namespace to look into [default: all].
-    #[arg(long, value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
+    /// Namespaces that the operator watches [default: all].
+    #[arg(long, value_name = "NAMESPACES", value_delimiter = ',', env = "PACKAGEPROXY_OPERATOR_NAMESPACES")]
+    pub namespaces: Vec<String>,
     /// Whether PackageProxyClass objects are used.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "PACKAGEPROXY_OPERATOR_CLASSES")]
     pub classes: bool,
-    /// Address of the operator's health port, asked for /readyz.
-    #[arg(long, value_name = "URL")]
+    /// Address of the operator's /readyz.
+    #[arg(long, value_name = "URL", env = "PACKAGEPROXY_OPERATOR_PROBE_URL")]
     pub ready: Option<String>,
 }
 

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     registry: Registry,
     reconciles: Family<ResultLabel, Counter>,
+    errors: Family<ClassLabel, Counter>,
     durations: Histogram,
     watch_errors: Family<KindLabel, Counter>,
     watch_ages: Family<KindLabel, Gauge>,
@@ -32,6 +33,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,8 +89,9 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
-            registry: Registry::with_prefix("packageproxy_operator"),
+            registry: Registry::with_prefix("packageproxy"),
             reconciles: Family::default(),
+            errors: Family::default(),
             durations: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]),
             watch_errors: Family::default(),
             watch_ages: Family::default(),
@@ -103,6 +110,7 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconcile", "Looks at a proxy by result", self.reconciles.clone());
+        registry.register("reconcile_errors", "Looks at a proxy that failed, by class", self.errors.clone());
         registry.register("reconcile_duration_seconds", "Duration of one look at a proxy", self.durations.clone());
         registry.register("watch_errors", "Failed lists and watches by kind", self.watch_errors.clone());
         registry.register("watch_age_seconds", "Time since a kind was last asked for", self.watch_ages.clone());
@@ -122,6 +130,11 @@ impl Metrics {
     pub fn reconciled(&self, result: &'static str, duration: Duration) {
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
         self.durations.observe(duration.as_secs_f64());
+    }
+
+    /// One look at a proxy failed: `transient` or `permanent`.
+    pub fn failed(&self, class: &'static str) {
+        self.errors.get_or_create(&ClassLabel { class }).inc();
     }
 
     /// A list or watch failed.
