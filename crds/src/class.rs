@@ -5,7 +5,7 @@ mod merge;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use limits::check as check_limits;
@@ -63,7 +63,7 @@ pub struct PackageProxyClassSpec {
     pub defaults: Option<ClassDefaults>,
     /// The registry of each ecosystem for proxies that name none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "upstreams")]
     pub upstreams: BTreeMap<Ecosystem, HttpUrl>,
     /// What proxies of this class may not exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +156,12 @@ pub struct ClassLimits {
     /// Whether Secrets must have the key `hosts`, which says where a credential may be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_secret_hosts: Option<bool>,
+}
+
+/// The schema of `upstreams`. Its keys are checked by a rule, whose message can name them.
+fn upstreams(generator: &mut SchemaGenerator) -> Schema {
+    let address = HttpUrl::json_schema(generator);
+    json_schema!({"type": "object", "maxProperties": 64, "additionalProperties": address})
 }
 
 /// An owner and the namespaces that belong to it.

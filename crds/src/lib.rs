@@ -5,6 +5,7 @@
 
 pub mod class;
 mod defaults;
+pub mod definition;
 pub mod ecosystem;
 pub mod manifest;
 pub mod problem;

@@ -1,12 +1,83 @@
 //! The control plane of PackageProxy.
+//!
+//! `run` wires it: `watches` fill `store`s and say whom a change concerns, `queue` hands proxies to workers, and
+//! `controller` looks after one at a time. `client` is the only way to the API server, `leader` decides who writes,
+//! `poll` asks the proxies themselves.
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
+pub mod args;
+mod backoff;
+mod client;
 pub mod controller;
+mod events;
 pub mod facts;
+mod health;
 pub mod kinds;
+mod leader;
+mod metrics;
+mod poll;
+mod probe;
+mod queue;
+pub mod render;
+mod rollouts;
+mod run;
+mod store;
+mod telemetry;
+mod watches;
+
+use args::{Cli, Command};
 
 /// What the binary does.
 pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(arguments) => {
+            if let Err(message) = telemetry::start(&arguments.log_level, arguments.log_format) {
+                return failed(&message);
+            }
+            block_on(async move {
+                match run::run(&arguments).await {
+                    Ok(code) => code,
+                    Err(error) => {
+                        tracing::error!(error = %watches::chain(&error), "the operator cannot run");
+                        failed(&watches::chain(&error))
+                    }
+                }
+            })
+        }
+        Command::Crds => print(&crds::definition::yaml()),
+        Command::Render(arguments) => render::run(&arguments),
+        Command::Probe(arguments) => block_on(async move { probe::run(&arguments).await }),
+    }
+}
+
+/// Runs a future on a runtime of its own.
+fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
+    // Another TLS provider may be linked in by a dependency; this one is meant.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(future);
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            code
+        }
+        Err(error) => failed(&format!("the runtime cannot be started: {error}")),
+    }
+}
+
+/// Prints a text; a reader that leaves early is no failure.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "packageproxy-operator: {message}");
     ExitCode::FAILURE
 }

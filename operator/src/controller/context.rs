@@ -1,0 +1,153 @@
+//! What the steps share: stores, clients, and what is remembered of each proxy between two looks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::PackageProxyStatus;
+use crds::class::PackageProxyClassSpec;
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::contest::Contests;
+use super::plan::Site;
+use crate::args::RunArguments;
+use crate::backoff::Backoff;
+use crate::events::Events;
+use crate::kinds::ChildKind;
+use crate::metrics::Metrics;
+use crate::poll::Poll;
+use crate::rollouts::Rollouts;
+use crate::store::{Key, Kind, Store};
+
+/// The waits after failures of one proxy.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What the steps share.
+pub struct Context {
+    pub(super) client: Client,
+    pub(super) site: Site,
+    pub(super) built_in: Arc<PackageProxyClassSpec>,
+    pub(super) poll: Poll,
+    pub(super) contests: Contests,
+    pub(super) rollouts: Rollouts,
+    pub(super) events: Events,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) resync: Duration,
+    stores: BTreeMap<Kind, Arc<Store>>,
+    memory: Mutex<HashMap<Key, Memory>>,
+}
+
+/// What is remembered of one proxy.
+#[derive(Debug)]
+pub(super) struct Memory {
+    backoff: Backoff,
+    /// The status that was written last, of the object with this uid: the watch may not have brought it yet.
+    pub(super) written: Option<(String, PackageProxyStatus)>,
+    /// When numbers of the cache were written last.
+    pub(super) cache_written: Option<Instant>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), written: None, cache_written: None }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Context").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// With nothing in its stores.
+    pub fn new(
+        client: Client,
+        arguments: &RunArguments,
+        built_in: PackageProxyClassSpec,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let mut kinds: Vec<Kind> = ChildKind::ALL.into_iter().map(Kind::Child).collect();
+        kinds.extend([Kind::Proxy, Kind::Pod]);
+        if arguments.classes {
+            kinds.push(Kind::Class);
+        }
+        let stores: BTreeMap<Kind, Arc<Store>> =
+            kinds.into_iter().map(|kind| (kind, Arc::new(Store::new(kind)))).collect();
+        let pods = stores.get(&Kind::Pod).map_or_else(|| Arc::new(Store::new(Kind::Pod)), Arc::clone);
+        let instance = arguments.election.identity.clone().unwrap_or_else(|| "packageproxy-operator".to_owned());
+        Self {
+            site: Site::from(&arguments.site),
+            built_in: Arc::new(built_in),
+            poll: Poll::new(arguments.poll_interval.0, pods, Arc::clone(&metrics)),
+            contests: Contests::default(),
+            rollouts: Rollouts::new(arguments.max_concurrent_rollouts.get()),
+            events: Events::new(client.clone(), instance),
+            client,
+            metrics,
+            resync: arguments.resync.0,
+            stores,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// The kinds that are watched.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.stores.keys().copied().collect()
+    }
+
+    /// The store of a kind; an empty one for a kind that is not watched.
+    pub fn store(&self, kind: Kind) -> Arc<Store> {
+        self.stores.get(&kind).map_or_else(|| Arc::new(Store::new(kind)), Arc::clone)
+    }
+
+    /// The store of classes, unless they are switched off.
+    pub(super) fn classes(&self) -> Option<&Store> {
+        self.stores.get(&Kind::Class).map(AsRef::as_ref)
+    }
+
+    /// Whether there is a proxy of this key.
+    pub(super) fn exists(&self, key: &Key) -> bool {
+        self.stores.get(&Kind::Proxy).is_some_and(|store| store.own(key).is_some())
+    }
+
+    /// The proxies that name a class, or none and so may take it.
+    pub(super) fn users_of(&self, class: &str) -> Vec<Key> {
+        let proxies = self.store(Kind::Proxy).all();
+        let may_use = |proxy: &serde_json::Value| proxy["spec"]["className"].as_str().is_none_or(|name| name == class);
+        proxies.iter().filter(|proxy| may_use(proxy)).map(|proxy| Key::of(proxy)).collect()
+    }
+
+    /// What is remembered of a proxy, to read or to change.
+    pub(super) fn with_memory<T>(&self, key: &Key, use_it: impl FnOnce(&mut Memory) -> T) -> T {
+        use_it(self.memory.lock().entry(key.clone()).or_default())
+    }
+
+    /// Forgets a proxy that is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.memory.lock().remove(key);
+        self.contests.forget(key);
+        self.poll.hurry(key, false);
+    }
+
+    /// Notes a success.
+    pub(super) fn succeeded(&self, key: &Key) {
+        if let Some(memory) = self.memory.lock().get_mut(key) {
+            memory.backoff.reset();
+        }
+    }
+
+    /// Notes a failure; how long to wait.
+    pub(super) fn failed(&self, key: &Key) -> Duration {
+        self.with_memory(key, |memory| memory.backoff.next())
+    }
+
+    /// The proxies that failed last, each as if it had not.
+    pub(super) fn take_failing(&self) -> Vec<Key> {
+        let mut memory = self.memory.lock();
+        memory.iter_mut().filter_map(|(key, memory)| memory.backoff.reset().then(|| key.clone())).collect()
+    }
+}

@@ -1,0 +1,290 @@
+//! One look at one proxy: the straight line from what is wanted and what there is to what is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::ProblemKind;
+use crds::values::ByteSize;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::Api;
+use serde_json::{Value, json};
+
+use super::apply::{self, ApplyError, Outcome, Owner, Wanted};
+use super::build::{self, OWNER_LABEL, TEMPLATE_HASH};
+use super::class::{self, Chosen};
+use super::conditions::{ApplyOutcome, Refusal};
+use super::contest::WINDOW;
+use super::context::Context;
+use super::plan::Plan;
+use super::resolve;
+use crate::events::Note;
+use crate::kinds::ChildKind;
+use crate::store::{Key, Kind};
+
+/// The generation of the `PackageProxy` that a Deployment was applied for: a template that changes although this did
+/// not is the doing of operator or class.
+const GENERATION: &str = "packageproxy.dev/generation";
+/// How soon it is looked again for what is about to change without a watch telling so.
+const SOON: Duration = Duration::from_secs(2);
+/// How soon a rollout that must wait is tried again.
+const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
+/// How soon something that a person or an administrator has to allow is tried again.
+const REFUSED_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a look did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A child could not be looked at or applied for now.
+    #[error("the objects could not be applied")]
+    Apply(#[from] ApplyError),
+    /// Something that is referred to could not be read for now.
+    #[error("{what} could not be read")]
+    Read {
+        /// What.
+        what: String,
+        /// Cause.
+        source: kube::Error,
+    },
+    /// The status could not be written for now.
+    #[error("the status could not be written")]
+    Status(#[source] kube::Error),
+}
+
+impl ReconcileError {
+    /// The label of the metric.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "apply",
+            Self::Read { .. } => "read",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// What came of the steps before the status.
+#[derive(Debug)]
+pub(super) struct Result_ {
+    pub(super) chosen: Option<Chosen>,
+    pub(super) plan: Result<Plan, Refusal>,
+    pub(super) outcome: ApplyOutcome,
+    /// When to look again; `None`: at the usual time.
+    pub(super) again: Option<Duration>,
+}
+
+impl Context {
+    /// Looks at one proxy (or class); when to look again: `None` never, `Some(None)` at the usual time.
+    pub(super) async fn reconcile(&self, key: &Key) -> Result<Option<Option<Duration>>, ReconcileError> {
+        if key.namespace.is_empty() {
+            return self.report_class(key).await.map(|()| None);
+        }
+        let Some(proxy) = self.store(Kind::Proxy).own(key) else {
+            self.forget(key);
+            return Ok(None);
+        };
+        // Its children have owners: the garbage collector needs no help.
+        if proxy["metadata"].get("deletionTimestamp").is_some_and(|time| !time.is_null()) {
+            return Ok(None);
+        }
+        let result = match self.steps(key, &proxy).await {
+            Err(ReconcileError::Apply(ApplyError::NamespaceTerminating)) => return Ok(None),
+            other => other?,
+        };
+        let again = result.again;
+        let hurry = self.report(key, &proxy, result).await?;
+        self.poll.hurry(key, hurry);
+        Ok(Some(again))
+    }
+
+    /// All steps before the status.
+    async fn steps(&self, key: &Key, proxy: &Arc<Value>) -> Result<Result_, ReconcileError> {
+        let refused = |chosen, reason: &str, message: String| Result_ {
+            chosen,
+            plan: Err(Refusal { reason: reason.to_owned(), message }),
+            outcome: ApplyOutcome::NotYet,
+            again: None,
+        };
+        let chosen = match class::choose(proxy, self.classes(), &self.built_in) {
+            Ok(chosen) => chosen,
+            Err(error @ class::ClassError::Invalid { .. }) => {
+                return Ok(refused(None, "InvalidConfiguration", error.to_string()));
+            }
+            Err(error) => return Ok(refused(None, "ClassNotFound", error.to_string())),
+        };
+        let owner_label = self.owner_label(key, proxy).await?;
+        let mut plan = match resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site) {
+            Ok(plan) => plan,
+            Err(problems) => {
+                let (reason, message) = refusal(&problems);
+                return Ok(refused(Some(chosen), reason, message));
+            }
+        };
+        plan.claim_size = self.claim_size(key);
+        plan.ca = self.ca(&plan).await?;
+        if plan.workload.suspend {
+            return Ok(Result_ { chosen: Some(chosen), plan: Ok(plan), outcome: ApplyOutcome::NotYet, again: None });
+        }
+        let (outcome, again) = self.apply_all(key, &plan).await?;
+        if let ApplyOutcome::Failed { reason, message } = &outcome
+            && reason == "NameConflict"
+        {
+            let mut result = refused(Some(chosen), "NameConflict", message.clone());
+            result.again = Some(REFUSED_WAIT);
+            return Ok(result);
+        }
+        Ok(Result_ { chosen: Some(chosen), plan: Ok(plan), outcome, again })
+    }
+
+    /// Looks at every child first, so that a name that is taken stops everything; then applies, then prunes.
+    async fn apply_all(&self, key: &Key, plan: &Plan) -> Result<(ApplyOutcome, Option<Duration>), ReconcileError> {
+        let owner = Owner { proxy: key.clone(), uid: plan.uid.clone() };
+        let mut wanted = Vec::new();
+        for mut child in build::build(plan) {
+            if child.kind == ChildKind::Deployment {
+                child.object["metadata"]["annotations"][GENERATION] =
+                    json!(plan.settings.generation.unwrap_or_default().to_string());
+            }
+            let known = self.store(Kind::Child(child.kind)).get(key, &child.name);
+            match apply::look(&self.client, &owner, child, known).await {
+                Ok(found) => wanted.push(found),
+                Err(error) => return unless_transient(error),
+            }
+        }
+        let mut again = None;
+        let mut pending = None;
+        for wanted in &wanted {
+            if let Some(message) = self.must_wait(key, plan, wanted) {
+                pending = Some(message);
+                again = Some(ROLLOUT_WAIT);
+                continue;
+            }
+            match apply::apply(&self.client, &owner, wanted, &self.contests, &self.metrics).await {
+                Ok(Outcome::Unchanged | Outcome::Applied(_)) => {}
+                Ok(Outcome::Terminating) => again = Some(SOON),
+                Ok(Outcome::Contested { field }) => {
+                    again = Some(WINDOW);
+                    self.contested(&owner, wanted, &field).await;
+                }
+                Err(error) => return unless_transient(error),
+            }
+        }
+        self.prune(&owner, &wanted).await?;
+        let outcome = pending.map_or(ApplyOutcome::Applied, |message| ApplyOutcome::RolloutPending { message });
+        Ok((outcome, again))
+    }
+
+    async fn prune(&self, owner: &Owner, wanted: &[Wanted]) -> Result<(), ReconcileError> {
+        for kind in ChildKind::ALL {
+            for object in self.store(Kind::Child(kind)).of_proxy(&owner.proxy) {
+                let is_wanted = |wanted: &Wanted| {
+                    wanted.child().kind == kind && object["metadata"]["name"] == wanted.child().name.as_str()
+                };
+                if !wanted.iter().any(is_wanted) {
+                    apply::prune(&self.client, owner, kind, &object).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a Deployment may not be rolled out now although it differs; only if its owner did not ask for it.
+    fn must_wait(&self, key: &Key, plan: &Plan, wanted: &Wanted) -> Option<String> {
+        let child = wanted.child();
+        let live = wanted.live().filter(|_| child.kind == ChildKind::Deployment)?;
+        let annotation = |object: &Value, name: &str| object["metadata"]["annotations"][name].clone();
+        let same = |name: &str| annotation(live, name) == annotation(&child.object, name);
+        if same(TEMPLATE_HASH) || !same(GENERATION) || live["spec"]["replicas"] == 0 {
+            return None;
+        }
+        if matches!(plan.workload.storage, crds::workload::Storage::Ephemeral { .. })
+            && let Some(reason) = self.upstream_trouble(key)
+        {
+            return Some(format!(
+                "the rollout of a changed image or class waits: the upstream is not reachable ({reason}), and a new pod \
+                 would begin with an empty cache"
+            ));
+        }
+        if self.rollouts.take(key, &self.store(Kind::Child(ChildKind::Deployment))) {
+            return None;
+        }
+        Some("the rollout of a changed image or class waits for that of another proxy".to_owned())
+    }
+
+    /// Why the upstream cannot be reached, by what the pods say.
+    fn upstream_trouble(&self, key: &Key) -> Option<String> {
+        let pods = self.store(Kind::Pod).of_proxy(key);
+        let reports = pods.iter().filter_map(|pod| self.poll.report(pod));
+        let reasons = reports.filter_map(|report| report.proxies.into_iter().next()?.upstream.reason);
+        reasons.into_iter().find(|reason| !matches!(reason.as_str(), "Probed" | "NotProbed" | "RateLimited"))
+    }
+
+    async fn contested(&self, owner: &Owner, wanted: &Wanted, field: &str) {
+        let (kind, name) = (wanted.child().kind.kind(), &wanted.child().name);
+        let note = format!("{kind} '{name}': somebody else keeps changing {field}; it is left alone for a minute");
+        let reason = "FieldContested".to_owned();
+        let note = Note { warning: true, reason, action: "Apply".to_owned(), note };
+        self.events.publish(&owner.proxy, &owner.uid, note).await;
+    }
+
+    /// The owner that the namespace is labelled with, where the manifest names one that is not the namespace itself.
+    async fn owner_label(&self, key: &Key, proxy: &Value) -> Result<Option<String>, ReconcileError> {
+        let Some(named) = proxy["spec"]["owner"].as_str().filter(|named| *named != key.namespace) else { return Ok(None) };
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        match api.get_metadata_opt(&key.namespace).await {
+            Ok(found) => Ok(found.and_then(|found| found.metadata.labels?.get(OWNER_LABEL).cloned())),
+            // Without the right to look, only the class can grant an owner.
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                tracing::debug!(proxy = %key, owner = named, "the label of the namespace may not be read");
+                Ok(None)
+            }
+            Err(source) => Err(ReconcileError::Read { what: format!("the namespace '{}'", key.namespace), source }),
+        }
+    }
+
+    /// Bytes of the claim as it is.
+    fn claim_size(&self, key: &Key) -> Option<u64> {
+        let claim = self.store(Kind::Child(ChildKind::PersistentVolumeClaim)).get(key, &key.name)?;
+        let asked = claim["spec"]["resources"]["requests"]["storage"].as_str()?;
+        asked.parse::<ByteSize>().ok().map(|ByteSize(bytes)| bytes)
+    }
+
+    /// The certificate authority for clients.
+    async fn ca(&self, plan: &Plan) -> Result<Option<String>, ReconcileError> {
+        let Some(reference) = plan.workload.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else { return Ok(None) };
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &plan.namespace);
+        match api.get_opt(&reference.name).await {
+            Ok(found) => Ok(found.and_then(|found| found.data?.get(&reference.key).cloned())),
+            Err(source) => Err(ReconcileError::Read { what: format!("the ConfigMap '{}'", reference.name), source }),
+        }
+    }
+}
+
+/// An error that a person can do something about is an outcome; one that may pass is tried again.
+fn unless_transient(error: ApplyError) -> Result<(ApplyOutcome, Option<Duration>), ReconcileError> {
+    let message = error.to_string();
+    let failed = |reason: &str| ApplyOutcome::Failed { reason: reason.to_owned(), message };
+    match error {
+        ApplyError::NameConflict { .. } => Ok((failed("NameConflict"), Some(REFUSED_WAIT))),
+        ApplyError::Refused { reason, .. } => Ok((failed(reason), Some(REFUSED_WAIT))),
+        ApplyError::Leftover { .. } => Ok((ApplyOutcome::NotYet, Some(SOON))),
+        ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => Err(error.into()),
+    }
+}
+
+/// Reason and message of the condition `Accepted` for what is wrong with a manifest.
+fn refusal(problems: &[crds::Problem]) -> (&'static str, String) {
+    let reason = problems.iter().find_map(|problem| match problem.kind {
+        ProblemKind::UpstreamMissing => Some("UpstreamMissing"),
+        ProblemKind::UpstreamNotAllowed => Some("UpstreamNotAllowed"),
+        ProblemKind::ClassViolation => Some("ClassViolation"),
+        ProblemKind::Invalid | ProblemKind::UnknownField => None,
+    });
+    let is_unsupported = |problem: &crds::Problem| problem.path == "spec.ecosystem";
+    let reason = match reason {
+        Some(reason) => reason,
+        None if problems.iter().any(is_unsupported) => "UnsupportedEcosystem",
+        None => "InvalidConfiguration",
+    };
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}; {}", problem.path, problem.message, problem.remedy)).collect();
+    (reason, lines.join("\n"))
+}

@@ -1,0 +1,107 @@
+//! Which proxy may be rolled out although its owner asked for nothing: of a new image or a changed class, one after
+//! the other, so that a bad one stops at the first.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::store::{Key, Store};
+
+/// A place that was given away and whose Deployment did not show it by then is free again.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// The places for rollouts.
+#[derive(Debug)]
+pub struct Rollouts {
+    places: usize,
+    /// Given away, and when; until the Deployment itself shows that it is rolled out.
+    given: Mutex<HashMap<Key, Instant>>,
+}
+
+impl Rollouts {
+    /// So many at once.
+    pub fn new(places: usize) -> Self {
+        Self { places, given: Mutex::default() }
+    }
+
+    /// Takes a place for `proxy`, if there is one.
+    pub fn take(&self, proxy: &Key, deployments: &Store) -> bool {
+        let now = Instant::now();
+        let mut given = self.given.lock();
+        given.retain(|_, since| now < *since + FORGOTTEN);
+        let rolling = deployments.all().iter().filter(|deployment| is_rolling(deployment)).map(|d| Key::of(d)).collect::<Vec<_>>();
+        given.retain(|key, _| !rolling.contains(key));
+        let taken = rolling.iter().chain(given.keys()).filter(|key| *key != proxy).count();
+        if taken >= self.places {
+            return false;
+        }
+        given.insert(proxy.clone(), now);
+        true
+    }
+}
+
+/// Whether a Deployment is being rolled out and may yet succeed. One that missed its deadline holds nobody up.
+fn is_rolling(deployment: &Value) -> bool {
+    let status = &deployment["status"];
+    let number = |name: &str| status[name].as_i64().unwrap_or_default();
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+    let observed = deployment["metadata"]["generation"].as_i64().unwrap_or_default() <= number("observedGeneration");
+    let missed = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Progressing" && condition["status"] == "False");
+    let complete =
+        observed && number("updatedReplicas") >= wanted && number("replicas") == wanted && number("availableReplicas") >= wanted;
+    !complete && !missed
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::ChildKind;
+    use crate::store::Kind;
+
+    fn deployment(name: &str, updated: i64, progressing: &str) -> Value {
+        json!({
+            "metadata": {"namespace": "team", "name": name, "generation": 2, "labels": {"app.kubernetes.io/instance": name}},
+            "spec": {"replicas": 1},
+            "status": {"observedGeneration": 2, "replicas": 1, "updatedReplicas": updated, "availableReplicas": 1,
+                       "conditions": [{"type": "Progressing", "status": progressing}]},
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_after_the_other() {
+        let store = Store::new(Kind::Child(ChildKind::Deployment));
+        let (a, b) = (Key::new("team", "a"), Key::new("team", "b"));
+        store.apply(deployment("a", 1, "True"));
+        store.apply(deployment("b", 1, "True"));
+        let rollouts = Rollouts::new(1);
+        assert!(rollouts.take(&a, &store));
+        assert!(!rollouts.take(&b, &store), "a was given the place and its Deployment has yet to show it");
+        assert!(rollouts.take(&a, &store));
+        store.apply(deployment("a", 0, "True"));
+        tokio::time::advance(FORGOTTEN * 2).await;
+        assert!(!rollouts.take(&b, &store), "a is rolling");
+        store.apply(deployment("a", 0, "False"));
+        assert!(rollouts.take(&b, &store), "a missed its deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finished_rollout_frees_its_place() {
+        let store = Store::new(Kind::Child(ChildKind::Deployment));
+        let (a, b) = (Key::new("team", "a"), Key::new("team", "b"));
+        let rollouts = Rollouts::new(1);
+        store.apply(deployment("a", 0, "True"));
+        assert!(rollouts.take(&a, &store));
+        assert!(!rollouts.take(&b, &store));
+        store.apply(deployment("a", 1, "True"));
+        assert!(rollouts.take(&b, &store));
+    }
+}

@@ -1,0 +1,238 @@
+//! The command `run`: waits for the kinds and for leadership, watches, works, and leaves in order.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crds::class::PackageProxyClassSpec;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::args::{ElectionArguments, RunArguments};
+use crate::backoff::Backoff;
+use crate::client::{self, Activity, Fence, Limit};
+use crate::controller::{Context, Controller};
+use crate::health::{self, Health};
+use crate::leader::{Election, Terms};
+use crate::metrics::Metrics;
+use crate::store::Kind;
+use crate::watches::{Scope, Watch, chain};
+
+/// How long work under way may take to end.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Why the operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nothing says where the API server is.
+    #[error("the API server is not known")]
+    Configuration(#[source] kube::config::InferConfigError),
+    /// The client cannot be made of what says so.
+    #[error("the client of the API server cannot be set up")]
+    Client(#[source] kube::Error),
+    /// The API server does not know who we are.
+    #[error("the API server refuses the credentials of this operator")]
+    Credentials(#[source] kube::Error),
+    /// The port of health and metrics cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The flags do not fit together.
+    #[error(transparent)]
+    Terms(#[from] crate::leader::TermsError),
+    /// The built-in class cannot be used.
+    #[error("--default-class {path}: {reason}")]
+    DefaultClass {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the operator until a signal ends it or it no longer leads.
+pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let built_in = arguments.default_class.as_deref().map_or_else(|| Ok(PackageProxyClassSpec::default()), default_class)?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|source| RunError::Listen { address: arguments.listen, source })?;
+    let config = client::configuration(arguments.watch_timeout.0).await.map_err(RunError::Configuration)?;
+
+    let (fence, activity, metrics) = (Arc::new(Fence::default()), Arc::new(Activity::default()), Metrics::new());
+    let limit = Arc::new(Limit::per_second(arguments.requests_per_second.get()));
+    let client = client::controller(config.clone(), limit, Arc::clone(&fence), Arc::clone(&activity))
+        .map_err(RunError::Client)?;
+    let context = Context::new(client.clone(), arguments, built_in, Arc::clone(&metrics));
+    let health = Arc::new(Health {
+        waiting_for: parking_lot::Mutex::new(vec!["the API server".to_owned()]),
+        activity: Arc::clone(&activity),
+        metrics: Arc::clone(&metrics),
+        proxies: context.store(Kind::Proxy),
+    });
+    tokio::spawn(health::serve(listener, Arc::clone(&health)));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %arguments.listen, "the operator starts");
+
+    let mut election = None;
+    let work = async {
+        wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
+        health.waiting_for.lock().clear();
+        if arguments.election.leader_election {
+            let terms = terms(arguments)?;
+            let lease = client::election(config.clone()).map_err(RunError::Client)?;
+            let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));
+            elected.win().await;
+        } else {
+            fence.open();
+        }
+        Ok::<_, RunError>(())
+    };
+    tokio::select! {
+        outcome = work => outcome?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    }
+    tracing::info!("this process leads");
+    metrics.leader.set(1);
+
+    let controller = Arc::new(Controller::new(context));
+    let mut tasks = watch(arguments, &controller, &client, &activity, &metrics);
+    let synced = controller.synced();
+    *health.waiting_for.lock() = vec!["what exists to be read".to_owned()];
+    let ready = Arc::clone(&health);
+    let serving = Arc::clone(&controller);
+    let concurrency = arguments.concurrency.get();
+    tasks.spawn(async move {
+        synced.await;
+        ready.waiting_for.lock().clear();
+        serving.work(concurrency).await;
+    });
+
+    let lost = async {
+        match &mut election {
+            Some(election) => election.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let leads = tokio::select! {
+        () = lost => false,
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
+    };
+    health.waiting_for.lock().push("nothing: it is leaving".to_owned());
+    metrics.leader.set(0);
+    if !leads {
+        tracing::error!("this process leads no more: it ends, and another one goes on");
+        return Ok(ExitCode::FAILURE);
+    }
+    tracing::info!("leaving");
+    controller.close();
+    if tokio::time::timeout(DRAIN, controller.idle()).await.is_err() {
+        tracing::warn!("work was still under way when the time to drain was over");
+    }
+    tasks.abort_all();
+    if let Some(election) = &mut election {
+        election.release().await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One task for each kind and namespace, and the one that asks the pods.
+fn watch(
+    arguments: &RunArguments,
+    controller: &Arc<Controller>,
+    client: &Client,
+    activity: &Activity,
+    metrics: &Arc<Metrics>,
+) -> JoinSet<()> {
+    let scope = Scope::of(&arguments.namespaces);
+    let mut tasks = JoinSet::new();
+    for kind in controller.kinds() {
+        activity.expect(&kind.resource().plural);
+        for namespace in scope.parts(kind) {
+            let synced = Arc::new(AtomicBool::new(false));
+            controller.await_sync(Arc::clone(&synced));
+            let watch = Watch { kind, namespace, timeout: arguments.watch_timeout.0, synced };
+            let sink = Arc::clone(controller);
+            tasks.spawn(watch.run(client.clone(), controller.store(kind), Arc::clone(metrics), sink));
+        }
+    }
+    let polling = Arc::clone(controller);
+    tasks.spawn(async move { polling.poll().await });
+    tasks
+}
+
+fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
+    let ElectionArguments { lease_namespace, lease_name, identity, lease_duration, renew_deadline, retry_period, .. } =
+        arguments.election.clone();
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).ok();
+    let terms = Terms {
+        namespace: lease_namespace.unwrap_or_else(|| arguments.site.operator_namespace.clone()),
+        name: lease_name,
+        identity: identity.or_else(host).unwrap_or_else(|| format!("{:x}", fastrand::u64(..))),
+        lease_duration: lease_duration.0,
+        renew_deadline: renew_deadline.0,
+        retry_period: retry_period.0,
+    };
+    terms.check()?;
+    Ok(terms)
+}
+
+/// Waits until the API server knows our kinds. Only credentials that it refuses are the end.
+async fn wait_for_kinds(client: &Client, classes: bool, health: &Health, metrics: &Metrics) -> Result<(), RunError> {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+    let mut wanted = vec!["packageproxies"];
+    if classes {
+        wanted.push("packageproxyclasses");
+    }
+    loop {
+        let missing = match client.list_api_group_resources(crds::API_VERSION).await {
+            Ok(found) => {
+                let known = |plural: &&&str| found.resources.iter().any(|resource| resource.name == **plural);
+                wanted.iter().filter(|plural| !known(plural)).map(|plural| (*plural).to_owned()).collect()
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                wanted.iter().map(|plural| (*plural).to_owned()).collect::<Vec<_>>()
+            }
+            Err(error) if matches!(&error, kube::Error::Api(status) if status.code == 401) => {
+                return Err(RunError::Credentials(error));
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the API server cannot be asked");
+                tokio::time::sleep(backoff.next()).await;
+                continue;
+            }
+        };
+        for plural in &wanted {
+            metrics.crd_missing(plural, missing.iter().any(|name: &String| name == plural));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<String> = missing.into_iter().map(|plural| format!("the CustomResourceDefinition {plural}")).collect();
+        tracing::warn!(missing = missing.join(", "), "the API server does not know our kinds yet: install the CRDs");
+        *health.waiting_for.lock() = missing;
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+fn default_class(path: &Path) -> Result<PackageProxyClassSpec, RunError> {
+    let failed = |reason: String| RunError::DefaultClass { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Ok(PackageProxyClassSpec::default());
+    }
+    serde_yaml::from_str(&text).map_err(|error| failed(error.to_string()))
+}

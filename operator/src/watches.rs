@@ -1,0 +1,175 @@
+//! One task for each kind and namespace: lists, watches, fills a store and says whom a change concerns. Each has its
+//! own backoff, so that one kind that fails slows no other.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use serde_json::Value;
+
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::store::{Key, Kind, Store};
+
+/// Which namespaces an operator serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    Cluster,
+    /// These.
+    Namespaces(Vec<String>),
+}
+
+impl Scope {
+    /// The namespaces of a flag; none means all.
+    pub fn of(namespaces: &[String]) -> Self {
+        let mut named: Vec<String> =
+            namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        named.sort();
+        named.dedup();
+        if named.is_empty() { Self::Cluster } else { Self::Namespaces(named) }
+    }
+
+    /// What is listed and watched of a kind, one by one.
+    pub fn parts(&self, kind: Kind) -> Vec<Option<String>> {
+        match self {
+            Self::Namespaces(namespaces) if kind != Kind::Class => namespaces.iter().cloned().map(Some).collect(),
+            _ => vec![None],
+        }
+    }
+}
+
+/// A client for the objects of a kind, in one namespace or in all.
+pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    let resource = kind.resource();
+    namespace.map_or_else(
+        || Api::all_with(client.clone(), &resource),
+        |namespace| Api::namespaced_with(client.clone(), namespace, &resource),
+    )
+}
+
+/// What a watch does with what it learns.
+pub trait Sink: Send + Sync + 'static {
+    /// A change concerns this proxy (or, of the kind `Class`, this class).
+    fn changed(&self, kind: Kind, key: Key);
+    /// A watch works again after it had failed.
+    fn recovered(&self, kind: Kind);
+}
+
+/// One watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// How long one request lasts.
+    pub timeout: Duration,
+    /// Set once everything that exists is in the store.
+    pub synced: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Watches until the future is dropped.
+    pub async fn run(self, client: Client, store: Arc<Store>, metrics: Arc<Metrics>, sink: Arc<dyn Sink>) {
+        let api = api(&client, self.kind, self.namespace.as_deref());
+        let config = watcher::Config::default().labels(self.kind.selector()).any_semantic();
+        let config = config.timeout(u32::try_from(self.timeout.as_secs().clamp(1, 294)).unwrap_or(294)).page_size(250);
+        let mut backoff = Backoff::new(Duration::from_millis(800), Duration::from_secs(30));
+        let plural = self.kind.resource().plural;
+        loop {
+            let mut events = pin!(watcher(api.clone(), config.clone()));
+            let mut listed = HashSet::new();
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        if backoff.reset() {
+                            tracing::info!(kind = %plural, "the watch works again");
+                            sink.recovered(self.kind);
+                        }
+                        self.take(event, &mut listed, &store, &*sink);
+                    }
+                    Err(error) => {
+                        metrics.watch_error(&plural);
+                        let wait = backoff.next();
+                        tracing::warn!(kind = %plural, error = %chain(&error), retry_in = ?wait, "a watch failed");
+                        tokio::time::sleep(wait).await;
+                        // The server forgot where we were: the list has to be read anew.
+                        if is_gone(&error) {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, event: Event<DynamicObject>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) | Event::Apply(object) => {
+                listed.insert(key(&object));
+                for concerned in store.apply(plain(object)) {
+                    sink.changed(self.kind, concerned);
+                }
+            }
+            Event::InitDone => {
+                for concerned in store.retain(self.namespace.as_deref(), listed) {
+                    sink.changed(self.kind, concerned);
+                }
+                listed.clear();
+                self.synced.store(true, Ordering::Release);
+            }
+            Event::Delete(object) => {
+                if let Some(concerned) = store.delete(&key(&object)) {
+                    sink.changed(self.kind, concerned);
+                }
+            }
+        }
+    }
+}
+
+fn key(object: &DynamicObject) -> Key {
+    Key::new(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// An object as plain JSON.
+pub fn plain(object: DynamicObject) -> Value {
+    let DynamicObject { types, metadata, data } = object;
+    let mut value = if data.is_object() { data } else { Value::Object(serde_json::Map::new()) };
+    value["metadata"] = serde_json::to_value(metadata).unwrap_or_default();
+    if let Some(types) = types {
+        value["apiVersion"] = Value::String(types.api_version);
+        value["kind"] = Value::String(types.kind);
+    }
+    value
+}
+
+fn is_gone(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        watcher::Error::WatchError(status) => status.code == 410,
+        _ => false,
+    }
+}
+
+/// An error with its causes, as one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
