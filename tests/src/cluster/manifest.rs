@@ -29,7 +29,7 @@ impl Proxy {
 
     /// Keeps the cache in a claim.
     #[must_use]
-    pub fn claim(self, claim: Value) -> Self {
+    pub fn claim(self, claim: &Value) -> Self {
         let storage = json!({"type": "PersistentVolumeClaim", "persistentVolumeClaim": claim});
         self.spec("/cache/storage", storage)
     }

@@ -74,7 +74,7 @@ impl Call {
         }
         let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return };
         let names = [&body["regarding"]["name"], &body["involvedObject"]["name"], &body["metadata"]["name"]];
-        self.about = names.iter().find_map(|name| name.as_str()).unwrap_or_default().to_owned();
+        names.iter().find_map(|name| name.as_str()).unwrap_or_default().clone_into(&mut self.about);
     }
 
     /// Whether it may change something.
@@ -126,21 +126,21 @@ impl fmt::Display for Call {
 mod tests {
     use super::*;
 
-    fn words(method: Method, path: &str) -> [String; 4] {
-        let call = Call::new(&method, path, "");
+    fn words(method: &Method, path: &str) -> [String; 4] {
+        let call = Call::new(method, path, "");
         [call.resource, call.namespace, call.name, call.subresource]
     }
 
     #[test]
     fn paths_of_the_api() {
-        assert_eq!(words(Method::GET, "/api/v1/pods"), ["pods", "", "", ""]);
-        assert_eq!(words(Method::GET, "/api/v1/namespaces/a"), ["namespaces", "", "a", ""]);
-        assert_eq!(words(Method::PUT, "/api/v1/namespaces/a/finalize"), ["namespaces", "", "a", "finalize"]);
-        assert_eq!(words(Method::GET, "/api/v1/namespaces/a/services/b"), ["services", "a", "b", ""]);
+        assert_eq!(words(&Method::GET, "/api/v1/pods"), ["pods", "", "", ""]);
+        assert_eq!(words(&Method::GET, "/api/v1/namespaces/a"), ["namespaces", "", "a", ""]);
+        assert_eq!(words(&Method::PUT, "/api/v1/namespaces/a/finalize"), ["namespaces", "", "a", "finalize"]);
+        assert_eq!(words(&Method::GET, "/api/v1/namespaces/a/services/b"), ["services", "a", "b", ""]);
         let status = "/apis/packageproxy.dev/v1alpha1/namespaces/a/packageproxies/b/status";
-        assert_eq!(words(Method::PATCH, status), ["packageproxies", "a", "b", "status"]);
-        assert_eq!(words(Method::GET, "/apis/apps/v1/deployments"), ["deployments", "", "", ""]);
-        assert_eq!(words(Method::GET, "/readyz"), ["", "", "", ""]);
+        assert_eq!(words(&Method::PATCH, status), ["packageproxies", "a", "b", "status"]);
+        assert_eq!(words(&Method::GET, "/apis/apps/v1/deployments"), ["deployments", "", "", ""]);
+        assert_eq!(words(&Method::GET, "/readyz"), ["", "", "", ""]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ async fn a_deleted_proxy_takes_its_children_with_it() {
     let scene = Scene::new("gone").await;
     let _operator = scene.operator().await;
     let claim = json!({"size": "1Gi", "storageClassName": "none", "retentionPolicy": "Delete"});
-    let proxy = scene.proxy("npm").claim(claim);
+    let proxy = scene.proxy("npm").claim(&claim);
     scene.apply(&proxy).await;
     scene.until(&proxy, "ResourcesApplied", "True", "").await;
     assert!(scene.children(&proxy).await.len() >= 8);
@@ -34,7 +34,7 @@ async fn a_retained_claim_stays_and_is_adopted_again() {
         "capacity": {"storage": "2Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
         "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": "/var/empty"}}});
     scene.api.apply(&volume).await;
-    let proxy = scene.proxy("npm").claim(json!({"size": "1Gi", "storageClassName": class}));
+    let proxy = scene.proxy("npm").claim(&json!({"size": "1Gi", "storageClassName": class}));
     scene.apply(&proxy).await;
     scene.converged(&proxy).await;
     let path = at("PersistentVolumeClaim", scene.namespace(), "npm");
@@ -44,7 +44,7 @@ async fn a_retained_claim_stays_and_is_adopted_again() {
     assert_eq!(scene.api.get(&path).await["metadata"]["uid"], claim["metadata"]["uid"]);
 
     // A smaller size is not asked of a claim that is there.
-    let again = scene.proxy("npm").claim(json!({"size": "512Mi", "storageClassName": class}));
+    let again = scene.proxy("npm").claim(&json!({"size": "512Mi", "storageClassName": class}));
     scene.apply(&again).await;
     let object = scene.until(&again, "StorageReady", "True", "").await;
     assert_eq!(condition_of(&object, "Accepted").status, "True");
@@ -69,8 +69,10 @@ async fn a_namespace_that_is_deleted_goes() {
     }
     until("the work to begin", || async { (scene.relay.writes().len() > 20).then_some(()) }).await;
     scene.api.delete(&at("Namespace", "", doomed)).await;
-    until("the namespace to go", || async { scene.api.find(&at("Namespace", "", doomed)).await.is_none().then_some(()) })
-        .await;
+    until("the namespace to go", || async {
+        scene.api.find(&at("Namespace", "", doomed)).await.is_none().then_some(())
+    })
+    .await;
     // Of what was under way, each object may be tried a few times, and then no more.
     scene.quiet(Duration::from_secs(3)).await;
     let refused = scene.relay.writes().iter().filter(|call| matches!(call.status, Some(403 | 404))).count();

@@ -21,8 +21,18 @@ fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ("NetworkPolicy", "npm", json!({"spec": {"ingress": [{}]}}), "/spec/ingress"),
         ("PodDisruptionBudget", "npm", json!({"spec": {"maxUnavailable": 5}}), "/spec/maxUnavailable"),
         ("Deployment", "npm", json!({"spec": {"replicas": 7}}), "/spec/replicas"),
-        ("Deployment", "npm", json!({"spec": {"template": {"spec": {"serviceAccountName": "x"}}}}), "/spec/template/spec/serviceAccountName"),
-        ("Service", "npm", json!({"metadata": {"labels": {"packageproxy.dev/ecosystem": "gem"}}}), "/metadata/labels/packageproxy.dev~1ecosystem"),
+        (
+            "Deployment",
+            "npm",
+            json!({"spec": {"template": {"spec": {"serviceAccountName": "x"}}}}),
+            "/spec/template/spec/serviceAccountName",
+        ),
+        (
+            "Service",
+            "npm",
+            json!({"metadata": {"labels": {"packageproxy.dev/ecosystem": "gem"}}}),
+            "/metadata/labels/packageproxy.dev~1ecosystem",
+        ),
         ("Deployment", "npm", json!({"metadata": {"ownerReferences": null}}), "/metadata/ownerReferences"),
     ]
 }

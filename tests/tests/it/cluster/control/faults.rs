@@ -153,7 +153,9 @@ async fn a_slow_api_server_is_only_slow() {
 #[ignore = "needs a cluster: tests/cluster/run"]
 async fn absent_definitions_are_waited_for() {
     let scene = Scene::new("nocrd").await;
-    let absent = |call: &tests::relay::Call| call.resource.starts_with("packageproxies") || call.path.contains("packageproxy.dev");
+    let absent = |call: &tests::relay::Call| {
+        call.resource.starts_with("packageproxies") || call.path.contains("packageproxy.dev")
+    };
     scene.relay.add(Rule::when(Fault::status(404, "NotFound"), absent));
     let mut operator = scene.setup("first").start();
     let proxy = scene.proxy("npm");
@@ -162,10 +164,8 @@ async fn absent_definitions_are_waited_for() {
         scene.relay.calls().iter().any(|call| call.faulted).then_some(())
     })
     .await;
-    until("a word on it", || async {
-        operator.logs().iter().any(|line| line.contains("packageprox")).then_some(())
-    })
-    .await;
+    until("a word on it", || async { operator.logs().iter().any(|line| line.contains("packageprox")).then_some(()) })
+        .await;
     assert!(operator.runs());
     assert_ne!(operator.probe("/readyz").await, Some(200), "not ready without its definitions");
     heals(&scene, &[proxy], "CRDs that come later").await;
