@@ -117,7 +117,7 @@ async fn a_proxy_created_again_at_once_gets_children_of_its_own() {
     let proxy = scene.proxy("npm");
     for _ in 0..3 {
         let object = scene.apply(&proxy).await;
-        until_time(Duration::from_secs(60), "a proxy with its own children", || async {
+        until_time(Duration::from_mins(1), "a proxy with its own children", || async {
             let now = scene.api.get(&of(&proxy.0)).await;
             assert_eq!(now["metadata"]["uid"], object["metadata"]["uid"]);
             condition(&now, "Ready").filter(|ready| ready.status == "True")

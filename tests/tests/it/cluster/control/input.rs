@@ -166,7 +166,7 @@ async fn one_bad_proxy_among_two_hundred_holds_up_none() {
     for proxy in &proxies {
         scene.apply(proxy).await;
     }
-    until_time(Duration::from_secs(120), "the others to be ready", || async {
+    until_time(Duration::from_mins(2), "the others to be ready", || async {
         let objects = scene.api.list(&tests::cluster::at("PackageProxy", scene.namespace(), ""), "").await;
         let ready =
             |object: &&Value| tests::cluster::condition(object, "Ready").is_some_and(|found| found.status == "True");

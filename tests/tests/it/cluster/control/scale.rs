@@ -22,10 +22,10 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
 
     let started = Instant::now();
     let mut operator = scene.operator().await;
-    all(&scene, Duration::from_secs(180), "ResourcesApplied").await;
+    all(&scene, Duration::from_mins(3), "ResourcesApplied").await;
     let applied = started.elapsed();
     let work = measured(&scene, &operator, 0);
-    all(&scene, Duration::from_secs(240), "Ready").await;
+    all(&scene, Duration::from_mins(4), "Ready").await;
     let ready = started.elapsed();
     rest(&scene).await;
     let settled = measured(&scene, &operator, 0);
@@ -96,7 +96,7 @@ async fn all(scene: &Scene, limit: Duration, kind: &str) {
 
 /// Until nothing has been written for a while, and every status is of the last generation.
 async fn rest(scene: &Scene) {
-    until_time(Duration::from_secs(120), "the operator to come to rest", || async {
+    until_time(Duration::from_mins(2), "the operator to come to rest", || async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let writes = scene.relay.writes();
         writes.last().is_none_or(|last| last.at.elapsed() >= Duration::from_secs(4)).then_some(())
