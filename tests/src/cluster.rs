@@ -15,11 +15,13 @@ pub use convergence::{Condition, condition, condition_of};
 pub use manifest::Proxy;
 pub use operator::{Operator, Setup};
 pub use report::{Row, report};
-pub use scene::Scene;
+pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
+pub use scene::{Scene, TAGS};
 
 mod api;
 mod convergence;
 mod manifest;
+mod node;
 mod operator;
 mod report;
 mod scene;

@@ -4,7 +4,7 @@
 //! It writes HTTP/1.1 by hand, so that wrong lengths, resets and unfinished bodies are possible.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -39,6 +39,7 @@ struct State {
     steady: Mutex<HashMap<String, Scripted>>,
     scripts: Mutex<HashMap<String, VecDeque<Scripted>>>,
     everything: Mutex<Option<Reply>>,
+    accounts: Mutex<Option<Vec<String>>>,
     log: Mutex<Vec<Logged>>,
     logged: watch::Sender<usize>,
     connections: watch::Sender<usize>,
@@ -68,12 +69,18 @@ impl From<Reply> for Scripted {
 impl Upstream {
     /// A server on a free port of 127.0.0.1. Every path is 404 until something is set.
     pub async fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// A server on a free port of another address of this machine, which pods reach for example.
+    pub async fn start_at(address: Ipv4Addr) -> Self {
         let mut upstream = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: SocketAddr::from((address, 0)),
             state: Arc::new(State {
                 steady: Mutex::default(),
                 scripts: Mutex::default(),
                 everything: Mutex::default(),
+                accounts: Mutex::default(),
                 log: Mutex::default(),
                 logged: watch::Sender::new(0),
                 connections: watch::Sender::new(0),
@@ -135,6 +142,11 @@ impl Upstream {
     /// Ends [`Self::fail_with`].
     pub fn recover(&self) {
         *self.state.everything.lock() = None;
+    }
+
+    /// Answers 401 to every request whose `Authorization` is none of these.
+    pub fn require(&self, accounts: &[&str]) {
+        *self.state.accounts.lock() = Some(accounts.iter().map(|&account| account.to_owned()).collect());
     }
 
     /// Closes the port and every connection: the next client is refused.
@@ -208,8 +220,12 @@ impl State {
     fn answer(&self, request: Logged) -> Reply {
         let path = request.path();
         let scripted = self.scripts.lock().get_mut(&path).and_then(VecDeque::pop_front);
+        let stranger = self.accounts.lock().as_ref().is_some_and(|accounts| {
+            request.header("authorization").is_none_or(|given| !accounts.iter().any(|account| account == given))
+        });
         let chosen = match self.everything.lock().clone() {
             Some(reply) => Some(Scripted::Reply(reply)),
+            None if stranger => Some(Scripted::Reply(Reply::new(401).header("WWW-Authenticate", "Basic"))),
             None => scripted.or_else(|| self.steady.lock().get(&path).cloned()),
         };
         let reply = match chosen {

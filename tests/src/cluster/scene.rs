@@ -35,7 +35,22 @@ pub struct Plan {
     values: Value,
 }
 
+/// The images of the programs as `tests/cluster/run` loads them, and one of the same content with another name.
+pub const TAGS: [&str; 2] = ["test", "other"];
+
 impl Plan {
+    /// Runs the operator as the chart does, in a pod, instead of as a process of the test.
+    #[must_use]
+    pub fn pods(mut self) -> Self {
+        self.values["replicaCount"] = json!(1);
+        for (key, program) in [("image", "packageproxy-operator"), ("proxyImage", "packageproxy")] {
+            let repository = format!("docker.io/local/{program}");
+            self.values[key] = json!({"repository": repository, "tag": TAGS[0], "pullPolicy": "Never"});
+        }
+        self.values["extraArgs"] = json!(["--poll-interval=1s"]);
+        self
+    }
+
     /// Gives it this many namespaces for proxies instead of one.
     #[must_use]
     pub const fn namespaces(mut self, number: usize) -> Self {
@@ -116,6 +131,10 @@ impl Scene {
         let chart = workspace().join("charts/packageproxy").display().to_string();
         let (system, file) = (self.system(), file.display().to_string());
         self.cluster.helm(&["install", &self.release, &chart, "--namespace", &system, "--values", &file]);
+        if values["replicaCount"] != 0 {
+            let deployment = format!("deployment/{}", self.release_name());
+            self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=60s"]);
+        }
 
         let deployment = self.api.get(&at("Deployment", &system, &self.release_name())).await;
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -163,6 +182,11 @@ impl Scene {
     /// The namespace of the release.
     pub fn system(&self) -> String {
         format!("{}-system", self.release)
+    }
+
+    /// The name of the release.
+    pub fn release(&self) -> &str {
+        &self.release
     }
 
     /// The name of the release's objects.
