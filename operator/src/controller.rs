@@ -1,3 +1,5 @@
 //! From a `PackageProxy` to its objects and its status, step by step.
 
+pub mod build;
 pub mod plan;
+pub mod resolve;
