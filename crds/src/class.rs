@@ -2,14 +2,16 @@
 
 mod limits;
 mod merge;
+mod read;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use limits::check as check_limits;
 pub use merge::merge;
+pub use read::{ClassReading, read};
 
 use crate::Ecosystem;
 use crate::manifest::{Ignored, Metadata};
@@ -42,6 +44,14 @@ pub struct PackageProxyClass {
     pub status: Option<Ignored>,
 }
 
+impl PackageProxyClass {
+    /// Whether proxies take it that name no class.
+    pub fn is_default(&self) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(DEFAULT_CLASS_ANNOTATION)).is_some_and(|value| value == "true")
+    }
+}
+
 /// What a class says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -57,13 +67,13 @@ pub struct PackageProxyClassSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<Reference>,
-    /// What proxies get that do not say otherwise. Objects merge field by field; `storage`, `auth`, `trust` and lists
-    /// are taken whole.
+    /// What proxies get that do not say otherwise. Objects merge field by field; `storage`, `auth`, `trust`,
+    /// selectors and lists are taken whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defaults: Option<ClassDefaults>,
     /// The registry of each ecosystem for proxies that name none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "upstreams")]
     pub upstreams: BTreeMap<Ecosystem, HttpUrl>,
     /// What proxies of this class may not exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +166,12 @@ pub struct ClassLimits {
     /// Whether Secrets must have the key `hosts`, which says where a credential may be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_secret_hosts: Option<bool>,
+}
+
+/// The schema of `upstreams`. Its keys are checked by a rule, whose message can name them.
+fn upstreams(generator: &mut SchemaGenerator) -> Schema {
+    let address = HttpUrl::json_schema(generator);
+    json_schema!({"type": "object", "maxProperties": 64, "additionalProperties": address})
 }
 
 /// An owner and the namespaces that belong to it.

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::spec::{AuthSpec, AuthType, BreakerSpec, CacheSpec, FallbackSpec, FallbackTrigger, RetrySpec, TrustSpec};
 use crate::values::{ByteSize, GoDuration, HttpUrl};
 use crate::{
@@ -19,7 +19,7 @@ impl Settings {
         let Some(HttpUrl(url)) = upstream.url.clone() else {
             let message = "UpstreamMissing: no registry is named, and none is built in";
             let remedy = "set spec.upstream.url; `packageproxy init` prints what this machine's clients use";
-            return Err(Problem::invalid("spec.upstream.url", message, remedy));
+            return Err(Problem::invalid("spec.upstream.url", message, remedy).of_kind(ProblemKind::UpstreamMissing));
         };
         let namespace = manifest.metadata.namespace.clone();
         Ok(Self {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::spec::{LogLevel, PackageProxySpec};
 use crate::{Settings, rules, schema, structure};
 
@@ -60,7 +60,7 @@ pub struct Ignored {}
 /// What a document says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// The settings, unless a problem is [`ProblemKind::Invalid`].
+    /// The settings, unless a problem is fatal ([`Problem::is_fatal`]).
     pub settings: Option<Settings>,
     /// `spec.logLevel`.
     pub log_level: Option<LogLevel>,
@@ -73,7 +73,7 @@ pub fn read(document: &Value) -> Reading {
     let mut problems = structure::check(document, schema::package_proxy());
     rules::check(document, &mut problems);
     let refused = |problems| Reading { settings: None, log_level: None, problems };
-    if problems.iter().any(|problem| problem.kind == ProblemKind::Invalid) {
+    if problems.iter().any(Problem::is_fatal) {
         return refused(problems);
     }
     let manifest = match PackageProxy::deserialize(document) {

@@ -17,13 +17,37 @@ pub struct Problem {
 /// Tells mistakes that may be overlooked from those that may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// The manifest cannot be used.
+    /// The manifest cannot be used: a field has a value that no cluster accepts.
     Invalid,
+    /// Neither the manifest nor its class names a registry.
+    UpstreamMissing,
+    /// A limit of the class is exceeded.
+    ClassViolation,
+    /// The class does not allow this registry.
+    UpstreamNotAllowed,
     /// The field is not known here. A newer operator may have written it: whoever reads its files goes on without.
     UnknownField,
 }
 
+impl ProblemKind {
+    /// Whether the manifest cannot be used.
+    pub const fn is_fatal(self) -> bool {
+        !matches!(self, Self::UnknownField)
+    }
+}
+
 impl Problem {
+    /// Whether the manifest cannot be used.
+    pub const fn is_fatal(&self) -> bool {
+        self.kind.is_fatal()
+    }
+
+    /// The same mistake, of another kind.
+    #[must_use]
+    pub fn of_kind(self, kind: ProblemKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// A mistake that makes the manifest unusable.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into(), remedy: remedy.into(), kind: ProblemKind::Invalid }

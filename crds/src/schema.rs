@@ -5,11 +5,17 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 
-use crate::PackageProxy;
+use crate::{PackageProxy, PackageProxyClass};
 
 /// The schema of a whole `PackageProxy` document.
 pub fn package_proxy() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(of::<PackageProxy>);
+    &SCHEMA
+}
+
+/// The schema of a whole `PackageProxyClass` document.
+pub fn package_proxy_class() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(of::<PackageProxyClass>);
     &SCHEMA
 }
 

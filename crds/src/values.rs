@@ -3,11 +3,19 @@
 
 mod address;
 mod duration;
+mod quantity;
 mod size;
 
+pub(crate) use address::HTTP_URL;
 pub use address::{Cidr, HttpUrl};
 pub use duration::GoDuration;
+pub(crate) use quantity::Quantity;
 pub use size::ByteSize;
+
+/// Whether a text matches a pattern.
+pub(crate) fn has_form(text: &str, pattern: &str) -> bool {
+    regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+}
 
 /// Implements the traits of a value that is text in a manifest: `$parse` is a `fn(&str) -> Option<$name>`, and
 /// `Display` gives the text.

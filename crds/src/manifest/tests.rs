@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ProblemKind;
 use crate::{AuthKind, CacheSettings, TrustSettings, UpstreamSettings};
 
 /// A document with this spec.
@@ -136,7 +137,7 @@ fn structure() {
 fn rules() {
     let auth = |kind: &str| json!({"type": kind, "secretRef": {"name": "a"}});
     let header = |name: &str| json!({"type": "Header", "headerName": name, "secretRef": {"name": "a"}});
-    let both = json!({"configMapRef": {"name": "a", "key": "b"}, "secretRef": {"name": "a", "key": "b"}});
+    let both = json!({"configMapRef": {"name": "a", "key": "b"}, "secretRef": {"name": "c", "key": "b"}});
     let plain = "http://registry.example/";
     for (members, field, message, remedy) in [
         (json!({"url": "https://u:p@registry.example/"}), "url", "without user info", "Secret"),
@@ -155,13 +156,13 @@ fn rules() {
         (json!({"proxyURL": "socks5://proxy.example"}), "proxyURL", "`proxyURL` must be an http(s)", "write"),
         (
             json!({"fallbacks": [{"url": "https://m.example", "when": "NotFound"}]}),
-            "fallbacks[0].when",
-            "must not be 'NotFound' for npm",
+            "fallbacks",
+            "must not be 'NotFound' for cargo, npm, pypi",
             "Unavailable",
         ),
         (
             json!({"fallbacks": [{"url": "http://m.example", "auth": auth("Bearer")}]}),
-            "fallbacks[0].auth",
+            "fallbacks",
             "allowPlaintextAuth",
             "use https",
         ),

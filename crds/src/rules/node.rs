@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::problem::{self, Problem};
 
@@ -32,6 +32,32 @@ impl<'a> Node<'a> {
         items.iter().enumerate().map(node).collect()
     }
 
+    /// The object here.
+    pub(super) fn object(&self) -> Option<&'a Map<String, Value>> {
+        self.value.and_then(Value::as_object)
+    }
+
+    /// The keys of this object.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.object().into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
+    /// The values that there are at a place below this one (see [`super::Rule::place`]).
+    pub(super) fn find(&self, place: &str) -> Vec<Self> {
+        let mut nodes = vec![self.clone()];
+        for step in place.split('.').filter(|step| !step.is_empty()) {
+            let name = step.trim_end_matches("[]").trim_end_matches("{}");
+            let at = |node: Self| match node.get(name) {
+                list if step.ends_with("[]") => list.items(),
+                map if step.ends_with("{}") => map.keys().map(|key| map.get(key)).collect(),
+                node => vec![node],
+            };
+            nodes = nodes.into_iter().flat_map(at).collect();
+        }
+        nodes.retain(Self::is_set);
+        nodes
+    }
+
     /// Whether there is a value.
     pub(super) fn is_set(&self) -> bool {
         self.value.is_some()
@@ -40,6 +66,11 @@ impl<'a> Node<'a> {
     /// The string here.
     pub(super) fn text(&self) -> Option<&'a str> {
         self.value.and_then(Value::as_str)
+    }
+
+    /// The whole number here.
+    pub(super) fn number(&self) -> Option<i64> {
+        self.value.and_then(Value::as_i64)
     }
 
     /// The string here as a value of its own form.
@@ -55,20 +86,5 @@ impl<'a> Node<'a> {
     /// A mistake at this place.
     pub(super) fn problem(&self, message: impl Into<String>, remedy: impl Into<String>) -> Problem {
         Problem::invalid(self.path.clone(), message, remedy)
-    }
-
-    /// The last name of the path.
-    pub(super) fn name(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or_default()
-    }
-
-    /// Reports a duration or size outside its bounds. A text of another form is the schema's business.
-    pub(super) fn within<T: FromStr + PartialOrd>(&self, least: &str, most: &str, problems: &mut Vec<Problem>) {
-        let bound = |text: &str| text.parse::<T>().ok();
-        let (Some(value), Some(low), Some(high)) = (self.parsed::<T>(), bound(least), bound(most)) else { return };
-        if value < low || value > high {
-            let message = format!("`{}` must be between '{least}' and '{most}'", self.name());
-            problems.push(self.problem(message, format!("write a value from {least} to {most}")));
-        }
     }
 }

@@ -1,9 +1,9 @@
-//! Rules over `spec.upstream`: addresses, credentials, trust, and the bounds of its durations.
+//! Rules over `upstream`: addresses, credentials, trust, and the bounds of its durations.
 
 use super::node::Node;
+use super::rule::Rule;
 use crate::Ecosystem;
-use crate::problem::Problem;
-use crate::values::{ByteSize, GoDuration, HttpUrl};
+use crate::values::{Cidr, GoDuration, HTTP_URL, HttpUrl};
 
 /// Headers that the HTTP client writes itself; a credential there would break the framing or name another host.
 const OWN_HEADERS: [&str; 12] = [
@@ -21,119 +21,211 @@ const OWN_HEADERS: [&str; 12] = [
     "upgrade",
 ];
 
-pub(super) fn check(spec: &Node<'_>, problems: &mut Vec<Problem>) {
-    let ecosystem =
-        Ecosystem::ALL.iter().copied().find(|ecosystem| spec.get("ecosystem").text() == Some(ecosystem.name()));
-    let upstream = spec.get("upstream");
-    let plaintext = upstream.get("allowPlaintextAuth").is_true();
-    origin(&upstream, ecosystem, plaintext, problems);
-    for fallback in upstream.get("fallbacks").items() {
-        origin(&fallback, ecosystem, plaintext, problems);
-        let when = fallback.get("when");
-        if let Some(ecosystem) = ecosystem.filter(|ecosystem| !ecosystem.falls_back_on_not_found())
-            && when.text() == Some("NotFound")
-        {
-            let message =
-                format!("`when` must not be 'NotFound' for {ecosystem}: a stranger could supply a missing name");
-            problems
-                .push(when.problem(message, "use 'Unavailable', or a PackageProxy of its own for the other registry"));
-        }
+/// The rules of an `upstream` at this place.
+pub(super) fn rules(at: &str) -> Vec<Rule> {
+    let mut rules = address(&format!("{at}.url"), "url");
+    rules.extend(address(&format!("{at}.fallbacks[].url"), "url"));
+    rules.extend(address(&format!("{at}.proxyURL"), "proxyURL"));
+    for origin in [at.to_owned(), format!("{at}.fallbacks[]")] {
+        rules.push(certificate_over_https(&origin));
+        rules.extend(header(&format!("{origin}.auth")));
+        rules.push(trust(&format!("{origin}.trust")));
     }
-    url(&upstream.get("proxyURL"), problems);
-    durations(&upstream, problems);
-}
-
-/// The rules that the upstream and each fallback share.
-fn origin(at: &Node<'_>, ecosystem: Option<Ecosystem>, plaintext: bool, problems: &mut Vec<Problem>) {
-    let address = at.get("url");
-    url(&address, problems);
-    if ecosystem == Some(Ecosystem::Pypi)
-        && address.text().is_some_and(|url| url.trim_end_matches('/').ends_with("/simple"))
-    {
-        let message = "`url` must be the address above 'simple/', which the proxy appends itself";
-        problems.push(address.problem(message, "leave out 'simple/' at the end"));
-    }
-    auth(&at.get("auth"), &address, plaintext, problems);
-    let trust = at.get("trust");
-    if trust.is_set() && trust.get("configMapRef").is_set() == trust.get("secretRef").is_set() {
-        let message = "`trust` must have exactly one of `configMapRef` and `secretRef`";
-        problems.push(trust.problem(message, "name the object that holds the certificate authorities"));
-    }
+    rules.extend(plaintext(at));
+    rules.push(
+        Rule::at(
+            format!("{at}.allowedCIDRs[]"),
+            "`allowedCIDRs` must be networks such as '10.0.0.0/8' or 'fd00::/8'",
+            "isCIDR(self)",
+            |network| network.text().is_none_or(|text| text.parse::<Cidr>().is_ok()),
+        )
+        .remedy("write a network such as '10.0.0.0/8' or 'fd00::/8'"),
+    );
+    rules.extend(bounds(at));
+    rules
 }
 
 /// The form of an address.
-pub(super) fn url(at: &Node<'_>, problems: &mut Vec<Problem>) {
-    let Some(text) = at.text().filter(|text| text.len() >= 8 && text.parse::<HttpUrl>().is_err()) else { return };
-    let name = at.name();
-    let remedy = if text.starts_with("sparse+") {
-        "leave out 'sparse+'"
-    } else if text.contains('@') {
-        "put user name and password into a Secret and name it in `auth`"
-    } else if text.contains(['?', '#']) {
-        "leave out everything from '?' or '#' on"
-    } else {
-        "write an address such as 'https://registry.example/path/'"
-    };
+pub(super) fn address(place: &str, name: &str) -> Vec<Rule> {
     let message = format!("`{name}` must be an http(s) address without user info, query and fragment");
-    problems.push(at.problem(message, remedy));
+    let form = HTTP_URL.replace('\\', "\\\\");
+    let cel = format!("self.matches('{form}') && (!self.contains('://[') || isURL(self))");
+    // A shorter text is the schema's business.
+    let holds = |url: &Node<'_>| url.text().is_none_or(|text| text.len() < 8 || text.parse::<HttpUrl>().is_ok());
+    vec![Rule::at(place, message, cel, holds).remedy_for(|url| match url.text().unwrap_or_default() {
+        text if text.starts_with("sparse+") => "leave out 'sparse+'",
+        text if text.contains('@') => "put user name and password into a Secret and name it in `auth`",
+        text if text.contains(['?', '#']) => "leave out everything from '?' or '#' on",
+        _ => "write an address such as 'https://registry.example/path/'",
+    })]
 }
 
-fn auth(auth: &Node<'_>, address: &Node<'_>, plaintext: bool, problems: &mut Vec<Problem>) {
-    if !auth.is_set() {
-        return;
-    }
-    let kind = auth.get("type").text();
-    let is_http = address.text().is_some_and(|url| url.starts_with("http://"));
-    if is_http && kind == Some("ClientCertificate") {
-        let message = "`type` must not be 'ClientCertificate' with an http `url`";
-        problems.push(auth.get("type").problem(message, "use an https address"));
-    } else if is_http && !plaintext {
-        let message = "`auth` with an http `url` must be allowed by `upstream.allowPlaintextAuth`";
-        problems.push(auth.problem(message, "use https, or set upstream.allowPlaintextAuth: true"));
-    }
-    let header = auth.get("headerName");
-    match (kind, header.text()) {
-        (Some("Header"), None) if !header.is_set() => {
-            let message = "`headerName` must be set if `type` is 'Header'";
-            problems.push(header.problem(message, "name the header, for example 'Authorization'"));
-        }
-        (Some("Header"), Some(name)) if OWN_HEADERS.contains(&name.to_lowercase().as_str()) => {
-            let message = format!("`headerName` must not be '{name}', which the proxy writes itself");
-            problems.push(header.problem(message, "name another header"));
-        }
-        (Some("Basic" | "Bearer" | "ClientCertificate"), Some(_)) => {
-            let message = "`headerName` must be absent unless `type` is 'Header'";
-            problems.push(header.problem(message, "remove `headerName`, or use type: Header"));
-        }
-        _ => {}
-    }
+fn is_http(origin: &Node<'_>) -> bool {
+    origin.get("url").text().is_some_and(|url| url.starts_with("http://"))
 }
 
-fn durations(upstream: &Node<'_>, problems: &mut Vec<Problem>) {
-    let (retry, breaker) = (upstream.get("retry"), upstream.get("breaker"));
-    for (field, least, most) in [
-        (upstream.get("connectTimeout"), "100ms", "5m"),
-        (upstream.get("readTimeout"), "100ms", "5m"),
-        (upstream.get("idleTimeout"), "100ms", "5m"),
-        (upstream.get("queueTimeout"), "0s", "5m"),
-        (retry.get("baseDelay"), "1ms", "1m"),
-        (retry.get("maxDelay"), "1ms", "5m"),
-        (breaker.get("openDuration"), "10ms", "10m"),
-        (breaker.get("maxOpenDuration"), "10ms", "1h"),
-    ] {
-        field.within::<GoDuration>(least, most, problems);
-    }
-    upstream.get("minimumRate").within::<ByteSize>("0", "1Gi", problems);
-    ordered(&retry, "baseDelay", "maxDelay", problems);
-    ordered(&breaker, "openDuration", "maxOpenDuration", problems);
+fn certificate_over_https(origin: &str) -> Rule {
+    Rule::at(
+        origin,
+        "`type` must not be 'ClientCertificate' with an http `url`",
+        "!has(self.auth) || self.auth.type != 'ClientCertificate' || !has(self.url) || !self.url.startsWith('http://')",
+        |origin| origin.get("auth").get("type").text() != Some("ClientCertificate") || !is_http(origin),
+    )
+    .field("auth.type")
+    .remedy("use an https address")
 }
 
-fn ordered(at: &Node<'_>, first: &str, last: &str, problems: &mut Vec<Problem>) {
-    let (start, end) = (at.get(first), at.get(last));
-    if let (Some(low), Some(high)) = (start.parsed::<GoDuration>(), end.parsed::<GoDuration>())
-        && low > high
-    {
-        let message = format!("`{first}` must not be longer than `{last}`");
-        problems.push(start.problem(message, format!("shorten `{first}` or lengthen `{last}`")));
-    }
+fn plaintext(at: &str) -> [Rule; 2] {
+    let clear = |origin: &Node<'_>| {
+        !is_http(origin) || matches!(origin.get("auth").get("type").text(), None | Some("ClientCertificate"))
+    };
+    let cel = |origin: &str| {
+        format!(
+            "(has({origin}.auth) && {origin}.auth.type != 'ClientCertificate' && has({origin}.url) && \
+             {origin}.url.startsWith('http://'))"
+        )
+    };
+    let allowed = "(has(self.allowPlaintextAuth) && self.allowPlaintextAuth)";
+    let remedy = "use https, or set upstream.allowPlaintextAuth: true";
+    [
+        Rule::at(
+            at,
+            "`auth` with an http `url` must be allowed by `upstream.allowPlaintextAuth`",
+            format!("{allowed} || !{}", cel("self")),
+            move |upstream| upstream.get("allowPlaintextAuth").is_true() || clear(upstream),
+        )
+        .field("auth")
+        .remedy(remedy),
+        Rule::at(
+            at,
+            "`auth` of `fallbacks` with an http `url` must be allowed by `upstream.allowPlaintextAuth`",
+            format!("{allowed} || !has(self.fallbacks) || self.fallbacks.all(f, !{})", cel("f")),
+            move |upstream| {
+                upstream.get("allowPlaintextAuth").is_true() || upstream.get("fallbacks").items().iter().all(clear)
+            },
+        )
+        .field("fallbacks")
+        .remedy(remedy),
+    ]
+}
+
+fn header(auth: &str) -> [Rule; 3] {
+    let is_header = |auth: &Node<'_>| auth.get("type").text() == Some("Header");
+    let names = OWN_HEADERS.map(|name| format!("'{name}'")).join(", ");
+    [
+        Rule::at(
+            auth,
+            "`headerName` must be set if `type` is 'Header'",
+            "self.type != 'Header' || has(self.headerName)",
+            move |auth| !is_header(auth) || auth.get("headerName").is_set(),
+        )
+        .field("headerName")
+        .remedy("name the header, for example 'Authorization'"),
+        Rule::at(
+            auth,
+            "`headerName` must be absent unless `type` is 'Header'",
+            "self.type == 'Header' || !has(self.headerName)",
+            move |auth| is_header(auth) || !auth.get("type").is_set() || !auth.get("headerName").is_set(),
+        )
+        .field("headerName")
+        .remedy("remove `headerName`, or use type: Header"),
+        Rule::at(
+            format!("{auth}.headerName"),
+            "`headerName` must not be a header that the proxy writes itself",
+            format!("!(self.lowerAscii() in [{names}])"),
+            |name| name.text().is_none_or(|name| !OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str())),
+        )
+        .remedy("name another header"),
+    ]
+}
+
+fn trust(place: &str) -> Rule {
+    Rule::at(
+        place,
+        "`trust` must have exactly one of `configMapRef` and `secretRef`",
+        "has(self.configMapRef) != has(self.secretRef)",
+        |trust| trust.object().is_none() || trust.get("configMapRef").is_set() != trust.get("secretRef").is_set(),
+    )
+    .remedy("name the object that holds the certificate authorities")
+}
+
+fn bounds(at: &str) -> Vec<Rule> {
+    let duration = |field, least, most| Rule::duration(format!("{at}.{field}"), least, most);
+    vec![
+        duration("connectTimeout", "100ms", "5m"),
+        duration("readTimeout", "100ms", "5m"),
+        duration("idleTimeout", "100ms", "5m"),
+        duration("queueTimeout", "0s", "5m"),
+        duration("retry.baseDelay", "1ms", "1m"),
+        duration("retry.maxDelay", "1ms", "5m"),
+        duration("breaker.openDuration", "10ms", "10m"),
+        duration("breaker.maxOpenDuration", "10ms", "1h"),
+        Rule::size(format!("{at}.minimumRate"), "0", "1Gi"),
+        ordered(&format!("{at}.retry"), "baseDelay", "maxDelay"),
+        ordered(&format!("{at}.breaker"), "openDuration", "maxOpenDuration"),
+    ]
+}
+
+fn ordered(place: &str, first: &'static str, last: &'static str) -> Rule {
+    Rule::at(
+        place,
+        format!("`{first}` must not be longer than `{last}`"),
+        format!("!has(self.{first}) || !has(self.{last}) || duration(self.{first}) <= duration(self.{last})"),
+        move |node| match (node.get(first).parsed::<GoDuration>(), node.get(last).parsed::<GoDuration>()) {
+            (Some(first), Some(last)) => first <= last,
+            _ => true,
+        },
+    )
+    .field(first)
+    .remedy(format!("shorten `{first}` or lengthen `{last}`"))
+}
+
+/// The rules that depend on the ecosystem.
+pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
+    let strict: Vec<&'static str> =
+        Ecosystem::ALL.iter().filter(|e| !e.falls_back_on_not_found()).map(|e| e.name()).collect();
+    let list = strict.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let not_found = Rule::at(
+        "spec",
+        format!("`when` must not be 'NotFound' for {}: a stranger could supply a missing name", strict.join(", ")),
+        format!(
+            "!(self.ecosystem in [{list}]) || !has(self.upstream) || !has(self.upstream.fallbacks) || \
+             self.upstream.fallbacks.all(f, !has(f.when) || f.when != 'NotFound')"
+        ),
+        move |spec| {
+            !spec.get("ecosystem").text().is_some_and(|ecosystem| strict.contains(&ecosystem))
+                || spec.find("upstream.fallbacks[].when").iter().all(|when| when.text() != Some("NotFound"))
+        },
+    )
+    .field("upstream.fallbacks")
+    .remedy("use 'Unavailable', or a PackageProxy of its own for the other registry");
+    let is_pypi = |spec: &Node<'_>| spec.get("ecosystem").text() == Some("pypi");
+    let above = |url: &Node<'_>| !url.text().is_some_and(ends_in_simple);
+    let remedy = "leave out 'simple/' at the end";
+    vec![
+        not_found,
+        Rule::at(
+            "spec",
+            "`url` must be the address above 'simple/', which the proxy appends itself",
+            "self.ecosystem != 'pypi' || !has(self.upstream) || !has(self.upstream.url) || \
+             !self.upstream.url.matches('/simple/*$')",
+            move |spec| !is_pypi(spec) || spec.find("upstream.url").iter().all(above),
+        )
+        .field("upstream.url")
+        .remedy(remedy),
+        Rule::at(
+            "spec",
+            "`url` of `fallbacks` must be the address above 'simple/', which the proxy appends itself",
+            "self.ecosystem != 'pypi' || !has(self.upstream) || !has(self.upstream.fallbacks) || \
+             self.upstream.fallbacks.all(f, !f.url.matches('/simple/*$'))",
+            move |spec| !is_pypi(spec) || spec.find("upstream.fallbacks[].url").iter().all(above),
+        )
+        .field("upstream.fallbacks")
+        .remedy(remedy),
+    ]
+}
+
+/// Whether an address names the index of Python packages itself.
+pub(super) fn ends_in_simple(url: &str) -> bool {
+    url.trim_end_matches('/').ends_with("/simple")
 }

@@ -5,10 +5,16 @@ use std::fmt;
 use ipnet::IpNet;
 use url::Url;
 
-use super::text_value;
+use super::{has_form, text_value};
 
-/// The form of an `http` or `https` address without user info, query and fragment.
-const HTTP_URL: &str = r"^https?://[^/?#@\s]+(/[^?#\s]*)?$";
+/// The form of an `http` or `https` address without user info, query and fragment: a host name whose last label is no
+/// number, or an address of version 4 or 6; a port; a path. As strict as the URL parser, for an API server that has
+/// only this form to go by. International names are written in their ASCII form.
+pub(crate) const HTTP_URL: &str = concat!(
+    r"^https?://((([A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?\.?)",
+    r"|((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])|\[[0-9A-Fa-f:.]+\])",
+    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[^?#\s]*)?$",
+);
 
 /// An `http` or `https` address without user info, query and fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +22,7 @@ pub struct HttpUrl(pub Url);
 
 impl HttpUrl {
     fn parse(text: &str) -> Option<Self> {
-        let form = regex_lite::Regex::new(HTTP_URL).ok()?;
-        form.is_match(text).then(|| Url::parse(text).ok())?.filter(Url::has_host).map(Self)
+        has_form(text, HTTP_URL).then(|| Url::parse(text).ok())?.filter(Url::has_host).map(Self)
     }
 }
 
@@ -68,7 +73,7 @@ impl schemars::JsonSchema for HttpUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr(pub IpNet);
 
-text_value!(Cidr, "a network such as '10.0.0.0/8' or 'fd00::/8'", 4..=43, r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$");
+text_value!(Cidr, "a network such as '10.0.0.0/8' or 'fd00::/8'", 4..=43, r"^[0-9A-Fa-f.:]+/(0|[1-9][0-9]{0,2})$");
 
 impl Cidr {
     fn parse(text: &str) -> Option<Self> {
@@ -79,5 +84,41 @@ impl Cidr {
 impl fmt::Display for Cidr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for text in [
+            "https://registry.example",
+            "http://registry.example:8080/a/b/",
+            "https://my_registry/",
+            "https://10.0.0.1:65535/npm/",
+            "http://[fd00::1]:80/",
+            "https://registry.example./",
+        ] {
+            assert!(text.parse::<HttpUrl>().is_ok(), "{text}");
+        }
+        for text in [
+            "https://",
+            "https:///path",
+            "https://registry.example:65536/",
+            "https://registry.example:/",
+            "https://1.2.3.256/",
+            "https://1.2.3/",
+            "https://0x7f.1/",
+            "http://[::zz]/",
+            "https://-a.example/",
+            "https://user@registry.example/",
+            "https://registry.example/?q",
+            "https://registry.example/#f",
+            "https://registry.example/a b",
+        ] {
+            assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+        }
     }
 }

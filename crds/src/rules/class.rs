@@ -1,0 +1,44 @@
+//! Rules over what only a class has.
+
+use super::rule::Rule;
+use super::{service, upstream};
+use crate::Ecosystem;
+
+/// The rules of a class besides those of its `defaults`.
+pub(super) fn rules() -> Vec<Rule> {
+    let mut rules = upstream::address("spec.upstreams{}", "upstreams");
+    rules.push(
+        Rule::at(
+            "spec.upstreams",
+            "`upstreams.pypi` must be the address above 'simple/', which the proxy appends itself",
+            "!('pypi' in self) || !self['pypi'].matches('/simple/*$')",
+            |upstreams| !upstreams.get("pypi").text().is_some_and(upstream::ends_in_simple),
+        )
+        .remedy("leave out 'simple/' at the end"),
+    );
+    let names = Ecosystem::ALL.iter().map(|ecosystem| format!("'{ecosystem}'")).collect::<Vec<_>>().join(", ");
+    rules.push(
+        Rule::at(
+            "spec.upstreams",
+            format!("`upstreams` must have no keys but {names}"),
+            format!("self.all(k, k in [{names}])"),
+            |upstreams| upstreams.keys().all(|key| Ecosystem::ALL.iter().any(|known| known.name() == key)),
+        )
+        .remedy("use the names of ecosystems"),
+    );
+    for field in ["url", "fallbacks"] {
+        rules.push(
+            Rule::at(
+                "spec.defaults.upstream",
+                format!("`{field}` must be absent in `defaults.upstream`: registries belong into `upstreams`"),
+                format!("!has(self.{field})"),
+                move |upstream| !upstream.get(field).is_set(),
+            )
+            .field(field)
+            .remedy("name the registry of each ecosystem in `spec.upstreams`"),
+        );
+    }
+    rules.push(Rule::size("spec.limits.maxStorage", "1Mi", "4Pi"));
+    rules.extend(service::selector("spec.monitoringNamespaceSelector"));
+    rules
+}
