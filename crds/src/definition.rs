@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of both kinds, generated from the types and the rules.
+//! The `CustomResourceDefinition`s of both kinds, generated from the types and the rules.
 
 mod rules;
 mod schema;

@@ -1,6 +1,12 @@
 //! Good and bad documents and what becomes of them, as data: the tests of this crate hold the programs' reading to it,
 //! and a test against a real API server holds the definitions to it.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "tables, which read better without references"
+)]
+
 mod change;
 mod class;
 mod proxy;

@@ -71,8 +71,8 @@ pub(super) fn examples() -> Vec<Example> {
         rule(
             "a registry of another scheme",
             class(json!({"upstreams": {"npm": "ftp://registry.example/"}})),
-            "spec.upstreams.npm",
-            "`upstreams` must be an http(s) address without user info, query and fragment",
+            "spec.upstreams",
+            "`upstreams` must be http(s) addresses without user info, query and fragment",
         ),
         rule(
             "the index of Python packages itself",

@@ -57,7 +57,7 @@ fn good() -> Vec<Example> {
         admitted("several replicas", proxy(json!({"replicas": 3}))),
         admitted("null where nothing is said", {
             let mut document = proxy(json!({}));
-            for field in ["cache", "logLevel", "owner", "replicas", "suspend", "pod"] {
+            for field in ["cache", "externalURL", "owner", "replicas", "suspend", "pod"] {
                 document["spec"][field] = Value::Null;
             }
             document

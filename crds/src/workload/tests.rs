@@ -1,5 +1,7 @@
 //! The defaults of the cluster's side, and what each field does to them.
 
+#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tables")]
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! Each limit: what it lets pass, and field, kind and message of what it does not.
 
+#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tables")]
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 

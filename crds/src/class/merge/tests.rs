@@ -1,5 +1,7 @@
 //! What a class adds to a manifest, and what it leaves alone.
 
+#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tables")]
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
