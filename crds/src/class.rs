@@ -2,6 +2,7 @@
 
 mod limits;
 mod merge;
+mod read;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::check as check_limits;
 pub use merge::merge;
+pub use read::{ClassReading, read};
 
 use crate::Ecosystem;
 use crate::manifest::{Ignored, Metadata};
@@ -42,6 +44,14 @@ pub struct PackageProxyClass {
     pub status: Option<Ignored>,
 }
 
+impl PackageProxyClass {
+    /// Whether proxies take it that name no class.
+    pub fn is_default(&self) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(DEFAULT_CLASS_ANNOTATION)).is_some_and(|value| value == "true")
+    }
+}
+
 /// What a class says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -57,8 +67,8 @@ pub struct PackageProxyClassSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<Reference>,
-    /// What proxies get that do not say otherwise. Objects merge field by field; `storage`, `auth`, `trust` and lists
-    /// are taken whole.
+    /// What proxies get that do not say otherwise. Objects merge field by field; `storage`, `auth`, `trust`,
+    /// selectors and lists are taken whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defaults: Option<ClassDefaults>,
     /// The registry of each ecosystem for proxies that name none.

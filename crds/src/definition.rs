@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of both kinds, generated from the types and the rules.
+//! The `CustomResourceDefinition`s of both kinds, generated from the types and the rules.
 
 mod rules;
 mod schema;
@@ -53,7 +53,7 @@ pub fn package_proxy() -> Value {
             column("Age", ".metadata.creationTimestamp", "date"),
         ],
     });
-    definition(KIND, ("packageproxies", "pkgp"), "Namespaced", version, schema)
+    definition(KIND, ("packageproxies", "pkgp"), "Namespaced", version, &schema)
 }
 
 /// The definition of `PackageProxyClass`.
@@ -68,10 +68,10 @@ pub fn package_proxy_class() -> Value {
             {"name": "Age", "jsonPath": ".metadata.creationTimestamp", "type": "date"},
         ],
     });
-    definition(CLASS_KIND, ("packageproxyclasses", "pkgpc"), "Cluster", version, schema)
+    definition(CLASS_KIND, ("packageproxyclasses", "pkgpc"), "Cluster", version, &schema)
 }
 
-fn definition(kind: &str, (plural, short): (&str, &str), scope: &str, mut version: Value, schema: Value) -> Value {
+fn definition(kind: &str, (plural, short): (&str, &str), scope: &str, mut version: Value, schema: &Value) -> Value {
     let (group, name) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
     version["name"] = json!(name);
     version["served"] = json!(true);

@@ -7,6 +7,7 @@ pub mod class;
 mod defaults;
 pub mod definition;
 pub mod ecosystem;
+pub mod examples;
 pub mod manifest;
 pub mod problem;
 pub mod rules;

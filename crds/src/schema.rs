@@ -25,7 +25,24 @@ pub fn of<T: JsonSchema>() -> Value {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    without_null_words(&mut schema);
+    schema
+}
+
+/// Null counts as absent, but not where a word of a list is wanted: there an API server refuses it in any case.
+fn without_null_words(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(words)) = members.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+        members.remove("nullable");
+    }
+    for property in members.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        without_null_words(property.1);
+    }
+    for inner in ["items", "additionalProperties"] {
+        members.get_mut(inner).into_iter().for_each(without_null_words);
+    }
 }
 
 /// Makes the schema of an enum of unit variants a plain list of strings: documented variants would be a `oneOf`,

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 
 use crate::class::{ImagePullPolicy, PackageProxyClassSpec, PodSecurity};
 use crate::spec::{
-    AccessMode, ClaimSpec, IpFamilyPolicy, KeyReference, LabelSelector, NetworkPolicyMode, PodSpec, RetentionPolicy,
-    ServiceSpec, ServiceType, StorageSpec, StorageType, Toggle,
+    AccessMode, CacheSpec, ClaimSpec, IpFamilyPolicy, KeyReference, LabelSelector, NetworkPolicyMode, PodSpec,
+    ResourcesSpec, RetentionPolicy, ServiceSpec, ServiceType, StorageType, Toggle,
 };
-use crate::values::ByteSize;
+use crate::values::{ByteSize, Quantity};
 use crate::{PackageProxy, PackageProxySpec};
 
 /// Bytes of an emptyDir where nothing is said.
 const EPHEMERAL_SIZE: u64 = 10 << 30;
+/// Memory that a proxy may take where nothing is said.
+const MEMORY_LIMIT: &str = "1Gi";
 
 /// The cluster's side of one proxy.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +120,7 @@ impl Workload {
             image_pull_policy: class.image_pull_policy,
             image_pull_secrets,
             pod_security: class.pod_security.unwrap_or_default(),
-            storage: storage(spec.cache.as_ref().and_then(|cache| cache.storage.as_ref())),
+            storage: storage(spec.cache.as_ref()),
             service: service(spec.service.clone().unwrap_or_default(), tls.is_some()),
             tls,
             consumers: spec.consumers.as_ref().and_then(|consumers| consumers.namespace_selector.clone()),
@@ -144,9 +146,13 @@ fn pod_of(spec: &PackageProxySpec) -> PodSpec {
     spec.pod.clone().unwrap_or_default()
 }
 
-fn storage(spec: Option<&StorageSpec>) -> Storage {
+fn storage(cache: Option<&CacheSpec>) -> Storage {
+    let spec = cache.and_then(|cache| cache.storage.as_ref());
     let ephemeral = spec.and_then(|spec| spec.ephemeral.as_ref()).and_then(|ephemeral| ephemeral.size_limit);
-    let ephemeral = Storage::Ephemeral { size_limit: ephemeral.map_or(EPHEMERAL_SIZE, |ByteSize(bytes)| bytes) };
+    // What is to be kept fits with a quarter to spare, for what is under way.
+    let kept = cache.and_then(|cache| cache.max_size).map_or(0, |ByteSize(bytes)| bytes.saturating_add(bytes / 4));
+    let default = EPHEMERAL_SIZE.max(kept);
+    let ephemeral = Storage::Ephemeral { size_limit: ephemeral.map_or(default, |ByteSize(bytes)| bytes) };
     let Some(spec) = spec.filter(|spec| spec.kind == StorageType::PersistentVolumeClaim) else { return ephemeral };
     let ClaimSpec { size, existing_claim_name, storage_class_name, access_mode, retention_policy } =
         spec.persistent_volume_claim.clone().unwrap_or_default();
@@ -170,15 +176,24 @@ fn service(spec: ServiceSpec, tls: bool) -> Service {
     }
 }
 
-/// Requests of 50m and 128Mi and a memory limit of 1Gi, each unless the manifest says otherwise. No limit of the
-/// processor: it would only make clients wait while the node is idle.
+/// Requests of 50m and 128Mi and a memory limit of 1Gi, each unless the manifest says otherwise; a default gives way to
+/// what the manifest says on the other side. No limit of the processor: it would only make clients wait while the node
+/// is idle.
 fn with_resources(mut pod: PodSpec) -> PodSpec {
-    let resources = pod.resources.get_or_insert_default();
-    let default = |list: &mut BTreeMap<String, String>, name: &str, amount: &str| {
-        list.entry(name.to_owned()).or_insert_with(|| amount.to_owned());
-    };
-    default(&mut resources.requests, "cpu", "50m");
-    default(&mut resources.requests, "memory", "128Mi");
-    default(&mut resources.limits, "memory", "1Gi");
+    let ResourcesSpec { requests, limits } = pod.resources.get_or_insert_default();
+    for (name, amount) in [("cpu", "50m"), ("memory", "128Mi")] {
+        let amount = limits.get(name).filter(|limit| quantity(limit) < quantity(amount)).map_or(amount, String::as_str);
+        requests.entry(name.to_owned()).or_insert_with(|| amount.to_owned());
+    }
+    let asked = requests.get("memory").filter(|asked| quantity(asked) > quantity(MEMORY_LIMIT));
+    let limit = asked.map_or(MEMORY_LIMIT, String::as_str);
+    limits.entry("memory".to_owned()).or_insert_with(|| limit.to_owned());
     pod
 }
+
+fn quantity(text: &str) -> Option<Quantity> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

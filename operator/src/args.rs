@@ -89,7 +89,12 @@ pub struct SiteArguments {
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_IMAGE, env = "PACKAGEPROXY_OPERATOR_IMAGE")]
     pub image: String,
     /// When it is pulled: Always, IfNotPresent or Never.
-    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", env = "PACKAGEPROXY_OPERATOR_IMAGE_PULL_POLICY")]
+    #[arg(
+        long,
+        value_name = "POLICY",
+        default_value = "IfNotPresent",
+        env = "PACKAGEPROXY_OPERATOR_IMAGE_PULL_POLICY"
+    )]
     pub image_pull_policy: String,
     /// Secrets for its registry, in the namespace of each proxy.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "PACKAGEPROXY_OPERATOR_IMAGE_PULL_SECRETS")]
@@ -127,7 +132,12 @@ pub struct ElectionArguments {
     #[arg(long, value_name = "NAMESPACE", env = "PACKAGEPROXY_OPERATOR_LEASE_NAMESPACE")]
     pub lease_namespace: Option<String>,
     /// Name of the Lease.
-    #[arg(long, value_name = "NAME", default_value = "packageproxy-operator", env = "PACKAGEPROXY_OPERATOR_LEASE_NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "packageproxy-operator",
+        env = "PACKAGEPROXY_OPERATOR_LEASE_NAME"
+    )]
     pub lease_name: String,
     /// Name of this process in the Lease [default: the host's name].
     #[arg(long, value_name = "NAME", env = "POD_NAME")]

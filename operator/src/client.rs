@@ -12,7 +12,7 @@ mod fence;
 mod limit;
 
 pub use activity::Activity;
-pub use fence::{Fence, FenceLayer, Fenced};
+pub use fence::{Fence, FenceLayer};
 pub use limit::{Limit, LimitLayer};
 
 /// From a request to the head of its response. A watch's head comes at once.

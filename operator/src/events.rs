@@ -39,7 +39,7 @@ impl Events {
 
     /// Publishes an event about a proxy. One that cannot be published is logged: it must not stop the work.
     pub async fn publish(&self, proxy: &Key, uid: &str, note: Note) {
-        let now = jiff::Timestamp::now();
+        let now = k8s_openapi::jiff::Timestamp::now();
         let mut text = note.note;
         if text.len() > NOTE_LIMIT {
             text.truncate(text.floor_char_boundary(NOTE_LIMIT - 3));

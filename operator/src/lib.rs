@@ -9,24 +9,24 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 pub mod args;
-mod backoff;
-mod client;
+pub mod backoff;
+pub mod client;
 pub mod controller;
-mod events;
+pub mod events;
 pub mod facts;
-mod health;
+pub mod health;
 pub mod kinds;
-mod leader;
-mod metrics;
-mod poll;
-mod probe;
-mod queue;
+pub mod leader;
+pub mod metrics;
+pub mod poll;
+pub mod probe;
+pub mod queue;
 pub mod render;
-mod rollouts;
-mod run;
-mod store;
-mod telemetry;
-mod watches;
+pub mod rollouts;
+pub mod run;
+pub mod store;
+pub mod telemetry;
+pub mod watches;
 
 use args::{Cli, Command};
 
@@ -47,7 +47,11 @@ pub fn main() -> ExitCode {
                 }
             })
         }
-        Command::Crds => print(&crds::definition::yaml()),
+        Command::Crds => print(&format!(
+            "{}---\n{}",
+            crds::definition::PACKAGE_PROXY_YAML,
+            crds::definition::PACKAGE_PROXY_CLASS_YAML
+        )),
         Command::Render(arguments) => render::run(&arguments),
         Command::Probe(arguments) => block_on(async move { probe::run(&arguments).await }),
     }

@@ -128,9 +128,7 @@ impl Poll {
         state.known.retain(|uid, _| alive.contains(uid.as_str()));
         let is_due = |target: &Target| match state.known.get(&target.uid) {
             None => true,
-            Some(known) => {
-                known.due <= now || (state.hurried.contains(&target.proxy) && known.asked + HURRY <= now)
-            }
+            Some(known) => known.due <= now || (state.hurried.contains(&target.proxy) && known.asked + HURRY <= now),
         };
         targets.into_iter().filter(is_due).collect()
     }
@@ -174,10 +172,7 @@ fn target(pod: &Value) -> Option<Target> {
     let ip: std::net::IpAddr = pod["status"]["podIP"].as_str()?.parse().ok()?;
     Some(Target {
         uid: metadata["uid"].as_str()?.to_owned(),
-        proxy: Key::new(
-            metadata["namespace"].as_str()?,
-            metadata["labels"]["app.kubernetes.io/instance"].as_str()?,
-        ),
+        proxy: Key::new(metadata["namespace"].as_str()?, metadata["labels"]["app.kubernetes.io/instance"].as_str()?),
         address: std::net::SocketAddr::new(ip, ADMIN_PORT).to_string(),
     })
 }

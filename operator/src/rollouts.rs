@@ -32,7 +32,12 @@ impl Rollouts {
         let now = Instant::now();
         let mut given = self.given.lock();
         given.retain(|_, since| now < *since + FORGOTTEN);
-        let rolling = deployments.all().iter().filter(|deployment| is_rolling(deployment)).map(|d| Key::of(d)).collect::<Vec<_>>();
+        let rolling = deployments
+            .all()
+            .iter()
+            .filter(|deployment| is_rolling(deployment))
+            .map(|d| Key::of(d))
+            .collect::<Vec<_>>();
         given.retain(|key, _| !rolling.contains(key));
         let taken = rolling.iter().chain(given.keys()).filter(|key| *key != proxy).count();
         if taken >= self.places {
@@ -54,8 +59,10 @@ fn is_rolling(deployment: &Value) -> bool {
         .into_iter()
         .flatten()
         .any(|condition| condition["type"] == "Progressing" && condition["status"] == "False");
-    let complete =
-        observed && number("updatedReplicas") >= wanted && number("replicas") == wanted && number("availableReplicas") >= wanted;
+    let complete = observed
+        && number("updatedReplicas") >= wanted
+        && number("replicas") == wanted
+        && number("availableReplicas") >= wanted;
     !complete && !missed
 }
 

@@ -65,7 +65,8 @@ pub enum RunError {
 pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let built_in = arguments.default_class.as_deref().map_or_else(|| Ok(PackageProxyClassSpec::default()), default_class)?;
+    let built_in =
+        arguments.default_class.as_deref().map_or_else(|| Ok(PackageProxyClassSpec::default()), default_class)?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|source| RunError::Listen { address: arguments.listen, source })?;
@@ -175,8 +176,9 @@ fn watch(
 }
 
 fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
-    let ElectionArguments { lease_namespace, lease_name, identity, lease_duration, renew_deadline, retry_period, .. } =
-        arguments.election.clone();
+    let ElectionArguments {
+        lease_namespace, lease_name, identity, lease_duration, renew_deadline, retry_period, ..
+    } = arguments.election.clone();
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).ok();
     let terms = Terms {
         namespace: lease_namespace.unwrap_or_else(|| arguments.site.operator_namespace.clone()),
@@ -221,7 +223,8 @@ async fn wait_for_kinds(client: &Client, classes: bool, health: &Health, metrics
         if missing.is_empty() {
             return Ok(());
         }
-        let missing: Vec<String> = missing.into_iter().map(|plural| format!("the CustomResourceDefinition {plural}")).collect();
+        let missing: Vec<String> =
+            missing.into_iter().map(|plural| format!("the CustomResourceDefinition {plural}")).collect();
         tracing::warn!(missing = missing.join(", "), "the API server does not know our kinds yet: install the CRDs");
         *health.waiting_for.lock() = missing;
         tokio::time::sleep(backoff.next()).await;

@@ -123,7 +123,11 @@ impl Store {
         drop(inner);
         match old {
             Some((same, old)) if same == proxy => {
-                if self.kind.differs(&old, &object) { vec![proxy] } else { Vec::new() }
+                if self.kind.differs(&old, &object) {
+                    vec![proxy]
+                } else {
+                    Vec::new()
+                }
             }
             Some((other, _)) => vec![other, proxy],
             None => vec![proxy],

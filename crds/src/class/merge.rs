@@ -4,11 +4,13 @@ use serde_json::{Map, Value};
 
 use super::PackageProxyClassSpec;
 
-/// Members that are taken whole: a union of which two halves would make no sense.
-const WHOLE: [&str; 3] = ["storage", "auth", "trust"];
+/// Members that are taken whole: unions, of which two halves would make no sense, and the selector, whose empty form
+/// means everything.
+const WHOLE: [&str; 4] = ["storage", "auth", "trust", "namespaceSelector"];
 
 /// The document as if its author had written the class's defaults. What the document says stays; a null counts as
-/// absent. Objects merge field by field; lists and unions (`storage`, `auth`, `trust`) are taken whole.
+/// absent. Objects merge field by field; lists, unions (`storage`, `auth`, `trust`) and
+/// selectors are taken whole.
 pub fn merge(document: &Value, class: &PackageProxyClassSpec) -> Value {
     let mut merged = document.clone();
     let Some(spec) = merged.get_mut("spec").and_then(Value::as_object_mut) else { return merged };
@@ -48,3 +50,6 @@ fn fill(given: &mut Map<String, Value>, defaults: &Map<String, Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

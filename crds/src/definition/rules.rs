@@ -24,13 +24,7 @@ pub(super) fn insert(schema: &mut Value, rules: &[Rule]) {
 /// The schema of a place.
 pub(super) fn find<'a>(schema: &'a mut Value, place: &str) -> Option<&'a mut Value> {
     place.split('.').filter(|step| !step.is_empty()).try_fold(schema, |schema, step| {
-        let (name, inner) = if let Some(list) = step.strip_suffix("[]") {
-            (list, "/items")
-        } else if let Some(map) = step.strip_suffix("{}") {
-            (map, "/additionalProperties")
-        } else {
-            (step, "")
-        };
+        let (name, inner) = step.strip_suffix("[]").map_or((step, ""), |list| (list, "/items"));
         schema.get_mut("properties")?.get_mut(name)?.pointer_mut(inner)
     })
 }

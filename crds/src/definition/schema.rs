@@ -1,4 +1,4 @@
-//! From the schema that documents are held against to the one of a CustomResourceDefinition.
+//! From the schema that documents are held against to the one of a `CustomResourceDefinition`.
 
 use serde_json::{Value, json};
 

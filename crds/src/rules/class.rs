@@ -3,11 +3,18 @@
 use super::rule::Rule;
 use super::{service, upstream};
 use crate::Ecosystem;
+use crate::values::HttpUrl;
 
 /// The rules of a class besides those of its `defaults`.
 pub(super) fn rules() -> Vec<Rule> {
-    let mut rules = upstream::address("spec.upstreams{}", "upstreams");
-    rules.push(
+    let mut rules = vec![
+        Rule::at(
+            "spec.upstreams",
+            "`upstreams` must be http(s) addresses without user info, query and fragment",
+            format!("self.all(k, {})", upstream::address_in_cel("self[k]")),
+            |upstreams| upstreams.values().all(|url| url.text().is_none_or(|url| url.parse::<HttpUrl>().is_ok())),
+        )
+        .remedy("write addresses such as 'https://registry.example/path/'"),
         Rule::at(
             "spec.upstreams",
             "`upstreams.pypi` must be the address above 'simple/', which the proxy appends itself",
@@ -15,7 +22,7 @@ pub(super) fn rules() -> Vec<Rule> {
             |upstreams| !upstreams.get("pypi").text().is_some_and(upstream::ends_in_simple),
         )
         .remedy("leave out 'simple/' at the end"),
-    );
+    ];
     let names = Ecosystem::ALL.iter().map(|ecosystem| format!("'{ecosystem}'")).collect::<Vec<_>>().join(", ");
     rules.push(
         Rule::at(

@@ -42,17 +42,19 @@ impl<'a> Node<'a> {
         self.object().into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
+    /// The values of this object.
+    pub(super) fn values(&self) -> impl Iterator<Item = Self> {
+        self.keys().map(|key| self.get(key))
+    }
+
     /// The values that there are at a place below this one (see [`super::Rule::place`]).
     pub(super) fn find(&self, place: &str) -> Vec<Self> {
         let mut nodes = vec![self.clone()];
         for step in place.split('.').filter(|step| !step.is_empty()) {
-            let name = step.trim_end_matches("[]").trim_end_matches("{}");
-            let at = |node: Self| match node.get(name) {
-                list if step.ends_with("[]") => list.items(),
-                map if step.ends_with("{}") => map.keys().map(|key| map.get(key)).collect(),
-                node => vec![node],
+            nodes = match step.strip_suffix("[]") {
+                Some(list) => nodes.into_iter().flat_map(|node| node.get(list).items()).collect(),
+                None => nodes.into_iter().map(|node| node.get(step)).collect(),
             };
-            nodes = nodes.into_iter().flat_map(at).collect();
         }
         nodes.retain(Self::is_set);
         nodes

@@ -12,8 +12,7 @@ type Remedy = Box<dyn Fn(&Node<'_>) -> Cow<'static, str> + Send + Sync>;
 
 /// A rule over the value at one place of a document.
 pub struct Rule {
-    /// The place: names with dots between them, `[]` for each item of a list, `{}` for each value of a map; empty for
-    /// the document.
+    /// The place: names with dots between them, `[]` for each item of a list; empty for the document.
     pub place: String,
     /// The member of that place that is to blame; empty for the place itself.
     pub field: &'static str,

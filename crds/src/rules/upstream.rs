@@ -48,8 +48,7 @@ pub(super) fn rules(at: &str) -> Vec<Rule> {
 /// The form of an address.
 pub(super) fn address(place: &str, name: &str) -> Vec<Rule> {
     let message = format!("`{name}` must be an http(s) address without user info, query and fragment");
-    let form = HTTP_URL.replace('\\', "\\\\");
-    let cel = format!("self.matches('{form}') && (!self.contains('://[') || isURL(self))");
+    let cel = address_in_cel("self");
     // A shorter text is the schema's business.
     let holds = |url: &Node<'_>| url.text().is_none_or(|text| text.len() < 8 || text.parse::<HttpUrl>().is_ok());
     vec![Rule::at(place, message, cel, holds).remedy_for(|url| match url.text().unwrap_or_default() {
@@ -58,6 +57,12 @@ pub(super) fn address(place: &str, name: &str) -> Vec<Rule> {
         text if text.contains(['?', '#']) => "leave out everything from '?' or '#' on",
         _ => "write an address such as 'https://registry.example/path/'",
     })]
+}
+
+/// That `text` has the form of an address.
+pub(super) fn address_in_cel(text: &str) -> String {
+    let form = HTTP_URL.replace('\\', "\\\\");
+    format!("{text}.matches('{form}') && (!{text}.contains('://[') || isURL({text}))")
 }
 
 fn is_http(origin: &Node<'_>) -> bool {

@@ -289,9 +289,7 @@ mod tests {
     #[test]
     fn only_what_is_ours_is_taken() {
         let owner = Owner { proxy: Key::new("team", "npm"), uid: "u1".to_owned() };
-        let owned = |kind: &str, name: &str, uid: &str| {
-            json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "uid": uid, "controller": true}]}})
-        };
+        let owned = |kind: &str, name: &str, uid: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "uid": uid, "controller": true}]}});
         let labelled = json!({"metadata": {"labels": {
             "app.kubernetes.io/managed-by": "packageproxy-operator", "app.kubernetes.io/instance": "npm"}}});
         let look = |kind, object: &Value| match may_take(&owner, &child(kind), object) {
@@ -300,7 +298,9 @@ mod tests {
         };
         assert_eq!(look(ChildKind::Service, &owned("PackageProxy", "npm", "u1")), "ours");
         assert!(look(ChildKind::Service, &owned("PackageProxy", "npm", "u0")).contains("still being removed"));
-        assert!(look(ChildKind::Service, &owned("PackageProxy", "pypi", "u0")).contains("belongs to PackageProxy 'pypi'"));
+        assert!(
+            look(ChildKind::Service, &owned("PackageProxy", "pypi", "u0")).contains("belongs to PackageProxy 'pypi'")
+        );
         assert!(look(ChildKind::Service, &owned("Deployment", "npm", "u0")).contains("belongs to Deployment 'npm'"));
         assert!(look(ChildKind::Service, &labelled).contains("somebody else"), "labels alone prove nothing");
         assert!(look(ChildKind::Service, &json!({"metadata": {}})).contains("somebody else"));

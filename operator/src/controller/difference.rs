@@ -19,9 +19,9 @@ fn at(intent: &Value, live: &Value, path: String) -> Option<String> {
 }
 
 fn object(intent: &Map<String, Value>, live: &Map<String, Value>, path: &str) -> Option<String> {
-    intent.iter().find_map(|(name, wanted)| {
-        at(wanted, live.get(name).unwrap_or(&Value::Null), format!("{path}.{name}"))
-    })
+    intent
+        .iter()
+        .find_map(|(name, wanted)| at(wanted, live.get(name).unwrap_or(&Value::Null), format!("{path}.{name}")))
 }
 
 /// Lists of objects with a key are compared item by item, since others may add their own; other lists as a whole.
@@ -106,7 +106,11 @@ mod tests {
             (json!({"memory": "1Gi"}), json!({"memory": "1024Mi"}), None),
             (json!({"memory": "1Gi"}), json!({"memory": "1G"}), Some(".memory")),
             (json!({"port": 80}), json!({"port": "80"}), None),
-            (json!({"c": [{"name": "x", "v": 1}]}), json!({"c": [{"name": "other"}, {"name": "x", "v": 1, "w": 2}]}), None),
+            (
+                json!({"c": [{"name": "x", "v": 1}]}),
+                json!({"c": [{"name": "other"}, {"name": "x", "v": 1, "w": 2}]}),
+                None,
+            ),
             (json!({"c": [{"name": "x", "v": 1}]}), json!({"c": [{"name": "y", "v": 1}]}), Some(".c[\"x\"]")),
             (json!({"c": [{"name": "x", "v": 1}]}), json!({"c": [{"name": "x"}]}), Some(".c[\"x\"].v")),
             (json!({"args": ["a", "b"]}), json!({"args": ["a"]}), Some(".args")),

@@ -227,7 +227,9 @@ impl Context {
 
     /// The owner that the namespace is labelled with, where the manifest names one that is not the namespace itself.
     async fn owner_label(&self, key: &Key, proxy: &Value) -> Result<Option<String>, ReconcileError> {
-        let Some(named) = proxy["spec"]["owner"].as_str().filter(|named| *named != key.namespace) else { return Ok(None) };
+        let Some(named) = proxy["spec"]["owner"].as_str().filter(|named| *named != key.namespace) else {
+            return Ok(None);
+        };
         let api: Api<Namespace> = Api::all(self.client.clone());
         match api.get_metadata_opt(&key.namespace).await {
             Ok(found) => Ok(found.and_then(|found| found.metadata.labels?.get(OWNER_LABEL).cloned())),

@@ -1,0 +1,4 @@
+//! stub
+pub fn run(_: &crate::args::RenderArguments) -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}
