@@ -13,9 +13,9 @@ use tokio::sync::OnceCell;
 pub use api::{Api, Path as ObjectPath, at, of};
 pub use convergence::{Condition, condition, condition_of};
 pub use manifest::Proxy;
+pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
 pub use operator::{Operator, Setup};
 pub use report::{Row, report};
-pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
 pub use scene::{Scene, TAGS};
 
 mod api;

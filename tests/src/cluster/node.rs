@@ -229,7 +229,12 @@ impl Loop {
         self.stop.send_replace(true);
         self.task.await.expect("the loop ends");
         let (count, failures) = &*self.seen.lock();
-        assert!(failures.is_empty(), "{} of {count} requests failed: {:#?}", failures.len(), &failures[..failures.len().min(5)]);
+        assert!(
+            failures.is_empty(),
+            "{} of {count} requests failed: {:#?}",
+            failures.len(),
+            &failures[..failures.len().min(5)]
+        );
         *count
     }
 }

@@ -204,6 +204,18 @@ impl Scene {
         &self.namespaces
     }
 
+    /// Installs the release again, or upgrades it, with another image of the proxies, and waits for its operator.
+    pub fn install_again(&self, tag: &str) {
+        let chart = workspace().join("charts/packageproxy").display().to_string();
+        let values = self.folder.path().join("values.json").display().to_string();
+        let image = format!("proxyImage.tag={tag}");
+        let (system, release) = (self.system(), &self.release);
+        let arguments = ["upgrade", "--install", release, &chart, "--namespace", &system, "--values", &values];
+        self.cluster.helm(&[&arguments[..], &["--set", &image]].concat());
+        let deployment = format!("deployment/{}", self.release_name());
+        self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=60s"]);
+    }
+
     /// A proxy in the first namespace.
     pub fn proxy(&self, name: &str) -> Proxy {
         Proxy::new(self.namespace(), name)

@@ -5,3 +5,4 @@
 #![cfg(test)]
 
 mod control;
+mod node;

@@ -1,0 +1,180 @@
+//! The way of a newcomer: install the chart, apply proxies, and pods install through them by nothing but the
+//! published configuration; then again without the registries.
+
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use tests::cluster::{ClientPod, Proxy, Row, Scene, at, report};
+use tests::wait::until;
+use tokio::time::Instant;
+
+/// An application of each ecosystem, and what shows that it is installed.
+fn clients(when: &str) -> Vec<ClientPod> {
+    let name = |client: &str| format!("{client}-{when}");
+    vec![
+        ClientPod::new(
+            &name("npm"),
+            "cp -r /clients/npm/large /tmp/app; cd /tmp/app; npm ci --ignore-scripts --no-audit --no-fund
+             find node_modules -name package.json | wc -l",
+        )
+        .variables("npm-client-env"),
+        ClientPod::new(
+            &name("pip"),
+            "cd /tmp; pip install --no-compile --disable-pip-version-check -q -r /clients/python/science/requirements.txt --target site
+             find site -name WHEEL | wc -l",
+        )
+        .variables("pypi-client-env"),
+        ClientPod::new(
+            &name("cargo"),
+            "mkdir /tmp/work; cp -r /clients/cargo/workspace /tmp/work/app; cd /tmp/work/app; cargo fetch --locked
+             find /tmp/.cargo -name '*.crate' | wc -l",
+        )
+        .files("cargo-client", "/.cargo"),
+    ]
+}
+
+async fn install(scene: &Scene, when: &str) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for client in clients(when) {
+        let log = scene.run_client(&client).await;
+        let last = log.lines().last().and_then(|line| line.trim().parse().ok());
+        counts.push(last.unwrap_or_else(|| panic!("no number at the end of {log}")));
+    }
+    counts
+}
+
+/// The path out of the cluster, cut for the pods of proxies while this lives.
+struct Cut;
+
+impl Cut {
+    fn new(addresses: &[String]) -> Self {
+        let set = addresses.join(", ");
+        let rules = format!(
+            "table ip packageproxy-cut {{ chain out {{ type filter hook forward priority -10; policy accept;
+               ip saddr {{ {set} }} ip daddr != {{ 10.244.0.0/16, 10.96.0.0/16 }} drop }} }}"
+        );
+        let status = Command::new("nft").arg(rules).status().expect("nft runs");
+        assert!(status.success());
+        Self
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        let _ = Command::new("nft").args(["delete", "table", "ip", "packageproxy-cut"]).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a node: tests/cluster/run"]
+async fn pods_install_by_the_published_configuration_alone_and_again_without_the_registries() {
+    let scene = Scene::plan("install").pods().start().await;
+    let started = Instant::now();
+    // As the documentation says: packageproxy init | kubectl apply -f -
+    let program = std::env::var_os("PACKAGEPROXY_BIN").expect("PACKAGEPROXY_BIN names the program");
+    let init = Command::new(program).arg("init").stdin(Stdio::null()).output().expect("packageproxy runs");
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("init.yaml");
+    std::fs::write(&file, &init.stdout).expect("a writable folder");
+    let kubectl = |arguments: &[&str]| scene.cluster().kubectl(&[&["-n", scene.namespace()][..], arguments].concat());
+    kubectl(&["apply", "-f", &file.display().to_string()]);
+    let names = ["npm", "pypi", "cargo"];
+    let wanted: Vec<String> = names.iter().map(|name| format!("pkgp/{name}")).collect();
+    let mut wait = vec!["wait", "--for=condition=Ready", "--timeout=60s"];
+    wait.extend(wanted.iter().map(String::as_str));
+    kubectl(&wait);
+    let ready = started.elapsed();
+    println!("{}", kubectl(&["get", "pkgp"]));
+
+    let begun = Instant::now();
+    let first = install(&scene, "online").await;
+    let online = begun.elapsed();
+    let mut addresses = Vec::new();
+    for name in names {
+        let selector = format!("app.kubernetes.io/instance={name}");
+        for pod in scene.api.list(&at("Pod", scene.namespace(), ""), &selector).await {
+            addresses.push(pod["status"]["podIP"].as_str().expect("an address").to_owned());
+        }
+    }
+    let cut = Cut::new(&addresses);
+    let begun = Instant::now();
+    let second = install(&scene, "offline").await;
+    let offline = begun.elapsed();
+    assert_eq!(first, second, "the same without the registries");
+    drop(cut);
+    assert!(first.iter().zip([500, 40, 200]).all(|(count, least)| *count >= least), "{first:?}");
+    let seconds = |time: std::time::Duration| format!("{:.1} s", time.as_secs_f64());
+    let rows = [
+        Row::new("kubectl apply of npm, pypi, cargo until all are Ready", seconds(ready)),
+        Row::new("npm ci, pip install, cargo fetch in pods, cold", seconds(online)),
+        Row::new("the same with the registries cut off", seconds(offline)),
+        Row::new("packages, wheels, crates", format!("{first:?}")),
+    ];
+    report("install in pods", &rows);
+}
+
+/// Every pod of a proxy and of the operator passes the strictest level of Pod Security.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a node: tests/cluster/run"]
+async fn pods_run_where_only_restricted_ones_may() {
+    let stage = super::Stage::new("restricted").await;
+    let scene = &stage.scene;
+    let enforce = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    for namespace in [scene.namespace(), &scene.system()] {
+        scene.api.patch(&at("Namespace", "", namespace), &enforce).await;
+    }
+    let claim = json!({"size": "1Gi", "storageClassName": stage.volume("/var/lib/kubelet/restricted").await});
+    let stored = Proxy::new(scene.namespace(), "stored");
+    let stored = stored.spec("/replicas", 1).spec("/upstream/url", stage.upstream.url("/")).claim(&claim);
+    scene.apply(&stage.proxy()).await;
+    scene.apply(&stored).await;
+    scene.serving(&stage.proxy()).await;
+    scene.converged(&stored).await;
+    let deployment = format!("deployment/{}", scene.release_name());
+    let kubectl = |arguments: &[&str]| scene.cluster().kubectl(&[&["-n", &scene.system()][..], arguments].concat());
+    kubectl(&["rollout", "restart", &deployment]);
+    kubectl(&["rollout", "status", &deployment, "--timeout=60s"]);
+    for pod in scene.api.list(&at("Pod", scene.namespace(), ""), "app.kubernetes.io/name=packageproxy").await {
+        let spec = &pod["spec"];
+        assert_eq!(spec["automountServiceAccountToken"], false);
+        assert_eq!(spec["enableServiceLinks"], false);
+        assert_eq!(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
+        let volumes = spec["volumes"].as_array().expect("volumes");
+        assert!(volumes.iter().all(|volume| volume.get("projected").is_none()), "no token: {volumes:?}");
+    }
+    scene.cluster().helm(&["test", scene.release(), "--namespace", &scene.system()]);
+}
+
+/// `UpstreamReachable` follows the registry, and Ready does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a node: tests/cluster/run"]
+async fn a_registry_that_is_away_is_shown_and_does_not_make_the_proxy_unready() {
+    let stage = super::Stage::new("away").await;
+    let scene = &stage.scene;
+    let proxy = stage.asking();
+    scene.apply(&proxy).await;
+    scene.serving(&proxy).await;
+    scene.until(&proxy, "UpstreamReachable", "True", "Probed").await;
+    let client = tests::Client::new(scene.service("npm").await);
+    let path = stage.fixture.metadata();
+    client.get(&path).await.expect_status(200);
+    stage.upstream.stop().await;
+    // Traffic is what tells the proxy: an idle one asks nobody.
+    until("the condition to follow", || async {
+        client.get(&path).await;
+        let object = scene.api.get(&tests::cluster::of(&proxy.0)).await;
+        tests::cluster::condition(&object, "UpstreamReachable").filter(|found| found.status == "False")
+    })
+    .await;
+    let object = scene.until(&proxy, "Ready", "True", "ServingStale").await;
+    assert_eq!(object["status"]["upstream"]["healthy"], false);
+    client.get(&path).await.expect_status(200);
+    stage.upstream.resume().await;
+    until("the condition to heal", || async {
+        client.get(&path).await;
+        let object = scene.api.get(&tests::cluster::of(&proxy.0)).await;
+        tests::cluster::condition(&object, "UpstreamReachable").filter(|found| found.status == "True")
+    })
+    .await;
+}
