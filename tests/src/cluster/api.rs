@@ -136,6 +136,14 @@ impl Api {
         self.try_apply(object).await.unwrap_or_else(|refusal| panic!("{object}: {refusal:?}"))
     }
 
+    /// What the API server would say of a new object, which is not kept.
+    pub async fn rehearse(&self, object: &Value) -> Result<Value, Refusal> {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let list = at(&word(&object["kind"]), &word(&object["metadata"]["namespace"]), "");
+        let query = list.query("dryRun=All&fieldManager=person&fieldValidation=Strict");
+        self.send(Method::POST, &query, "application/json", object).await
+    }
+
     /// A JSON merge patch.
     pub async fn try_patch(&self, path: &Path, change: &Value) -> Result<Value, Refusal> {
         let query = path.query("fieldManager=person");

@@ -1,5 +1,6 @@
 //! The definitions as the API server understands them, and the operator's own ports.
 
+use crds::examples::{Example, Verdict, examples};
 use serde_json::json;
 use tests::cluster::{Scene, condition_of, of};
 use tests::wait::until;
@@ -115,4 +116,55 @@ async fn a_class_fills_what_a_proxy_leaves_out() {
     scene.api.delete(&of(&class(0))).await;
     scene.until(&named, "Accepted", "False", "ClassNotFound").await;
     assert_eq!(port().await, Some(8081), "children stay as they are");
+}
+
+/// The API server's verdict of each example, and of `packageproxy check`, are the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster: tests/cluster/run"]
+async fn every_example_is_admitted_or_refused_as_it_says() {
+    let scene = Scene::new("examples").await;
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for Example { name, before, mut document, verdict } in examples() {
+        let ours = document["kind"] == crds::KIND;
+        if ours {
+            document["metadata"]["namespace"] = scene.namespace().into();
+        }
+        let answer = match before {
+            None => scene.api.rehearse(&document).await,
+            Some(mut before) => {
+                if ours {
+                    before["metadata"]["namespace"] = scene.namespace().into();
+                }
+                // A name of its own, since what is before is kept.
+                for side in [&mut before, &mut document] {
+                    side["metadata"]["name"] = format!("change-{checked}").into();
+                }
+                scene.api.apply(&before).await;
+                scene.api.try_apply(&document).await
+            }
+        };
+        checked += 1;
+        let (field, message) = match &verdict {
+            Verdict::Admitted | Verdict::NotAccepted { .. } => {
+                if let Err(refusal) = answer {
+                    wrong.push(format!("{name}: refused: {refusal:?}"));
+                }
+                continue;
+            }
+            // The API server has its own words for the form, and the same for the rules.
+            Verdict::RefusedBySchema { field, .. } => (*field, ""),
+            Verdict::RefusedByRule { field, message } => (*field, *message),
+        };
+        let field = if field.starts_with("metadata") { "" } else { field };
+        match answer {
+            Ok(_) => wrong.push(format!("{name}: admitted, although {field}: {message}")),
+            Err(refusal) if !(refusal.message.contains(field) && refusal.message.contains(message)) => {
+                wrong.push(format!("{name}: {field}: {message}: in other words: {}", refusal.message));
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {checked} examples:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{checked} examples");
 }

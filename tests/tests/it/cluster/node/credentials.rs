@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Stage;
 
-fn secret(scene: &Scene, values: Value) -> Value {
+fn secret(scene: &Scene, values: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "account", "namespace": scene.namespace()},
         "stringData": values})
 }
@@ -19,7 +19,7 @@ async fn rotate(kind: &str, old: (Value, &str), new: (Value, &str)) {
     let stage = Stage::new(&format!("rotate-{}", kind.to_lowercase())).await;
     let (scene, upstream) = (&stage.scene, &stage.upstream);
     upstream.require(&[old.1]);
-    scene.api.apply(&secret(scene, old.0)).await;
+    scene.api.apply(&secret(scene, &old.0)).await;
     let proxy = stage.asking().spec("/upstream/auth", json!({"type": kind, "secretRef": {"name": "account"}}));
     scene.apply(&proxy).await;
     let pods = scene.serving(&proxy).await;
@@ -30,7 +30,7 @@ async fn rotate(kind: &str, old: (Value, &str), new: (Value, &str)) {
 
     upstream.require(&[old.1, new.1]);
     let rotated = Instant::now();
-    scene.api.apply(&secret(scene, new.0)).await;
+    scene.api.apply(&secret(scene, &new.0)).await;
     until("the new account to be used", || async {
         let last = upstream.requests_of(&stage.fixture.upstream_metadata()).pop();
         last.filter(|request| request.header("authorization") == Some(new.1))
@@ -68,7 +68,7 @@ async fn a_deleted_secret_is_named_and_its_last_value_stays_in_use() {
     let stage = Stage::new("lost").await;
     let (scene, upstream) = (&stage.scene, &stage.upstream);
     upstream.require(&["Bearer t"]);
-    let token = secret(scene, json!({"token": "t"}));
+    let token = secret(scene, &json!({"token": "t"}));
     let proxy = stage.asking().spec("/upstream/auth", json!({"type": "Bearer", "secretRef": {"name": "account"}}));
     scene.apply(&proxy).await;
     // Before there is one.
@@ -88,7 +88,7 @@ async fn a_deleted_secret_is_named_and_its_last_value_stays_in_use() {
     let last = upstream.requests().pop().expect("requests");
     assert_eq!(last.header("authorization"), Some("Bearer t"));
 
-    scene.api.apply(&secret(scene, json!({"tokn": "t"}))).await;
+    scene.api.apply(&secret(scene, &json!({"tokn": "t"}))).await;
     let object = scene.until(&proxy, "CredentialsResolved", "False", "KeyMissing").await;
     assert!(condition_of(&object, "CredentialsResolved").message.contains("token"), "{object}");
     scene.api.delete(&of(&token)).await;

@@ -79,16 +79,16 @@ async fn an_upgrade_of_the_chart_rolls_one_proxy_at_a_time() {
     let stage = Stage::new("upgrade").await;
     let scene = &stage.scene;
     let names = ["a", "b", "c"];
-    let named = |name: &str| {
+    let proxy = |name: &str| {
         let mut proxy = stage.proxy();
         proxy.0["metadata"]["name"] = name.into();
         proxy
     };
     for name in names {
-        scene.apply(&named(name)).await;
+        scene.apply(&proxy(name)).await;
     }
     for name in names {
-        scene.serving(&named(name)).await;
+        scene.serving(&proxy(name)).await;
     }
     let load = Loop::start(scene.service("a").await, vec![format!("/a/{}", stage.fixture.package.name)]);
     let started = Instant::now();
@@ -108,7 +108,7 @@ async fn an_upgrade_of_the_chart_rolls_one_proxy_at_a_time() {
     })
     .await;
     for name in names {
-        scene.serving(&named(name)).await;
+        scene.serving(&proxy(name)).await;
     }
     let took = format!("{:.1} s", started.elapsed().as_secs_f64());
     let requests = load.end().await;
