@@ -117,6 +117,16 @@ fn document() -> Vec<Example> {
             "spec.logLevel",
             "'debug' is not a known value",
         ),
+        schema(
+            "null for a word",
+            {
+                let mut document = proxy(json!({}));
+                document["spec"]["networkPolicy"] = Value::Null;
+                document
+            },
+            "spec.networkPolicy",
+            "must be a string, not empty",
+        ),
         rule(
             "an external address with a slash",
             proxy(json!({"externalURL": "https://npm.corp.example/"})),
