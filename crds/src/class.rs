@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::check as check_limits;
 pub use merge::merge;
-pub use read::{ClassReading, read};
+pub use read::{ClassReading, read, read_proxy};
 
 use crate::Ecosystem;
 use crate::manifest::{Ignored, Metadata};

@@ -86,7 +86,8 @@ fn definition(kind: &str, (plural, short): (&str, &str), scope: &str, mut versio
             "plural": plural,
             "singular": kind.to_lowercase(),
             "shortNames": [short],
-            "categories": ["packageproxies"],
+            // Of another name than the plural: kubectl would take `packageproxies NAME` for several resources.
+            "categories": ["package-proxy"],
         },
         "versions": [version],
     });

@@ -9,6 +9,7 @@ use crds::{Settings, spec::LogLevel};
 
 use crate::secrets::Secrets;
 
+mod classes;
 mod objects;
 mod read;
 mod references;

@@ -86,3 +86,18 @@ fn the_definitions_have_each_rule_once() {
         assert_eq!(messages, expected);
     }
 }
+
+/// kubectl prefers a category, and then refuses a name beside it.
+#[test]
+fn no_category_is_a_name_of_a_kind() {
+    let mut categories = Vec::new();
+    let mut names = Vec::new();
+    for definition in [package_proxy(), package_proxy_class()] {
+        let words = &definition["spec"]["names"];
+        categories.extend(words["categories"].as_array().unwrap().clone());
+        names.extend(words["shortNames"].as_array().unwrap().clone());
+        names.extend([words["plural"].clone(), words["singular"].clone()]);
+    }
+    assert_eq!((categories.len(), names.len()), (2, 6));
+    assert!(categories.iter().all(|category| !names.contains(category)));
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crds::{ProblemKind, Settings, spec::LogLevel};
 
+use super::classes::Classes;
 use super::objects::{self, Kind};
 use super::snapshot::Snapshot;
 use super::tree::{self, Document, Mistake};
@@ -27,6 +28,12 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         for mistake in mistakes {
             reader.mistake(file, mistake);
         }
+        // What a manifest says depends on its class, wherever that stands.
+        for document in documents {
+            reader.class(Place { file, document });
+        }
+    }
+    for (file, documents, _) in &documents {
         for document in documents {
             reader.document(Place { file, document });
         }
@@ -73,6 +80,7 @@ impl Place<'_> {
 
 struct Reader<'a> {
     unknown: UnknownFields,
+    classes: Classes,
     proxies: Vec<(Place<'a>, Settings)>,
     secrets: Secrets,
     log_level: Option<LogLevel>,
@@ -86,6 +94,7 @@ impl<'a> Reader<'a> {
     fn new(unknown: UnknownFields, errors: Vec<Problem>) -> Self {
         Self {
             unknown,
+            classes: Classes::default(),
             proxies: Vec::new(),
             secrets: Secrets::default(),
             log_level: None,
@@ -107,13 +116,14 @@ impl<'a> Reader<'a> {
         let mut problems = Vec::new();
         match value["kind"].as_str() {
             Some(crds::KIND) => {
-                let reading = crds::read(value);
+                let reading = self.classes.read(value);
                 problems = reading.problems;
                 self.log_level = self.log_level.max(reading.log_level);
                 let name = value["metadata"]["name"].as_str().unwrap_or_default();
                 self.named(place, crds::KIND, name);
                 self.proxies.extend(reading.settings.map(|settings| (place, settings)));
             }
+            Some(crds::CLASS_KIND) => {}
             Some("Secret") => self.object(place, Kind::Secret, &mut problems),
             Some("ConfigMap") => self.object(place, Kind::ConfigMap, &mut problems),
             other => {
@@ -121,10 +131,25 @@ impl<'a> Reader<'a> {
                     || "`kind` is missing".to_owned(),
                     |other| format!("the kind '{other:.60}' is not known here"),
                 );
-                let remedy = "use one of PackageProxy, Secret, ConfigMap";
+                let remedy = "use one of PackageProxy, PackageProxyClass, Secret, ConfigMap";
                 problems.push(crds::Problem::invalid("kind", message, remedy));
             }
         }
+        self.report(place, problems);
+    }
+
+    /// Takes note of a class.
+    fn class(&mut self, place: Place<'a>) {
+        let value = &place.document.value;
+        if value["kind"] == crds::CLASS_KIND {
+            let reading = crds::class::read(value);
+            self.named(place, crds::CLASS_KIND, value["metadata"]["name"].as_str().unwrap_or_default());
+            self.report(place, reading.problems);
+            self.classes.add(reading.class);
+        }
+    }
+
+    fn report(&mut self, place: Place<'a>, problems: Vec<crds::Problem>) {
         for problem in problems {
             if problem.kind == ProblemKind::UnknownField && self.unknown == UnknownFields::Warn {
                 self.warnings.push(place.problem(problem, Severity::Advice));

@@ -62,6 +62,37 @@ fn a_directory_of_documents() {
 }
 
 #[test]
+fn a_class_in_the_files_is_merged_wherever_it_stands() {
+    let class = |members: &str| {
+        format!(
+            "apiVersion: packageproxy.dev/v1alpha1\nkind: PackageProxyClass\nmetadata:\n  name: standard\n{members}"
+        )
+    };
+    let named = GOOD.replace("spec:", "spec:\n  className: standard");
+    let spec =
+        "spec:\n  defaults:\n    cache:\n      metadataTTL: 1m\n  limits:\n    upstreamHosts: [registry.example]\n";
+    let default = format!("  annotations:\n    packageproxy.dev/is-default-class: 'true'\n{spec}");
+    for (text, seconds) in [
+        (format!("{named}---\n{}", class(spec)), 60),
+        (format!("{}---\n{named}", class(spec)), 60),
+        (format!("{GOOD}---\n{}", class(&default)), 60),
+        (format!("{GOOD}---\n{}", class(spec)), 300),
+        (named.clone(), 300),
+    ] {
+        let loaded = load_text(&text).unwrap();
+        assert_eq!(loaded.settings[0].cache.metadata_ttl.as_secs(), seconds, "{text}");
+    }
+    let other = spec.replace("[registry.example]", "[other.example]");
+    let problems = load_text(&format!("{named}---\n{}", class(&other))).unwrap_err();
+    let expected = "9: spec.upstream.url: the host 'registry.example' is not in the class's `limits.upstreamHosts`: \
+                    'other.example'";
+    assert_eq!(lines(&problems), [expected]);
+    let problems =
+        load_text(&format!("{GOOD}---\n{}", class("spec:\n  upstreams:\n    nmp: https://a.example\n"))).unwrap_err();
+    assert_eq!(lines(&problems), ["15: spec.upstreams: `upstreams` must have no keys but 'cargo', 'npm', 'pypi'"]);
+}
+
+#[test]
 fn problems_have_lines() {
     for (text, expected) in [
         (GOOD.replace("ecosystem: npm", "ecosystem: nmp"), "6: spec.ecosystem: 'nmp' is not a known value"),
