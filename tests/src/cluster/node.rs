@@ -63,8 +63,7 @@ impl ClientPod {
             volumes.push(json!({"name": name, "configMap": {"name": map}}));
         }
         let sources: Vec<Value> = self.env_from.iter().map(|map| json!({"configMapRef": {"name": map}})).collect();
-        let tools = workspace().join("tests/.tools/python/bin");
-        let path = format!("{}:{}/bin:/usr/local/bin:/usr/bin", tools.display(), sysroot().display());
+        let path = format!("{}/bin:{}/bin:/usr/local/bin:/usr/bin", python().display(), sysroot().display());
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.name, "namespace": namespace}, "spec": {
             "restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "enableServiceLinks": false, "volumes": volumes,
             "containers": [{"name": "client", "image": "docker.io/local/host-tools:1", "imagePullPolicy": "Never",
@@ -78,9 +77,14 @@ fn sysroot() -> PathBuf {
     String::from_utf8_lossy(&printed).trim().into()
 }
 
+/// The environment of pip, which `tests/install` makes.
+fn python() -> PathBuf {
+    workspace().join("tests/.tools/python").canonicalize().expect("tests/install was run")
+}
+
 /// The folders of the machine that its clients are in.
 fn machine() -> Vec<PathBuf> {
-    let python = workspace().join("tests/.tools/python");
+    let python = python();
     let base = Command::new(python.join("bin/python")).args(["-c", "import sys; print(sys.base_prefix)"]).output();
     let base = base.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
     let mut paths = vec!["/usr".into(), "/etc/ssl".into(), sysroot(), python];

@@ -114,6 +114,17 @@ async fn pods_install_by_the_published_configuration_alone_and_again_without_the
     report("install in pods", &rows);
 }
 
+/// What the other scenarios rest on: pods with the clients of the machine and nothing of its settings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a node: tests/cluster/run"]
+async fn client_pods_have_the_clients_of_the_machine() {
+    let scene = Scene::new("clients").await;
+    let script = "npm --version; pip --version; cargo --version; ls /clients; pip config list; env | sort";
+    let log = scene.run_client(&ClientPod::new("versions", script)).await;
+    assert!(log.contains("cargo 1.") && log.contains("pip 2"), "{log}");
+    assert!(!log.contains("PIP_"), "settings of the machine: {log}");
+}
+
 /// Every pod of a proxy and of the operator passes the strictest level of Pod Security.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a node: tests/cluster/run"]
