@@ -110,7 +110,7 @@ mod tests {
             memory: Budget::new(1 << 20),
             workshop: Workshop::default(),
         };
-        let app = Arc::new(App::new(Arc::new(engine), Placement { at_root: false, bases: Vec::new() }));
+        let app = Arc::new(App::new(Arc::new(engine), Placement::default()));
         for (method, peer, header, expected) in [
             // There is no proxy at all, so that whoever is let in learns that.
             (Method::POST, "127.0.0.1", None, 404),

@@ -10,6 +10,7 @@ pub mod app;
 pub mod body;
 pub mod cache;
 pub mod cache_status;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -23,7 +23,10 @@ use self::watched::Watched;
 
 mod activity;
 mod framing;
+mod tls;
 mod watched;
+
+pub use tls::Tls;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +54,9 @@ pub enum Phase {
 pub struct Limits {
     /// Connections at once; those beyond it wait in the backlog.
     pub connections: usize,
-    /// From the connection to its first byte.
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the connection, or from the handshake, to the first byte.
     pub first_byte: Duration,
     /// From the first byte of a header block to its last.
     pub head: Duration,
@@ -65,6 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 8192,
+            handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -81,16 +87,22 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-/// Serves until the phase is [`Phase::Draining`] and every request is answered.
-pub async fn serve<S, F, B>(listener: TcpListener, mut phase: watch::Receiver<Phase>, limits: Limits, service: S)
-where
+/// Serves until the phase is [`Phase::Draining`] and every request is answered. With `tls` nothing is answered in the
+/// clear.
+pub async fn serve<S, F, B>(
+    listener: TcpListener,
+    mut phase: watch::Receiver<Phase>,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    service: S,
+) where
     S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let server = speaker(&limits);
+    let server = Arc::new(speaker(&limits));
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -110,17 +122,39 @@ where
         };
         // Without it a body whose head was sent alone waits for a delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let connection = connection(&server, stream, peer.ip().to_canonical(), limits, service.clone());
-        let connection = connections.watch(connection);
+        let peer = peer.ip().to_canonical();
+        let (server, service, watcher) = (Arc::clone(&server), service.clone(), connections.watcher());
+        let (tls, mut phase) = (tls.clone(), phase.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection ended early");
+            let ended = match tls {
+                None => watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display),
+                Some(tls) => {
+                    let handshake = tokio::time::timeout(limits.handshake, tls.accept(stream));
+                    let shaken = tokio::select! {
+                        shaken = handshake => shaken,
+                        _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
+                    };
+                    match shaken {
+                        Ok(Ok(stream)) => {
+                            watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display)
+                        }
+                        Ok(Err(error)) => Err(display(error)),
+                        Err(late) => Err(display(late)),
+                    }
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+fn display(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// The settings of both protocols.

@@ -23,7 +23,7 @@ fn listening(limits: Limits) -> (SocketAddr, watch::Sender<Phase>, Arc<AtomicUsi
         count.fetch_add(1, Ordering::SeqCst);
         answer(request)
     };
-    tokio::spawn(serve(listener, phase.subscribe(), limits, service));
+    tokio::spawn(serve(listener, phase.subscribe(), limits, None, service));
     (address, phase, answered)
 }
 
