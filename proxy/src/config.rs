@@ -15,9 +15,11 @@ mod references;
 mod scalar;
 mod snapshot;
 mod tree;
+#[cfg(feature = "server")]
 mod watch;
 
 pub use snapshot::Fingerprint;
+#[cfg(feature = "server")]
 pub use watch::{POLL_INTERVAL, watch};
 
 /// Everything that the files say.
