@@ -13,6 +13,7 @@ use crds::values::{ByteSize, GoDuration, HttpUrl};
 
 use super::ConfigArguments;
 use crate::app::App;
+use crate::client::Endpoint;
 use crate::config::{self, Loaded, Severity, UnknownFields};
 use crate::fetch::credential::SecretHosts;
 use crate::init::{self, Discovery, Machine};
@@ -233,7 +234,13 @@ fn greet(app: &App, data: SocketAddr, admin: SocketAddr) {
     let mut text = format!("PackageProxy listens on {scheme}://{data} (admin: http://{admin}/status)\n");
     for site in app.sites().iter() {
         let base = site.first_base();
-        let command = site.protocol.clients(&base).into_iter().next().map(|client| client.command).unwrap_or_default();
+        let command = site
+            .protocol
+            .clients(Endpoint::new(&base, None))
+            .into_iter()
+            .next()
+            .map(|client| client.command)
+            .unwrap_or_default();
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {base}\n    {}", command.replace('\n', "\n    "));
     }
