@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -79,12 +80,29 @@ impl Default for Limits {
     }
 }
 
-/// Binds a port.
+/// Binds a port. `[::]` takes IPv4 as well, whatever the machine's default is, and stands for `0.0.0.0` where there is
+/// no IPv6, so that the same arguments do everywhere.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    match listen(address) {
+        Err(error) if is_for_want_of_ipv6(address, &error) => listen((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        listening => listening,
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
     socket.bind(address)?;
     socket.listen(4096)
+}
+
+/// Whether `[::]` cannot be had because this machine, or this network namespace, has no IPv6.
+fn is_for_want_of_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+    let any = address.is_ipv6() && address.ip().is_unspecified();
+    any && matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
 /// Serves until the phase is [`Phase::Draining`] and every request is answered. With `tls` nothing is answered in the

@@ -1,6 +1,6 @@
 //! Connections: raw bytes that two parsers might read differently, clients that keep us waiting, too many of them.
 
-use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
@@ -89,6 +89,39 @@ async fn what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read
         let received = exchange(address, format!("{method} HTTP/1.1\r\nHost: x\r\n\r\n{second}").as_bytes()).await;
         assert!(received.starts_with("HTTP/1.1 405 "), "{method}: {received}");
         assert!(!received.contains("/second"), "{method}: {received}");
+    }
+}
+
+#[tokio::test]
+async fn the_unspecified_address_takes_both_families() {
+    let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let phase = watch::Sender::new(Phase::Serving);
+    let service =
+        |_: Request<Incoming>, peer: IpAddr| async move { Response::new(Sent::full(peer.to_string().into())) };
+    tokio::spawn(serve(listener, phase.subscribe(), Limits::default(), None, service));
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // An address of IPv4 in the form of IPv6 is still what it is: some answers are for the machine itself.
+    let answer = exchange((Ipv4Addr::LOCALHOST, port).into(), request).await;
+    assert!(answer.ends_with("\r\n127.0.0.1"), "{answer}");
+    if TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_ok() {
+        let answer = exchange((Ipv6Addr::LOCALHOST, port).into(), request).await;
+        assert!(answer.ends_with("\r\n::1"), "{answer}");
+    }
+}
+
+#[test]
+fn only_the_want_of_ipv6_makes_it_ipv4() {
+    let (any, one) = ("[::]:8080", "[2001:db8::1]:8080");
+    for (address, error, expected) in [
+        (any, Errno::AFNOSUPPORT, true),
+        (any, Errno::ADDRNOTAVAIL, true),
+        (any, Errno::ADDRINUSE, false),
+        (any, Errno::ACCESS, false),
+        (one, Errno::ADDRNOTAVAIL, false),
+        ("0.0.0.0:8080", Errno::ADDRNOTAVAIL, false),
+    ] {
+        assert_eq!(is_for_want_of_ipv6(address.parse().unwrap(), &error.into()), expected, "{address} {error}");
     }
 }
 
