@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use crds::Settings;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use url::Url;
@@ -49,7 +50,7 @@ pub struct App {
     sites: Arc<ArcSwap<Sites>>,
     /// What was last said of the configuration.
     reload: Mutex<Reload>,
-    probes: Arc<Mutex<HashMap<String, Probe>>>,
+    probes: Arc<Mutex<HashMap<String, (Probe, Timestamp)>>>,
 }
 
 /// The last change of the configuration.
@@ -109,8 +110,8 @@ impl App {
         self.reload.lock().clone()
     }
 
-    /// How the handshake with a proxy's upstream went when it was configured.
-    pub fn probe_of(&self, name: &str) -> Option<Probe> {
+    /// How the handshake with a proxy's upstream went when it was configured, and when it was over.
+    pub fn probe_of(&self, name: &str) -> Option<(Probe, Timestamp)> {
         self.probes.lock().get(name).cloned()
     }
 
@@ -220,6 +221,7 @@ impl App {
         let cache = cache.continuing(before.map(|before| &*before.cache));
         if before.is_some_and(|before| before.secrets != secrets) {
             cache.credential_renewed();
+            self.shared.origins.reconsider(&cache.upstream());
         }
         Ok(Site::new(Arc::new(cache), secrets, present, bases).continuing(before))
     }
@@ -233,7 +235,7 @@ impl App {
                 tracing::warn!(proxy = %site.settings.name, reason = outcome.reason(), message,
                     "the upstream cannot be reached: what is cached is served");
             }
-            probes.lock().insert(site.settings.name.clone(), outcome);
+            probes.lock().insert(site.settings.name.clone(), (outcome, Timestamp::now()));
         });
     }
 

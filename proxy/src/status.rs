@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::fetch::SafeUrl;
 use crate::fetch::breaker::State;
-use crate::fetch::probe::Probe;
 use crate::fetch::references::{Reference, Use, references};
 use crate::metrics::OriginLabel;
 use crate::site::Site;
@@ -52,7 +51,11 @@ fn proxy(app: &App, site: &Site) -> Value {
     let known = app.shared.origins.state(&upstream.origin());
     let probe = app.probe_of(&site.settings.name);
     let rejected = site.cache.credential_rejected();
-    let known_of = upstream::Known { traffic: known.as_ref(), rejected, probe: probe.as_ref() };
+    let known_of = upstream::Known {
+        traffic: known.as_ref(),
+        rejected,
+        probe: probe.as_ref().map(|(probe, time)| (probe, *time)),
+    };
     let (reason, message) = upstream::verdict(known_of);
     let found = references(&site.settings.upstream, &site.present, &app.shared);
     let port = app.certificate.as_ref().map(|certificate| Reference {
@@ -75,8 +78,8 @@ fn proxy(app: &App, site: &Site) -> Value {
             "retryAfterSeconds": known.as_ref().and_then(|known| known.retry_after).map(|wait| wait.as_secs()),
             "lastError": known.as_ref().and_then(|known| known.last_error.as_deref().map(shown)),
             "lastSuccess": known.as_ref().and_then(|known| known.last_success).map(|time| time.to_string()),
-            "probe": probe.as_ref().map(Probe::reason),
-            "probeMessage": probe.as_ref().and_then(|probe| probe.message().map(shown)),
+            "probe": probe.as_ref().map(|(probe, _)| probe.reason()),
+            "probeMessage": probe.as_ref().and_then(|(probe, _)| probe.message().map(shown)),
             "reason": reason,
             "message": message.as_deref().map(shown),
         },

@@ -1,5 +1,7 @@
 //! One word for how an upstream does, from real traffic where there is any and else from the handshake at the start.
 
+use jiff::Timestamp;
+
 use crate::fetch::breaker::{OriginState, State, Trouble};
 use crate::fetch::probe::Probe;
 
@@ -10,8 +12,8 @@ pub(super) struct Known<'a> {
     pub(super) traffic: Option<&'a OriginState>,
     /// Whether the upstream refuses our credential.
     pub(super) rejected: bool,
-    /// How the handshake went, once it is over.
-    pub(super) probe: Option<&'a Probe>,
+    /// How the handshake went and when, once it is over.
+    pub(super) probe: Option<(&'a Probe, Timestamp)>,
 }
 
 /// The reason of the condition `UpstreamReachable`, and the same in words where something is wrong.
@@ -28,11 +30,16 @@ pub(super) fn verdict(known: Known<'_>) -> (&'static str, Option<String>) {
         Some(OriginState { unauthorized: true, .. }) => ("Unauthorized", said("it wants an account (401)")),
         // A certificate that is not accepted never opens the breaker, and does not mend itself.
         Some(OriginState { trouble: Some(Trouble::Tls), .. }) => ("TLSFailure", error()),
-        // Some failures among successes are not an upstream that fails.
-        Some(OriginState { last_success: Some(_), .. }) => ("Probed", None),
+        // Some failures among successes are not an upstream that fails. A handshake that failed after the last of them,
+        // with other settings then, says more.
+        Some(OriginState { last_success: Some(success), .. })
+            if probe.is_none_or(|(probe, time)| probe.message().is_none() || time < *success) =>
+        {
+            ("Probed", None)
+        }
         Some(OriginState { trouble: Some(trouble), .. }) => (word(Some(*trouble)), error()),
         _ => match probe {
-            Some(probe) => (probe.reason(), probe.message().map(str::to_owned)),
+            Some((probe, _)) => (probe.reason(), probe.message().map(str::to_owned)),
             None => ("NotProbed", None),
         },
     }
@@ -49,7 +56,7 @@ fn word(trouble: Option<Trouble>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::time::Duration;
 
     use super::*;
 
@@ -65,7 +72,8 @@ mod tests {
             trouble: None,
             unauthorized: false,
         };
-        let works = OriginState { last_success: Some(Timestamp::UNIX_EPOCH), ..quiet.clone() };
+        let works =
+            OriginState { last_success: Some(Timestamp::UNIX_EPOCH + Duration::from_secs(10)), ..quiet.clone() };
         let fails = |state, trouble| OriginState { state, trouble: Some(trouble), ..works.clone() };
         let unreachable = Probe::ConnectFailed("nobody".to_owned());
         let (none, because) = (None, Some("because"));
@@ -94,10 +102,14 @@ mod tests {
             (Some(fails(State::Closed, Trouble::Answer)), false, "Probed", none),
             (Some(OriginState { trouble: Some(Trouble::Dns), ..quiet.clone() }), false, "DNSFailure", because),
         ] {
-            let known = Known { traffic: traffic.as_ref(), rejected, probe: Some(&unreachable) };
+            let probe = Some((&unreachable, Timestamp::UNIX_EPOCH));
+            let known = Known { traffic: traffic.as_ref(), rejected, probe };
             let (reason, said) = verdict(known);
             assert_eq!((reason, said.as_deref()), (expected, message), "{traffic:?} {rejected}");
         }
+        let later = Some((&unreachable, Timestamp::UNIX_EPOCH + Duration::from_secs(20)));
+        let changed = Known { traffic: Some(&works), rejected: false, probe: later };
+        assert_eq!(verdict(changed), ("ConnectFailed", Some("nobody".to_owned())));
         let nothing = Known { traffic: None, rejected: false, probe: None };
         assert_eq!(verdict(nothing), ("NotProbed", None));
     }

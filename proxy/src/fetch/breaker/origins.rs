@@ -124,6 +124,17 @@ impl Origins {
         Arc::clone(origins.entry(name.to_owned()).or_default())
     }
 
+    /// Forgets what an origin said of how it was asked: it is asked in another way from now on, with another credential
+    /// or other authorities. Whether it is left alone does not change.
+    pub fn reconsider(&self, origin: &str) {
+        let found = self.0.lock().get(origin).cloned();
+        if let Some(origin) = found {
+            let mut known = origin.0.lock();
+            known.trouble = known.trouble.filter(|_| known.circuit.phase != Phase::Closed);
+            known.unauthorized = false;
+        }
+    }
+
     /// Every origin that was asked for something, by name.
     pub fn snapshot(&self) -> Vec<OriginState> {
         let mut states: Vec<_> = self.0.lock().iter().map(|(name, origin)| origin.state(name)).collect();

@@ -224,3 +224,20 @@ async fn the_kind_of_trouble_is_known_until_a_success() {
         assert_eq!((state.trouble, state.unauthorized), (None, false), "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_way_of_asking_is_another_matter() {
+    let fake = Fake::numbered(|ask, number| match number {
+        0 => Ok(reply(ask, 401)),
+        _ => Err(tls(ask, "its certificate has expired")),
+    });
+    let (breaker, origins) = guard(&fake);
+    let known = || origins.state(ORIGIN).map(|state| (state.trouble, state.unauthorized));
+    origins.reconsider(ORIGIN);
+    assert_eq!(known(), None);
+    breaker.fetch(file(1)).await.unwrap();
+    breaker.fetch(file(1)).await.unwrap_err();
+    assert_eq!(known(), Some((Some(Trouble::Tls), true)));
+    origins.reconsider(ORIGIN);
+    assert_eq!(known(), Some((None, false)));
+}
