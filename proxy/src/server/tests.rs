@@ -156,6 +156,10 @@ async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
 /// A connection in memory, so that the clock can be paused, and the task that ends with it.
 fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (client, ours) = duplex(4096);
+    (client, served(limits, ours))
+}
+
+fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> tokio::task::JoinHandle<()> {
     let service = |request: Request<Incoming>, _| async move {
         if request.uri().path() == "/large" {
             return Response::new(Sent::full(vec![0; 1 << 20].into()));
@@ -165,8 +169,62 @@ fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
         }
         Response::new(Sent::full("/a".into()))
     };
-    let served = connection(&speaker(&limits), ours, Ipv4Addr::LOCALHOST.into(), limits, service);
-    (client, tokio::spawn(async move { drop(served.await) }))
+    let served = connection(&speaker(&limits), stream, Ipv4Addr::LOCALHOST.into(), limits, service);
+    tokio::spawn(async move { drop(served.await) })
+}
+
+/// A layer that keeps what it is given for a while, as TLS does when the socket is full.
+struct Layer(DuplexStream, Option<std::pin::Pin<Box<tokio::time::Sleep>>>);
+
+impl AsyncRead for Layer {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Layer {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        self.1 = Some(Box::pin(tokio::time::sleep(Duration::from_secs(1))));
+        std::pin::Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        if let Some(late) = &mut self.1 {
+            std::task::ready!(late.as_mut().poll(context));
+            self.1 = None;
+        }
+        std::pin::Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::ready!(self.as_mut().poll_flush(context))?;
+        std::pin::Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_empties_itself_late_does_not_suspend_the_limits() {
+    let (mut client, ours) = duplex(4096);
+    let task = served(Limits::default(), Layer(ours, None));
+    client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    response(&mut client).await;
+    let ended = tokio::time::timeout(Duration::from_mins(10), ends_after(task, Instant::now())).await;
+    let seconds = ended.expect("an idle connection is kept for ever");
+    assert!((75..=80).contains(&seconds), "{seconds}");
 }
 
 async fn ends_after(task: tokio::task::JoinHandle<()>, since: Instant) -> u64 {
