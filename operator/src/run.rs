@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::args::{ElectionArguments, RunArguments};
 use crate::backoff::Backoff;
 use crate::client::{self, Activity, Fence, Limit};
-use crate::controller::{Context, Controller};
+use crate::controller::{Context, Controller, class};
 use crate::health::{self, Health};
 use crate::leader::{Election, Terms};
 use crate::metrics::Metrics;
@@ -237,5 +237,12 @@ fn default_class(path: &Path) -> Result<PackageProxyClassSpec, RunError> {
     if text.trim().is_empty() {
         return Ok(PackageProxyClassSpec::default());
     }
-    serde_yaml::from_str(&text).map_err(|error| failed(error.to_string()))
+    let spec: serde_json::Value = serde_yaml::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let document = serde_json::json!({
+        "apiVersion": crds::API_VERSION,
+        "kind": crds::CLASS_KIND,
+        "metadata": {"name": "default"},
+        "spec": spec,
+    });
+    class::read(&document).map_err(failed)
 }

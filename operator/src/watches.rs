@@ -110,12 +110,20 @@ impl Watch {
         }
     }
 
+    /// An object with its type, which lists leave out.
+    fn whole(&self, object: DynamicObject) -> Value {
+        let (mut object, resource) = (plain(object), self.kind.resource());
+        object["apiVersion"] = Value::String(resource.api_version);
+        object["kind"] = Value::String(resource.kind);
+        object
+    }
+
     fn take(&self, event: Event<DynamicObject>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) | Event::Apply(object) => {
                 listed.insert(key(&object));
-                for concerned in store.apply(plain(object)) {
+                for concerned in store.apply(self.whole(object)) {
                     sink.changed(self.kind, concerned);
                 }
             }

@@ -54,7 +54,7 @@ impl Fence {
 /// A write after the time of this leader.
 #[derive(Debug, thiserror::Error)]
 #[error("this process does not lead any more: nothing is written")]
-pub struct Fenced;
+pub(super) struct Fenced;
 
 /// Puts a [`Fence`] before a client.
 #[derive(Clone, Debug)]

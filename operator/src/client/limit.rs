@@ -104,7 +104,7 @@ pub struct LimitService<S> {
 /// The API server did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the API server did not answer within {0:?}")]
-pub struct Unanswered(Duration);
+pub(super) struct Unanswered(Duration);
 
 impl<S, B, R> Service<Request<B>> for LimitService<S>
 where

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::build::Child;
+use super::conditions::ApplyFailure;
 use super::contest::Contests;
 use super::difference;
 use crate::kinds::ChildKind;
@@ -67,7 +68,7 @@ pub enum ApplyError {
         /// Its name.
         name: String,
         /// A reason of the condition `ResourcesApplied`.
-        reason: &'static str,
+        reason: ApplyFailure,
         /// The words of the API server.
         message: String,
     },
@@ -270,10 +271,12 @@ fn refusal(child: &Child, error: kube::Error) -> ApplyError {
     match status.code {
         403 if message.contains("because it is being terminated") => ApplyError::NamespaceTerminating,
         404 if message.contains("namespaces") => ApplyError::NamespaceTerminating,
-        403 if message.contains("exceeded quota") => refused("QuotaExceeded"),
-        403 => refused("Forbidden"),
-        422 if message.contains("immutable") || message.contains("Forbidden: ") => refused("ImmutableFieldChanged"),
-        400 | 422 => refused("ApplyFailed"),
+        403 if message.contains("exceeded quota") => refused(ApplyFailure::QuotaExceeded),
+        403 => refused(ApplyFailure::Forbidden),
+        422 if message.contains("immutable") || message.contains("Forbidden: ") => {
+            refused(ApplyFailure::ImmutableFieldChanged)
+        }
+        400 | 422 => refused(ApplyFailure::ApplyFailed),
         _ => ApplyError::Unavailable { kind, name, source: error },
     }
 }
@@ -321,9 +324,9 @@ mod tests {
             let mut status = kube::core::Status::failure(message, "");
             status.code = code;
             let found = match refusal(&child(ChildKind::Service), kube::Error::Api(Box::new(status))) {
-                ApplyError::Refused { reason, .. } => reason,
-                ApplyError::NamespaceTerminating => "NamespaceTerminating",
-                ApplyError::Unavailable { .. } => "Unavailable",
+                ApplyError::Refused { reason, .. } => format!("{reason:?}"),
+                ApplyError::NamespaceTerminating => "NamespaceTerminating".to_owned(),
+                ApplyError::Unavailable { .. } => "Unavailable".to_owned(),
                 other => panic!("{other}"),
             };
             assert_eq!(found, reason, "{code} {message}");

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crds::class::{DEFAULT_CLASS_ANNOTATION, PackageProxyClassSpec};
 use serde_json::Value;
 
+use super::conditions::Refusal;
+
 use crate::store::{Key, Store};
 
 /// The class of a proxy.
@@ -92,9 +94,10 @@ fn used(class: &Value) -> Result<Chosen, ClassError> {
     }
 }
 
-/// What a class object says, or its first mistake.
+/// What a class object says, or everything that is wrong with it.
 pub fn read(class: &Value) -> Result<PackageProxyClassSpec, String> {
-    serde_json::from_value(class["spec"].clone()).map_err(|error| error.to_string())
+    let reading = crds::class::read(class);
+    reading.class.map(|class| class.spec).ok_or_else(|| Refusal::of(&reading.problems).message)
 }
 
 #[cfg(test)]
@@ -106,6 +109,7 @@ mod tests {
 
     fn class(name: &str, created: &str, default: &str) -> Value {
         json!({
+            "apiVersion": crds::API_VERSION, "kind": crds::CLASS_KIND,
             "metadata": {"name": name, "creationTimestamp": created, "annotations": {DEFAULT_CLASS_ANNOTATION: default}},
             "spec": {"image": name},
         })

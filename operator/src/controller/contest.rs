@@ -13,7 +13,7 @@ use crate::store::Key;
 /// Repairs of one object in `WINDOW` after which it is left alone.
 const REPAIRS: usize = 5;
 /// How far back repairs count.
-pub const WINDOW: Duration = Duration::from_mins(1);
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// The repairs of late.
 #[derive(Debug, Default)]

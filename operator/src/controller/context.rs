@@ -44,10 +44,21 @@ pub struct Context {
 #[derive(Debug)]
 pub(super) struct Memory {
     backoff: Backoff,
-    /// The status that was written last, of the object with this uid: the watch may not have brought it yet.
-    pub(super) written: Option<(String, PackageProxyStatus)>,
+    /// The status that was written last: the watch may not have brought it yet.
+    pub(super) written: Option<Written>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
+}
+
+/// A status that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// `metadata.uid` of the object.
+    pub(super) uid: String,
+    /// The status.
+    pub(super) status: PackageProxyStatus,
+    /// When.
+    pub(super) at: Instant,
 }
 
 impl Default for Memory {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 /// The first place where `live` is not as `intent` says, as a path.
-pub fn first(intent: &Value, live: &Value) -> Option<String> {
+pub(super) fn first(intent: &Value, live: &Value) -> Option<String> {
     at(intent, live, String::new())
 }
 

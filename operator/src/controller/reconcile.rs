@@ -1,9 +1,9 @@
 //! One look at one proxy: the straight line from what is wanted and what there is to what is written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::ProblemKind;
 use crds::values::ByteSize;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::Api;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::apply::{self, ApplyError, Outcome, Owner, Wanted};
 use super::build::{self, OWNER_LABEL, TEMPLATE_HASH};
 use super::class::{self, Chosen};
-use super::conditions::{ApplyOutcome, Refusal};
+use super::conditions::{Applied, ApplyFailure, ClientConfig, Refusal, RefusalReason};
 use super::contest::WINDOW;
 use super::context::Context;
 use super::plan::Plan;
@@ -33,7 +33,7 @@ const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(super) enum ReconcileError {
     /// A child could not be looked at or applied for now.
     #[error("the objects could not be applied")]
     Apply(#[from] ApplyError),
@@ -52,7 +52,7 @@ pub enum ReconcileError {
 
 impl ReconcileError {
     /// The label of the metric.
-    pub const fn class(&self) -> &'static str {
+    pub(super) const fn class(&self) -> &'static str {
         match self {
             Self::Apply(_) => "apply",
             Self::Read { .. } => "read",
@@ -63,12 +63,39 @@ impl ReconcileError {
 
 /// What came of the steps before the status.
 #[derive(Debug)]
-pub(super) struct Result_ {
+pub(super) struct Looked {
+    /// The class in use.
     pub(super) chosen: Option<Chosen>,
+    /// What is wanted, or why it cannot be had.
     pub(super) plan: Result<Plan, Refusal>,
-    pub(super) outcome: ApplyOutcome,
+    /// How far the children are.
+    pub(super) applied: Applied,
+    /// How far the ConfigMaps for clients are.
+    pub(super) client_config: ClientConfig,
+    /// Deployment and claim as they were written just now: the watch may not have brought them yet.
+    pub(super) fresh: BTreeMap<ChildKind, Value>,
     /// When to look again; `None`: at the usual time.
     pub(super) again: Option<Duration>,
+}
+
+impl Looked {
+    /// Nothing was touched.
+    fn refused(chosen: Option<Chosen>, reason: RefusalReason, message: String) -> Self {
+        Self::untouched(chosen, Err(Refusal { reason, message }))
+    }
+
+    fn untouched(chosen: Option<Chosen>, plan: Result<Plan, Refusal>) -> Self {
+        let (applied, client_config) = (Applied::NotYet, ClientConfig::Pending);
+        Self { chosen, plan, applied, client_config, fresh: BTreeMap::new(), again: None }
+    }
+}
+
+/// What came of the children.
+#[derive(Debug)]
+struct Children {
+    applied: Applied,
+    fresh: BTreeMap<ChildKind, Value>,
+    again: Option<Duration>,
 }
 
 impl Context {
@@ -96,47 +123,41 @@ impl Context {
     }
 
     /// All steps before the status.
-    async fn steps(&self, key: &Key, proxy: &Arc<Value>) -> Result<Result_, ReconcileError> {
-        let refused = |chosen, reason: &str, message: String| Result_ {
-            chosen,
-            plan: Err(Refusal { reason: reason.to_owned(), message }),
-            outcome: ApplyOutcome::NotYet,
-            again: None,
-        };
+    async fn steps(&self, key: &Key, proxy: &Arc<Value>) -> Result<Looked, ReconcileError> {
         let chosen = match class::choose(proxy, self.classes(), &self.built_in) {
             Ok(chosen) => chosen,
-            Err(error @ class::ClassError::Invalid { .. }) => {
-                return Ok(refused(None, "InvalidConfiguration", error.to_string()));
+            Err(error) => {
+                let reason = match error {
+                    class::ClassError::Invalid { .. } => RefusalReason::InvalidConfiguration,
+                    _ => RefusalReason::ClassNotFound,
+                };
+                return Ok(Looked::refused(None, reason, error.to_string()));
             }
-            Err(error) => return Ok(refused(None, "ClassNotFound", error.to_string())),
         };
         let owner_label = self.owner_label(key, proxy).await?;
         let mut plan = match resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site) {
             Ok(plan) => plan,
-            Err(problems) => {
-                let (reason, message) = refusal(&problems);
-                return Ok(refused(Some(chosen), reason, message));
-            }
+            Err(problems) => return Ok(Looked::untouched(Some(chosen), Err(Refusal::of(&problems)))),
         };
         plan.claim_size = self.claim_size(key);
         plan.ca = self.ca(&plan).await?;
         if plan.workload.suspend {
-            return Ok(Result_ { chosen: Some(chosen), plan: Ok(plan), outcome: ApplyOutcome::NotYet, again: None });
+            return Ok(Looked::untouched(Some(chosen), Ok(plan)));
         }
-        let (outcome, again) = self.apply_all(key, &plan).await?;
-        if let ApplyOutcome::Failed { reason, message } = &outcome
-            && reason == "NameConflict"
-        {
-            let mut result = refused(Some(chosen), "NameConflict", message.clone());
-            result.again = Some(REFUSED_WAIT);
-            return Ok(result);
+        let Children { applied, fresh, again } = self.apply_all(key, &plan).await?;
+        let client_config = client_config(&plan, &applied);
+        if let Applied::Failed { reason: ApplyFailure::NameConflict, message } = applied {
+            let mut looked = Looked::refused(Some(chosen), RefusalReason::NameConflict, message);
+            looked.again = again;
+            return Ok(looked);
         }
-        Ok(Result_ { chosen: Some(chosen), plan: Ok(plan), outcome, again })
+        Ok(Looked { chosen: Some(chosen), plan: Ok(plan), applied, client_config, fresh, again })
     }
 
     /// Looks at every child first, so that a name that is taken stops everything; then applies, then prunes.
-    async fn apply_all(&self, key: &Key, plan: &Plan) -> Result<(ApplyOutcome, Option<Duration>), ReconcileError> {
+    async fn apply_all(&self, key: &Key, plan: &Plan) -> Result<Children, ReconcileError> {
         let owner = Owner { proxy: key.clone(), uid: plan.uid.clone() };
+        let mut fresh = BTreeMap::new();
         let mut wanted = Vec::new();
         for mut child in build::build(plan) {
             if child.kind == ChildKind::Deployment {
@@ -146,30 +167,34 @@ impl Context {
             let known = self.store(Kind::Child(child.kind)).get(key, &child.name);
             match apply::look(&self.client, &owner, child, known).await {
                 Ok(found) => wanted.push(found),
-                Err(error) => return unless_transient(error),
+                Err(error) => return unless_transient(error, fresh),
             }
         }
         let mut again = None;
-        let mut pending = None;
+        let mut applied = Applied::Applied;
         for wanted in &wanted {
             if let Some(message) = self.must_wait(key, plan, wanted) {
-                pending = Some(message);
+                applied = Applied::RolloutPending { message };
                 again = Some(ROLLOUT_WAIT);
                 continue;
             }
             match apply::apply(&self.client, &owner, wanted, &self.contests, &self.metrics).await {
-                Ok(Outcome::Unchanged | Outcome::Applied(_)) => {}
+                Ok(Outcome::Unchanged) => {}
+                Ok(Outcome::Applied(object)) => {
+                    if matches!(wanted.child().kind, ChildKind::Deployment | ChildKind::PersistentVolumeClaim) {
+                        fresh.insert(wanted.child().kind, *object);
+                    }
+                }
                 Ok(Outcome::Terminating) => again = Some(SOON),
                 Ok(Outcome::Contested { field }) => {
                     again = Some(WINDOW);
                     self.contested(&owner, wanted, &field).await;
                 }
-                Err(error) => return unless_transient(error),
+                Err(error) => return unless_transient(error, fresh),
             }
         }
         self.prune(&owner, &wanted).await?;
-        let outcome = pending.map_or(ApplyOutcome::Applied, |message| ApplyOutcome::RolloutPending { message });
-        Ok((outcome, again))
+        Ok(Children { applied, fresh, again })
     }
 
     async fn prune(&self, owner: &Owner, wanted: &[Wanted]) -> Result<(), ReconcileError> {
@@ -261,32 +286,31 @@ impl Context {
 }
 
 /// An error that a person can do something about is an outcome; one that may pass is tried again.
-fn unless_transient(error: ApplyError) -> Result<(ApplyOutcome, Option<Duration>), ReconcileError> {
+fn unless_transient(error: ApplyError, fresh: BTreeMap<ChildKind, Value>) -> Result<Children, ReconcileError> {
     let message = error.to_string();
-    let failed = |reason: &str| ApplyOutcome::Failed { reason: reason.to_owned(), message };
-    match error {
-        ApplyError::NameConflict { .. } => Ok((failed("NameConflict"), Some(REFUSED_WAIT))),
-        ApplyError::Refused { reason, .. } => Ok((failed(reason), Some(REFUSED_WAIT))),
-        ApplyError::Leftover { .. } => Ok((ApplyOutcome::NotYet, Some(SOON))),
-        ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => Err(error.into()),
-    }
+    let (reason, again) = match error {
+        ApplyError::NameConflict { .. } => (ApplyFailure::NameConflict, REFUSED_WAIT),
+        ApplyError::Refused { reason, .. } => (reason, REFUSED_WAIT),
+        ApplyError::Leftover { .. } => return Ok(Children { applied: Applied::NotYet, fresh, again: Some(SOON) }),
+        ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => return Err(error.into()),
+    };
+    Ok(Children { applied: Applied::Failed { reason, message }, fresh, again: Some(again) })
 }
 
-/// Reason and message of the condition `Accepted` for what is wrong with a manifest.
-fn refusal(problems: &[crds::Problem]) -> (&'static str, String) {
-    let reason = problems.iter().find_map(|problem| match problem.kind {
-        ProblemKind::UpstreamMissing => Some("UpstreamMissing"),
-        ProblemKind::UpstreamNotAllowed => Some("UpstreamNotAllowed"),
-        ProblemKind::ClassViolation => Some("ClassViolation"),
-        ProblemKind::Invalid | ProblemKind::UnknownField => None,
-    });
-    let is_unsupported = |problem: &crds::Problem| problem.path == "spec.ecosystem";
-    let reason = match reason {
-        Some(reason) => reason,
-        None if problems.iter().any(is_unsupported) => "UnsupportedEcosystem",
-        None => "InvalidConfiguration",
-    };
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("{}: {}; {}", problem.path, problem.message, problem.remedy)).collect();
-    (reason, lines.join("\n"))
+/// How far the ConfigMaps for clients are: they come before what may fail later.
+fn client_config(plan: &Plan, applied: &Applied) -> ClientConfig {
+    let authority = plan.workload.tls.as_ref().and_then(|tls| tls.ca.as_ref());
+    match (authority, applied) {
+        (Some(reference), _) if plan.ca.is_none() => ClientConfig::Failed {
+            message: format!(
+                "the ConfigMap '{}' has no key '{}' with the certificate authority for clients; create it",
+                reference.name, reference.key
+            ),
+        },
+        (_, Applied::Applied | Applied::RolloutPending { .. }) => ClientConfig::Published,
+        (_, Applied::Failed { message, .. }) if message.starts_with("ConfigMap") => {
+            ClientConfig::Failed { message: message.clone() }
+        }
+        _ => ClientConfig::Pending,
+    }
 }

@@ -1,20 +1,23 @@
 //! What came of a look, written down: the status if it says something new, and events at transitions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::PackageProxyStatus;
 use crds::status::{Condition, ConditionStatus, PackageProxyClassStatus};
-use crds::{PackageProxyStatus, status};
+use crds::workload::Storage;
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
-use serde::Deserialize as _;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{Api, Patch, PatchParams};
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::apply::FIELD_MANAGER;
 use super::class;
-use super::conditions::{self, Observed};
-use super::context::Context;
+use super::conditions::{self, EventType, Observed};
+use super::context::{Context, Written};
 use super::reconcile::{Looked, ReconcileError};
 use crate::events::Note;
 use crate::kinds::ChildKind;
@@ -23,6 +26,12 @@ use crate::watches::api;
 
 /// Numbers of the cache are written no more often than this.
 const CACHE_PERIOD: Duration = Duration::from_mins(5);
+/// Now, in whole seconds as the API server writes times.
+fn now() -> String {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
 /// So long after a write the watch may not have brought it yet.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
@@ -31,28 +40,130 @@ impl Context {
     pub(super) async fn report(&self, key: &Key, proxy: &Arc<Value>, looked: Looked) -> Result<bool, ReconcileError> {
         let uid = proxy["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let stored = PackageProxyStatus::deserialize(&proxy["status"]).unwrap_or_default();
-        let (written, cache_due, lagging) = self.with_memory(key, |memory| {
-            let written = memory.written.as_ref().filter(|written| written.uid == uid);
+        let (written, cache_due) = self.with_memory(key, |memory| {
             let cache_due = memory.cache_written.is_none_or(|time| time.elapsed() >= CACHE_PERIOD);
-            let lagging = written.is_some_and(|written| written.at.elapsed() < WATCH_LAG);
-            (written.map(|written| written.status.clone()), cache_due, lagging)
+            (memory.written.clone().filter(|written| written.uid == uid), cache_due)
         });
-        let previous = written.unwrap_or_else(|| stored.clone());
-        let next = self.next_status(key, proxy, &looked, &previous, cache_due);
-        let wipes = stored != next && !lagging;
-        if next != previous || wipes {
+        let lagging = written.as_ref().is_some_and(|written| written.at.elapsed() < WATCH_LAG);
+        let previous = written.map_or_else(|| stored.clone(), |written| written.status);
+        let next = self.next_status(key, proxy, &looked, &previous, cache_due).await?;
+        // Somebody else may have changed it, too.
+        if next != previous || (next != stored && !lagging) {
             self.write_status(Kind::Proxy, key, &uid, &next).await?;
             for event in conditions::events(&previous, &next) {
-                self.events.publish(key, &uid, event).await;
+                let warning = event.type_ == EventType::Warning;
+                let (reason, action) = (event.reason.to_owned(), event.action.to_owned());
+                self.events.publish(key, &uid, Note { warning, reason, action, note: event.note }).await;
             }
             self.with_memory(key, |memory| {
                 if next.cache != previous.cache {
                     memory.cache_written = Some(Instant::now());
                 }
-                memory.written = Some(super::context::Written { uid, status: next.clone(), at: Instant::now() });
+                memory.written = Some(Written { uid, status: next.clone(), at: Instant::now() });
             });
         }
-        let ready = next.conditions.iter().find(|condition| condition.kind == "Ready");
+        let ready = next.conditions.iter().find(|condition| condition.kind == conditions::kind::READY);
         Ok(looked.plan.is_ok() && ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown))
+    }
+
+    async fn next_status(
+        &self,
+        key: &Key,
+        proxy: &Value,
+        looked: &Looked,
+        previous: &PackageProxyStatus,
+        cache_due: bool,
+    ) -> Result<PackageProxyStatus, ReconcileError> {
+        let known = |kind| self.store(Kind::Child(kind)).get(key, &key.name);
+        let (deployment, claim) = (known(ChildKind::Deployment), known(ChildKind::PersistentVolumeClaim));
+        let foreign = self.foreign_claim(looked).await?;
+        let fresh = |kind| looked.fresh.get(&kind);
+        let pods = self.store(Kind::Pod).of_proxy(key);
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let reports: BTreeMap<_, _> = pods.iter().filter_map(|pod| Some((name(pod), self.poll.report(pod)?))).collect();
+        let observed = Observed {
+            generation: proxy["metadata"]["generation"].as_i64().unwrap_or_default(),
+            accepted: looked.plan.as_ref().map_err(Clone::clone),
+            suspend: proxy["spec"]["suspend"].as_bool().unwrap_or_default(),
+            class_name: looked
+                .chosen
+                .as_ref()
+                .map_or_else(|| previous.class_name.clone(), |chosen| chosen.name.clone()),
+            applied: looked.applied.clone(),
+            deployment: fresh(ChildKind::Deployment).or(deployment.as_deref()),
+            claim: foreign.as_ref().or(fresh(ChildKind::PersistentVolumeClaim)).or(claim.as_deref()),
+            pods: pods.iter().map(AsRef::as_ref).collect(),
+            reports,
+            client_config: looked.client_config.clone(),
+            cache_due,
+        };
+        Ok(conditions::status(previous, &observed, Timestamp::now()))
+    }
+
+    /// The claim that the manifest names and somebody else made: no watch sees it.
+    async fn foreign_claim(&self, looked: &Looked) -> Result<Option<Value>, ReconcileError> {
+        let Ok(plan) = &looked.plan else { return Ok(None) };
+        let Storage::ExistingClaim { name } = &plan.workload.storage else { return Ok(None) };
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &plan.namespace);
+        match api.get_opt(name).await {
+            Ok(claim) => Ok(claim.and_then(|claim| serde_json::to_value(claim).ok())),
+            Err(source) => Err(ReconcileError::Read { what: format!("the claim '{name}'"), source }),
+        }
+    }
+
+    /// Says on a class whether it can be used.
+    pub(super) async fn report_class(&self, key: &Key) -> Result<(), ReconcileError> {
+        let Some(class) = self.classes().and_then(|classes| classes.own(key)) else { return Ok(()) };
+        let generation = class["metadata"]["generation"].as_i64();
+        let previous = PackageProxyClassStatus::deserialize(&class["status"]).unwrap_or_default();
+        let (status, reason, message) = match class::read(&class) {
+            Ok(_) => (ConditionStatus::True, "Accepted", "the class can be used".to_owned()),
+            Err(problem) => (ConditionStatus::False, "InvalidConfiguration", problem),
+        };
+        let before = previous.conditions.iter().find(|condition| condition.kind == conditions::kind::ACCEPTED);
+        let unchanged =
+            before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
+        let next = PackageProxyClassStatus {
+            observed_generation: generation,
+            conditions: vec![Condition {
+                kind: conditions::kind::ACCEPTED.to_owned(),
+                status,
+                observed_generation: generation,
+                last_transition_time: unchanged.unwrap_or_else(now),
+                reason: reason.to_owned(),
+                message,
+            }],
+        };
+        if next == previous {
+            return Ok(());
+        }
+        let uid = class["metadata"]["uid"].as_str().unwrap_or_default();
+        self.write_status(Kind::Class, key, uid, &next).await
+    }
+
+    /// Replaces the whole status of the object with this uid. One that is gone needs none.
+    async fn write_status(
+        &self,
+        kind: Kind,
+        key: &Key,
+        uid: &str,
+        status: &impl Serialize,
+    ) -> Result<(), ReconcileError> {
+        let resource = kind.resource();
+        let object = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": key.name, "uid": uid},
+            "status": status,
+        });
+        let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
+        let api = api(&self.client, kind, namespace);
+        match api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            // Another object of the name has come; the watch will say so.
+            Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(()),
+            Err(error) => Err(ReconcileError::Status(error)),
+        }
     }
 }
