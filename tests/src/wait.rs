@@ -35,17 +35,25 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut
 ///
 /// # Panics
 /// After it.
-pub async fn until_time<T, F>(limit: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+pub async fn until_time<T, F>(limit: Duration, what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    within_time(limit, what, async {
+    try_until(limit, ask).await.unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}"))
+}
+
+/// The same, with `None` after the limit.
+pub async fn try_until<T, F>(limit: Duration, mut ask: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    let asking = async {
         loop {
             if let Some(value) = ask().await {
                 return value;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    })
-    .await
+    };
+    tokio::time::timeout(limit, asking).await.ok()
 }

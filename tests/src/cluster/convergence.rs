@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{Proxy, Scene, at, of};
-use crate::wait::until;
+use crate::wait::{LIMIT, try_until};
 
 /// One condition of a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +56,19 @@ const CHILDREN: [&str; 7] = [
 impl Scene {
     /// Waits until a condition of the present generation has this status and reason; an empty reason is any.
     pub async fn until(&self, proxy: &Proxy, kind: &str, status: &str, reason: &str) -> Value {
-        let what = format!("{kind}={status} {reason} of {}", proxy.0["metadata"]["name"]);
-        until(&what, || async {
+        let last = Mutex::new(Value::Null);
+        let found = try_until(LIMIT, || async {
             let object = self.api.get(&of(&proxy.0)).await;
+            *last.lock() = object["status"]["conditions"].clone();
             let found = condition(&object, kind)?;
             let current = Some(found.generation) == object["metadata"]["generation"].as_i64();
             (current && found.status == status && (reason.is_empty() || found.reason == reason)).then_some(object)
         })
-        .await
+        .await;
+        found.unwrap_or_else(|| {
+            let name = &proxy.0["metadata"]["name"];
+            panic!("waited in vain for {kind}={status} {reason} of {name}: {:#}", last.lock())
+        })
     }
 
     /// Every child of a proxy by its labels, as `Kind/name`.

@@ -33,7 +33,6 @@ fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!({"metadata": {"labels": {"packageproxy.dev/ecosystem": "gem"}}}),
             "/metadata/labels/packageproxy.dev~1ecosystem",
         ),
-        ("Deployment", "npm", json!({"metadata": {"ownerReferences": null}}), "/metadata/ownerReferences"),
     ]
 }
 
@@ -128,10 +127,13 @@ async fn objects_of_the_same_name_that_are_not_ours_are_left_alone() {
         ("b", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("b-manifest"), "data": {"k": "v"}})),
         ("c", json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata("c")})),
     ];
+    let mut befores = Vec::new();
     for (name, object) in &foreign {
-        let before = scene.api.apply(object).await;
+        befores.push(scene.api.apply(object).await);
+        scene.apply(&scene.proxy(name)).await;
+    }
+    for ((name, object), before) in foreign.iter().zip(befores) {
         let proxy = scene.proxy(name);
-        scene.apply(&proxy).await;
         let refused = scene.until(&proxy, "Accepted", "False", "NameConflict").await;
         let message = condition_of(&refused, "Accepted").message;
         let (kind, taken) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
@@ -140,8 +142,16 @@ async fn objects_of_the_same_name_that_are_not_ours_are_left_alone() {
         scene.quiet(Duration::from_millis(500)).await;
         assert_eq!(scene.api.get(&of(object)).await, before, "untouched");
         scene.api.delete(&of(object)).await;
-        scene.converged(&proxy).await;
     }
+    for (name, _) in &foreign {
+        scene.converged(&scene.proxy(name)).await;
+    }
+    // A child that was taken out of its proxy's hands is somebody else's from then on.
+    let taken = at("Service", scene.namespace(), "a");
+    let before = scene.api.patch(&taken, &json!({"metadata": {"ownerReferences": null}})).await;
+    let refused = scene.until(&scene.proxy("a"), "Accepted", "False", "NameConflict").await;
+    assert_eq!(condition_of(&refused, "Available").status, "True", "what runs goes on");
+    assert_eq!(scene.api.get(&taken).await["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
 }
 
 /// What a proxy no longer wants goes; what only looks like a child of it stays.
@@ -182,17 +192,20 @@ async fn a_suspended_proxy_keeps_everything_and_gets_nothing() {
     let proxy = scene.proxy("npm");
     scene.apply(&proxy).await;
     scene.converged(&proxy).await;
-    let suspended = proxy.clone().spec("/suspend", true).spec("/service/port", 8080);
+    let suspended = proxy.clone().spec("/suspend", true).spec("/service/annotations", json!({"a": "b"}));
     scene.apply(&suspended).await;
     let object = scene.until(&suspended, "ResourcesApplied", "Unknown", "Suspended").await;
     assert_eq!(condition_of(&object, "Ready").status, "True", "Ready keeps its value");
     scene.api.patch(&at("Deployment", scene.namespace(), "npm"), &json!({"spec": {"replicas": 3}})).await;
     scene.quiet(Duration::from_secs(2)).await;
     assert_eq!(scene.api.get(&at("Deployment", scene.namespace(), "npm")).await["spec"]["replicas"], 3);
-    assert_eq!(scene.api.get(&at("Service", scene.namespace(), "npm")).await["spec"]["ports"][0]["port"], 80);
+    assert_eq!(
+        scene.api.get(&at("Service", scene.namespace(), "npm")).await["metadata"]["annotations"]["a"],
+        Value::Null
+    );
     let resumed = suspended.spec("/suspend", false);
     scene.apply(&resumed).await;
     scene.converged(&resumed).await;
     assert_eq!(scene.api.get(&at("Deployment", scene.namespace(), "npm")).await["spec"]["replicas"], 0);
-    assert_eq!(scene.api.get(&at("Service", scene.namespace(), "npm")).await["spec"]["ports"][0]["port"], 8080);
+    assert_eq!(scene.api.get(&at("Service", scene.namespace(), "npm")).await["metadata"]["annotations"]["a"], "b");
 }

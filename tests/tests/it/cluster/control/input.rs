@@ -58,7 +58,9 @@ const WRONG: [Wrong; 7] = [
     },
     Wrong {
         name: "absent-storage-class",
-        change: |proxy, _| proxy.claim(&json!({"size": "1Gi", "storageClassName": "absent-class"})),
+        change: |proxy, _| {
+            proxy.claim(&json!({"size": "1Gi", "storageClassName": "absent-class"})).spec("/replicas", 1)
+        },
         condition: ("StorageReady", "ClaimPending"),
         words: &["absent-class"],
     },
@@ -166,11 +168,12 @@ async fn one_bad_proxy_among_two_hundred_holds_up_none() {
     for proxy in &proxies {
         scene.apply(proxy).await;
     }
-    until_time(Duration::from_mins(2), "the others to be ready", || async {
+    until_time(Duration::from_mins(2), "the others to be applied", || async {
         let objects = scene.api.list(&tests::cluster::at("PackageProxy", scene.namespace(), ""), "").await;
-        let ready =
-            |object: &&Value| tests::cluster::condition(object, "Ready").is_some_and(|found| found.status == "True");
-        (objects.iter().filter(ready).count() == 199).then_some(())
+        let applied = |object: &&Value| {
+            tests::cluster::condition(object, "ResourcesApplied").is_some_and(|found| found.status == "True")
+        };
+        (objects.iter().filter(applied).count() == 199).then_some(())
     })
     .await;
     let took = started.elapsed();
@@ -179,7 +182,7 @@ async fn one_bad_proxy_among_two_hundred_holds_up_none() {
     let tries = scene.relay.writes().iter().filter(|call| call.is_about("bad")).count();
     assert!(tries <= 3, "the bad one was written about {tries} times: a condition and an event");
     let rows = [
-        Row::new("199 good ones ready after", format!("{:.1} s", took.as_secs_f64())),
+        Row::new("199 good ones applied after", format!("{:.1} s", took.as_secs_f64())),
         Row::new("peak memory of the operator", format!("{} MiB", operator.peak_memory() >> 20)),
     ];
     report("1 bad among 200", &rows);
