@@ -74,6 +74,16 @@ pub fn selector(plan: &Plan) -> BTreeMap<&'static str, String> {
     ])
 }
 
+/// Whether the proxy reads any Secret or trust bundle.
+pub fn reads_secrets(plan: &Plan) -> bool {
+    !secrets::mounts(plan).is_empty()
+}
+
+/// A Secret or trust bundle that the proxy reads, as `Secret 'name'` or `ConfigMap 'name'`.
+pub fn secret_object(plan: &Plan, name: &str) -> String {
+    secrets::object(plan, name)
+}
+
 /// What an object is for: the value of `app.kubernetes.io/component`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Component {

@@ -43,6 +43,12 @@ pub(super) fn mounts(plan: &Plan) -> BTreeMap<String, Mount> {
     mounts
 }
 
+/// How a person finds the object that a proxy calls by this name.
+pub(super) fn object(plan: &Plan, name: &str) -> String {
+    let is_config_map = mounts(plan).get(name).is_some_and(|mount| !mount.secret && mount.secret_keys.is_empty());
+    format!("{} '{name}'", if is_config_map { "ConfigMap" } else { "Secret" })
+}
+
 /// The trust bundles of the upstream and its fallbacks. Settings do not tell Secrets from ConfigMaps, since the data
 /// plane reads both in the same way.
 fn trusts(upstream: &Value) -> impl Iterator<Item = &Value> {

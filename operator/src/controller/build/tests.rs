@@ -26,7 +26,7 @@ fn specs() -> Vec<Value> {
         |claim: Value| json!({"cache": {"storage": {"type": "PersistentVolumeClaim", "persistentVolumeClaim": claim}}});
     vec![
         json!({}),
-        json!({"replicas": 3, "networkPolicy": "Strict", "consumers": {"namespaceSelector": {}}}),
+        json!({"replicas": 3, "networkPolicy": "Strict", "consumers": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}),
         json!({"replicas": 0, "networkPolicy": "Disabled", "clientConfig": {"configMap": "Disabled"}}),
         claim(json!({"size": "20Gi", "storageClassName": "fast", "retentionPolicy": "Delete"})),
         claim(json!({"size": "20Gi", "accessMode": "ReadWriteOncePod"})),

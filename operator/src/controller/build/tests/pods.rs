@@ -114,7 +114,7 @@ fn the_cache_ends_below_the_end_of_its_volume() {
     for (spec, live, volume, max_size) in [
         (json!({}), None, json!({"emptyDir": {"sizeLimit": "10Gi"}}), Some(9 * GIB)),
         (json!({"cache": {"maxSize": "5Gi"}}), None, json!({"emptyDir": {"sizeLimit": "10Gi"}}), Some(9 * GIB)),
-        (json!({"cache": {"maxSize": "18Gi"}}), None, json!({"emptyDir": {"sizeLimit": "20Gi"}}), Some(18 * GIB)),
+        (json!({"cache": {"maxSize": "16Gi"}}), None, json!({"emptyDir": {"sizeLimit": "20Gi"}}), Some(18 * GIB)),
         (claim(json!({"size": "20Gi"})), None, json!({"persistentVolumeClaim": {"claimName": "left"}}), Some(18 * GIB)),
         (
             claim(json!({"size": "20Gi"})),
@@ -149,27 +149,23 @@ fn secrets_are_directories_that_may_be_missing() {
     let pod = pod(json!({
         "upstream": {
             "auth": {"type": "Basic", "secretRef": {"name": "account"}},
-            "trust": trust("configMapRef", "account"),
+            "trust": trust("configMapRef", "roots"),
             "fallbacks": [{"url": "https://mirror.example/", "trust": trust("secretRef", "mirror.roots"),
                 "auth": {"type": "Bearer", "secretRef": {"name": "account"}}}],
         },
         "tls": {"secretRef": {"name": "certificate"}},
     }));
     let items = json!([{"key": "ca.pem", "path": "ca.pem"}]);
+    let secret = |name: &str| json!([{"secret": {"name": name, "optional": true}}]);
     let expected = [
-        (
-            "account",
-            json!([
-                {"secret": {"name": "account", "optional": true}},
-                {"configMap": {"name": "account", "optional": true, "items": items}},
-            ]),
-        ),
-        ("certificate", json!([{"secret": {"name": "certificate", "optional": true}}])),
+        ("account", secret("account")),
+        ("certificate", secret("certificate")),
         ("mirror.roots", json!([{"secret": {"name": "mirror.roots", "optional": true, "items": items}}])),
+        ("roots", json!([{"configMap": {"name": "roots", "optional": true, "items": items}}])),
     ];
     let volumes = &pod["volumes"].as_array().unwrap()[2..];
     let mounts = &pod["containers"][0]["volumeMounts"].as_array().unwrap()[2..];
-    assert_eq!((volumes.len(), mounts.len()), (3, 3));
+    assert_eq!((volumes.len(), mounts.len()), (4, 4));
     for (index, (name, sources)) in expected.into_iter().enumerate() {
         assert_eq!(volumes[index]["projected"]["sources"], sources);
         assert_eq!(mounts[index]["mountPath"], format!("/etc/packageproxy/secrets/{name}"));
@@ -222,8 +218,10 @@ fn several_pods_spread_unless_the_manifest_says_how() {
 }
 
 #[test]
-fn labels_of_the_manifest_do_not_reach_the_operators_own() {
-    let spec = json!({"pod": {"labels": {"app.kubernetes.io/name": "other", "team": "a"}}});
-    let labels = deployment(spec)["spec"]["template"]["metadata"]["labels"].clone();
+fn labels_of_the_manifest_do_not_replace_the_operators_own() {
+    let mut plan = plan(json!({"pod": {"labels": {"team": "a"}}}));
+    plan.workload.pod.labels.insert("app.kubernetes.io/name".to_owned(), "other".to_owned());
+    let deployment = object(&build(&plan), ChildKind::Deployment, "left");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
     assert_eq!((&labels["app.kubernetes.io/name"], &labels["team"]), (&json!("packageproxy"), &json!("a")));
 }
