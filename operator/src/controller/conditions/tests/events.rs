@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What happens, what is told of it, and what is told when it is over.
+type Transition = (fn(&mut Case), Vec<&'static str>, Vec<&'static str>);
+
 /// The reasons of the events between two cases.
 fn between(before: &Case, after: &Case) -> Vec<String> {
     let previous = before.first();
@@ -28,7 +31,7 @@ fn the_first_visit_is_one_event() {
 #[test]
 fn both_ways_of_every_transition() {
     let good = Case::with(json!({"tls": {"secretRef": {"name": "certificate"}}}));
-    let cases: Vec<(fn(&mut Case), Vec<&str>, Vec<&str>)> = vec![
+    let cases: Vec<Transition> = vec![
         (|case| case.suspend = true, vec!["Suspended"], vec!["Resumed"]),
         (
             |case| case.report("left-0").proxies[0].upstream.reason = Some("DNSFailure".to_owned()),
