@@ -49,12 +49,17 @@ impl Access {
             .and_then(|text| text.parse::<u64>().ok())
             .filter(|_| self.method != Method::HEAD);
         let ecosystem = site.map_or("none", |site| site.settings.ecosystem.name());
+        let traffic = site.map(|site| Arc::clone(&site.traffic));
         let Self { engine, began, method, path, client } = self;
         response.map(|body| {
             body.when_done(move |bytes, ended| {
                 let labels = RequestLabels { ecosystem, outcome: status_class(status), cache: cache.label() };
                 engine.metrics.requests.get_or_create(&labels).inc();
-                if matches!(cache, CacheStatus::Hit { .. } | CacheStatus::Stale { .. }) {
+                let hit = matches!(cache, CacheStatus::Hit { .. } | CacheStatus::Stale { .. });
+                if let Some(traffic) = traffic {
+                    traffic.count(hit);
+                }
+                if hit {
                     engine.metrics.bytes_from_cache.get_or_create(&EcosystemLabel { ecosystem }).inc_by(bytes);
                 }
                 let complete = ended || announced == Some(bytes);

@@ -70,7 +70,7 @@ async fn purge(
     if from_a_page(&headers) {
         return (StatusCode::FORBIDDEN, "purge is not answered to web pages\n").into_response();
     }
-    if !peer.is_loopback() {
+    if !peer.to_canonical().is_loopback() {
         return (StatusCode::FORBIDDEN, "purge is answered on the loopback interface only\n").into_response();
     }
     let sites = app.sites();
@@ -110,12 +110,14 @@ mod tests {
             memory: Budget::new(1 << 20),
             workshop: Workshop::default(),
         };
-        let app = Arc::new(App::new(Arc::new(engine), Placement { at_root: false, bases: Vec::new() }));
+        let app = Arc::new(App::new(Arc::new(engine), Placement::default()));
         for (method, peer, header, expected) in [
             // There is no proxy at all, so that whoever is let in learns that.
             (Method::POST, "127.0.0.1", None, 404),
             (Method::POST, "::1", None, 404),
+            (Method::POST, "::ffff:127.0.0.1", None, 404),
             (Method::POST, "10.0.0.1", None, 403),
+            (Method::POST, "::ffff:10.0.0.1", None, 403),
             (Method::POST, "127.0.0.1", Some(("origin", "https://page.example")), 403),
             (Method::POST, "127.0.0.1", Some(("origin", "null")), 403),
             (Method::POST, "127.0.0.1", Some(("sec-fetch-site", "same-origin")), 403),

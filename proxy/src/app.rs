@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use crds::Settings;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use url::Url;
 
 use crate::cache::{Cache, Engine};
-use crate::config::Loaded;
+use crate::certificate::Certificate;
+use crate::config::{Loaded, Refused};
+use crate::fetch::credential::SecretHosts;
 use crate::fetch::probe::{Probe, probe};
 use crate::fetch::stack::{self, BuildError, Shared};
+use crate::fetch::{SafeUrl, references};
 use crate::links::Bases;
 use crate::secrets::Secrets;
 use crate::server::Phase;
@@ -20,12 +24,16 @@ use crate::site::{Site, Sites};
 use crate::store::Space;
 
 /// What a process is told once, when it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Placement {
     /// Serve the one manifest at `/` instead of at `/name/`.
     pub at_root: bool,
     /// Addresses of this process for links, the first one for clients whose Host is on no list.
     pub bases: Vec<Url>,
+    /// Whether every Secret must say where it may be sent.
+    pub secret_hosts: SecretHosts,
+    /// The Secret with the certificate of the data port; without it that speaks plain http.
+    pub tls_secret: Option<String>,
 }
 
 /// The running process.
@@ -34,13 +42,15 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// What all upstreams share.
     pub shared: Arc<Shared>,
+    /// The certificate of the data port, if that speaks TLS.
+    pub certificate: Option<Certificate>,
     /// Where the process stands.
     pub phase: watch::Sender<Phase>,
     placement: Placement,
     sites: Arc<ArcSwap<Sites>>,
     /// What was last said of the configuration.
     reload: Mutex<Reload>,
-    probes: Arc<Mutex<HashMap<String, Probe>>>,
+    probes: Arc<Mutex<HashMap<String, (Probe, Timestamp)>>>,
 }
 
 /// The last change of the configuration.
@@ -48,6 +58,8 @@ pub struct App {
 pub struct Reload {
     /// Why the newest one is not in force; empty if it is.
     pub refused: Vec<String>,
+    /// `metadata.generation` of the refused one, if it could be read.
+    pub refused_generation: Option<i64>,
     /// What is in force and yet worth knowing.
     pub warnings: Vec<String>,
 }
@@ -73,7 +85,8 @@ impl App {
     pub fn new(engine: Arc<Engine>, placement: Placement) -> Self {
         Self {
             engine,
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(Shared::new().with_secret_hosts(placement.secret_hosts)),
+            certificate: placement.tls_secret.clone().map(Certificate::of_secret),
             phase: watch::Sender::new(Phase::Serving),
             placement,
             sites: Arc::default(),
@@ -87,13 +100,18 @@ impl App {
         self.sites.load_full()
     }
 
+    /// The address of the data port as clients know it.
+    pub fn data_origin(&self) -> String {
+        self.placement.bases.first().map(|base| SafeUrl::from(base.clone()).origin()).unwrap_or_default()
+    }
+
     /// What was last said of the configuration.
     pub fn reload(&self) -> Reload {
         self.reload.lock().clone()
     }
 
-    /// How the handshake with a proxy's upstream went when it was configured.
-    pub fn probe_of(&self, name: &str) -> Option<Probe> {
+    /// How the handshake with a proxy's upstream went when it was configured, and when it was over.
+    pub fn probe_of(&self, name: &str) -> Option<(Probe, Timestamp)> {
         self.probes.lock().get(name).cloned()
     }
 
@@ -103,20 +121,33 @@ impl App {
         if self.placement.at_root && loaded.settings.len() != 1 {
             return Err(ApplyError::NotOne(loaded.settings.len()));
         }
+        if let Some(certificate) = &self.certificate {
+            certificate.renew(&loaded.secrets);
+        }
+        self.put_in_force(loaded.settings, &loaded.secrets)?;
+        self.engine.metrics.reloads.inc();
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        *self.reload.lock() = Reload { refused: Vec::new(), refused_generation: None, warnings };
+        Ok(())
+    }
+
+    fn put_in_force(&self, all: Vec<Settings>, secrets: &Secrets) -> Result<(), ApplyError> {
         let before = self.sites();
         let mut sites = Vec::new();
         let mut changed = Vec::new();
-        for settings in loaded.settings {
-            let present = loaded.secrets.only(&secret_names(&settings));
+        for settings in all {
+            let present = secrets.only(&secret_names(&settings));
             let same = |site: &&Arc<Site>| *site.settings == settings && site.present == present;
             let older = before.get(&settings.name);
             if let Some(site) = older.filter(same) {
                 sites.push(Arc::clone(site));
                 continue;
             }
-            let secrets = older
-                .map_or_else(|| present.clone(), |older| present.or(&older.secrets.only(&secret_names(&settings))));
-            let site = Arc::new(self.build(settings, secrets, present, older.map(|older| &*older.cache))?);
+            let secrets = match older {
+                Some(older) => references::with_last_good(&settings.upstream, &present, &older.secrets, &self.shared),
+                None => present.clone(),
+            };
+            let site = Arc::new(self.build(settings, secrets, present, older.map(AsRef::as_ref))?);
             changed.push(Arc::clone(&site));
             sites.push(site);
         }
@@ -128,19 +159,51 @@ impl App {
         let largest = sites_now.iter().filter_map(|site| site.settings.cache.max_size).max();
         self.engine.store.inventory().set_max_size(largest.unwrap_or(self.engine.store.options().max_size));
         self.start_survey();
-        self.engine.metrics.reloads.inc();
-        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        *self.reload.lock() = Reload { refused: Vec::new(), warnings };
         Ok(())
     }
 
-    /// Notes that the newest configuration was refused; what was in force stays so.
-    pub fn refuse(&self, problems: Vec<String>) {
+    /// Takes over a changed configuration, or notes why it is refused; what was in force stays so, except for the
+    /// Secrets that are mounted beside it.
+    pub fn take_over(&self, change: Result<Loaded, Refused>) {
+        let (problems, generation, secrets) = match change {
+            Ok(loaded) => {
+                let proxies = loaded.settings.len();
+                let generation = loaded.settings.iter().filter_map(|settings| settings.generation).max();
+                let secrets = loaded.secrets.clone();
+                match self.apply(loaded) {
+                    Ok(()) => return tracing::info!(proxies, "the changed configuration is in force"),
+                    Err(error) => (vec![error.to_string()], generation, secrets),
+                }
+            }
+            Err(Refused { problems, generation, secrets }) => {
+                (problems.iter().map(ToString::to_string).collect(), generation, secrets)
+            }
+        };
         for problem in &problems {
             tracing::error!(problem, "the changed configuration is refused; the one before stays in force");
         }
         self.engine.metrics.reloads_refused.inc();
-        self.reload.lock().refused = problems;
+        self.renew(&secrets);
+        let mut reload = self.reload.lock();
+        reload.refused = problems;
+        reload.refused_generation = generation;
+    }
+
+    /// The manifests in force with newer Secrets. None is taken away: what a refused configuration lacks may stand in
+    /// the part of it that could not be read.
+    fn renew(&self, newer: &Secrets) {
+        if let Some(certificate) = self.certificate.as_ref().filter(|one| newer.contains(one.secret())) {
+            certificate.renew(newer);
+        }
+        let sites = self.sites();
+        let mut secrets = newer.clone();
+        for site in sites.iter() {
+            secrets.complete(&site.present);
+        }
+        let settings = sites.iter().map(|site| Settings::clone(&site.settings)).collect();
+        if let Err(error) = self.put_in_force(settings, &secrets) {
+            tracing::error!(%error, "the changed Secrets cannot be used");
+        }
     }
 
     fn build(
@@ -148,14 +211,19 @@ impl App {
         settings: Settings,
         secrets: Secrets,
         present: Secrets,
-        before: Option<&Cache>,
+        before: Option<&Site>,
     ) -> Result<Site, ApplyError> {
         let fetch = stack::build(&settings.upstream, &secrets, &self.shared)
             .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
         let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
         let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);
-        let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch).continuing(before);
-        Ok(Site::new(Arc::new(cache), secrets, present, bases))
+        let cache = Cache::new(Arc::clone(&self.engine), Arc::new(settings), fetch);
+        let cache = cache.continuing(before.map(|before| &*before.cache));
+        if before.is_some_and(|before| before.secrets != secrets) {
+            cache.credential_renewed();
+            self.shared.origins.reconsider(&cache.upstream());
+        }
+        Ok(Site::new(Arc::new(cache), secrets, present, bases).continuing(before))
     }
 
     /// One handshake with the upstream, for `/status`. Nothing waits for it.
@@ -167,7 +235,7 @@ impl App {
                 tracing::warn!(proxy = %site.settings.name, reason = outcome.reason(), message,
                     "the upstream cannot be reached: what is cached is served");
             }
-            probes.lock().insert(site.settings.name.clone(), outcome);
+            probes.lock().insert(site.settings.name.clone(), (outcome, Timestamp::now()));
         });
     }
 
@@ -205,3 +273,6 @@ fn secret_names(settings: &Settings) -> Vec<&str> {
     let trusts = trusts.flatten().map(|trust| trust.name.as_str());
     auths.chain(trusts).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,27 @@
 //! What a client needs to use a proxy: lines for files, environment variables, commands.
 
+use std::collections::BTreeMap;
+
+use crds::Ecosystem;
+
+use crate::ecosystem;
+
+/// Where clients find a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint<'a> {
+    /// The address, with `/` at its end.
+    pub base: &'a str,
+    /// Path of the file with the certificate authority of an https address; `None` where clients trust it already.
+    pub authority: Option<&'a str>,
+}
+
+impl<'a> Endpoint<'a> {
+    /// An address that ends in `/`. Over plain http there is nothing to trust.
+    pub fn new(base: &'a str, authority: Option<&'a str>) -> Self {
+        Self { base, authority: authority.filter(|_| base.starts_with("https:")) }
+    }
+}
+
 /// The set-up of one client program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSetup {
@@ -7,10 +29,33 @@ pub struct ClientSetup {
     pub client: &'static str,
     /// The shortest command that makes the client use the proxy from now on, or for one call.
     pub command: String,
-    /// Environment variables that do the same, without any file. Valid names of variables only.
+    /// Environment variables that do the same, without any file. Valid names of variables only, and none that means
+    /// something to programs of other kinds.
     pub environment: Vec<(&'static str, String)>,
     /// Configuration files: path relative to the home or project directory, and the whole content.
     pub files: Vec<(&'static str, String)>,
+}
+
+/// The configuration files of all clients of an ecosystem for the proxy at `base`, by file name: valid keys of a
+/// `ConfigMap`. `authority`: path of the certificate authority where the files are read.
+pub fn files(kind: Ecosystem, base: &str, authority: Option<&str>) -> BTreeMap<String, String> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let files = setups(kind, base, authority).into_iter().flat_map(|setup| setup.files);
+    // Clients that read the same file find the same in it.
+    files.map(|(path, text)| (name(path), text)).collect()
+}
+
+/// The environment variables of all clients of an ecosystem for the proxy at `base`: nothing secret, and valid for
+/// `envFrom`.
+pub fn variables(kind: Ecosystem, base: &str, authority: Option<&str>) -> BTreeMap<String, String> {
+    let variables = setups(kind, base, authority).into_iter().flat_map(|setup| setup.environment);
+    variables.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The set-up of every client of an ecosystem for the proxy at `base`, with or without its final slash.
+pub fn setups(kind: Ecosystem, base: &str, authority: Option<&str>) -> Vec<ClientSetup> {
+    let base = format!("{}/", base.trim_end_matches('/'));
+    ecosystem::of(kind).clients(Endpoint::new(&base, authority))
 }
 
 /// The host (without port) of an address with plain http; `None` for any other address. Most clients want to be told
@@ -28,21 +73,4 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_of_plain_http() {
-        for (base, host, loopback) in [
-            ("http://127.0.0.1:8080/npm/", Some("127.0.0.1"), true),
-            ("http://[::1]:8080/", Some("[::1]"), true),
-            ("http://[::1]/", Some("[::1]"), true),
-            ("http://localhost/", Some("localhost"), true),
-            ("http://npm.team.svc/", Some("npm.team.svc"), false),
-            ("https://npm.team.svc/", None, false),
-        ] {
-            assert_eq!(plain_host(base), host, "{base}");
-            assert_eq!(host.is_some_and(is_loopback), loopback, "{base}");
-        }
-    }
-}
+mod tests;

@@ -15,9 +15,11 @@ mod references;
 mod scalar;
 mod snapshot;
 mod tree;
+#[cfg(feature = "server")]
 mod watch;
 
 pub use snapshot::Fingerprint;
+#[cfg(feature = "server")]
 pub use watch::{POLL_INTERVAL, watch};
 
 /// Everything that the files say.
@@ -43,6 +45,17 @@ pub enum UnknownFields {
     Refuse,
     /// They are reported and ignored: an operator of a newer version wrote the file.
     Warn,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Every problem at once, in the order of files and lines.
+    pub problems: Vec<Problem>,
+    /// `metadata.generation` of the manifest (of several, the highest), if that could be read.
+    pub generation: Option<i64>,
+    /// What the directory of Secrets holds: a mistake in a manifest is no reason to go on with an old credential.
+    pub secrets: Secrets,
 }
 
 /// Whether a problem is a mistake.
@@ -116,7 +129,7 @@ impl fmt::Display for Problem {
 /// # Errors
 /// Every problem at once, in the order of files and lines.
 pub fn load(sources: &[PathBuf], secrets_dir: Option<&Path>, unknown: UnknownFields) -> Result<Loaded, Vec<Problem>> {
-    read::interpret(snapshot::take(sources, secrets_dir), unknown)
+    read::interpret(snapshot::take(sources, secrets_dir), unknown).map_err(|refused| refused.problems)
 }
 
 #[cfg(test)]

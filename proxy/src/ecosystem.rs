@@ -3,7 +3,7 @@
 use crds::Ecosystem as Kind;
 use http::StatusCode;
 
-use crate::client::ClientSetup;
+use crate::client::{ClientSetup, Endpoint};
 use crate::intent::{Intent, Refusal};
 use crate::request::Call;
 
@@ -28,9 +28,8 @@ pub trait Ecosystem: Send + Sync + 'static {
         false
     }
 
-    /// What each client of this ecosystem needs to use the proxy at `base`, which ends in `/`. The first one is the
-    /// line that `serve` prints.
-    fn clients(&self, base: &str) -> Vec<ClientSetup>;
+    /// What each client of this ecosystem needs to use the proxy there. The first one is the line that `serve` prints.
+    fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup>;
 }
 
 /// Declares the files of this folder and the table from the API's value to the protocol. A variant of
@@ -62,7 +61,7 @@ mod tests {
     fn every_client_is_told_the_base_and_nothing_invalid() {
         for &kind in Kind::ALL {
             for base in ["http://127.0.0.1:8080/x/", "http://x.team.svc/", "https://x.team.svc/x/"] {
-                let clients = of(kind).clients(base);
+                let clients = of(kind).clients(Endpoint::new(base, Some("/ca.crt")));
                 assert!(!clients.is_empty(), "{kind}");
                 for setup in clients {
                     assert!(setup.command.contains(base) && !setup.command.contains('\n'), "{setup:?}");
@@ -71,7 +70,8 @@ mod tests {
                             && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
                     };
                     assert!(setup.environment.iter().all(|(name, _)| is_variable(name)), "{setup:?}");
-                    assert!(setup.environment.first().is_none_or(|(_, value)| value.contains(base)), "{setup:?}");
+                    let mut own = setup.environment.iter().filter(|(_, value)| value != "/ca.crt");
+                    assert!(own.next().is_none_or(|(_, value)| value.contains(base)), "{setup:?}");
                     assert!(
                         setup.files.iter().all(|(_, text)| text.contains(base) && text.ends_with('\n')),
                         "{setup:?}"

@@ -17,9 +17,10 @@ pub use credential::CredentialError;
 pub use http::HttpFetcher;
 pub use probe::{Probe, probe};
 pub use redact::{SafeUrl, Secret};
+pub use references::{Reference, Use, references};
 pub use resume::resuming;
 pub use retry::Retry;
-pub use stack::{BuildError, CredentialReport, Shared, build, credential_status};
+pub use stack::{BuildError, Shared, build};
 
 pub mod breaker;
 pub mod credential;
@@ -31,6 +32,7 @@ pub mod http;
 pub mod probe;
 pub mod redact;
 pub mod redirect;
+pub mod references;
 pub mod resume;
 pub mod retry;
 pub(crate) mod retry_after;
@@ -38,6 +40,7 @@ pub mod stack;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod trust;
 
 /// A boxed future, so that fetchers can be stacked behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -231,6 +234,12 @@ pub enum FetchError {
     #[error("the credential of the upstream is not usable: {reason}")]
     Credential {
         /// Names the secret and the key.
+        reason: String,
+    },
+    /// The certificate authorities for this upstream are missing or broken: no request was made.
+    #[error("the certificate authorities for the upstream are not usable: {reason}")]
+    Trust {
+        /// Names the object and the key.
         reason: String,
     },
     /// The answer cannot be used: a malformed or endless redirect, an over-long header block.

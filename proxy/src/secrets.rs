@@ -23,14 +23,18 @@ impl Secrets {
         self.0.get(name)?.get(key).map(Vec::as_slice)
     }
 
-    /// These, and from `older` what is missing here: a Secret that is deleted by mistake stops nothing.
-    #[must_use]
-    pub fn or(&self, older: &Self) -> Self {
-        let mut all = older.clone();
-        for (name, keys) in &self.0 {
-            all.0.entry(name.clone()).or_default().extend(keys.clone());
+    /// Takes one object, all keys of it, from `other`.
+    pub fn adopt(&mut self, name: &str, other: &Self) {
+        if let Some(keys) = other.0.get(name) {
+            self.0.insert(name.to_owned(), keys.clone());
         }
-        all
+    }
+
+    /// Adds the objects of `other` whose names do not occur here.
+    pub fn complete(&mut self, other: &Self) {
+        for (name, keys) in &other.0 {
+            self.0.entry(name.clone()).or_insert_with(|| keys.clone());
+        }
     }
 
     /// The part that one manifest needs, to see whether a change concerns it.

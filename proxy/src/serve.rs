@@ -18,6 +18,7 @@ use crate::app::{App, ApplyError, Placement};
 use crate::cache::Engine;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, UnknownFields};
+use crate::fetch::credential::SecretHosts;
 use crate::handle;
 use crate::log;
 use crate::memory::Budget;
@@ -64,6 +65,10 @@ pub struct Options {
     pub files: Vec<PathBuf>,
     /// Directory of Secrets.
     pub secrets: Option<PathBuf>,
+    /// Whether every Secret must say where it may be sent.
+    pub secret_hosts: SecretHosts,
+    /// The Secret with the certificate of the data port; without it that speaks plain http.
+    pub tls_secret: Option<String>,
     /// What to do with unknown fields.
     pub unknown: UnknownFields,
     /// Whether manifests decide the level of the log.
@@ -101,7 +106,12 @@ pub async fn serve(
     let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let (data, data_address) = listen(options.listen)?;
     let (admin, admin_address) = listen(options.admin)?;
-    let placement = Placement { at_root: options.at_root, bases: bases(&options, data_address) };
+    let placement = Placement {
+        at_root: options.at_root,
+        bases: bases(&options, data_address),
+        secret_hosts: options.secret_hosts,
+        tls_secret: options.tls_secret.clone(),
+    };
     let app = Arc::new(App::new(Arc::new(engine(&options)), placement));
     let fingerprint = loaded.fingerprint;
     app.apply(loaded)?;
@@ -167,17 +177,19 @@ fn bases(options: &Options, data: SocketAddr) -> Vec<Url> {
     } else {
         data
     };
-    let texts = [format!("http://{reachable}"), format!("http://localhost:{}", data.port())];
+    let scheme = if options.tls_secret.is_some() { "https" } else { "http" };
+    let texts = [format!("{scheme}://{reachable}"), format!("{scheme}://localhost:{}", data.port())];
     texts.iter().filter_map(|text| Url::parse(text).ok()).collect()
 }
 
 async fn serve_data(app: Arc<App>, listener: TcpListener, limits: Limits) {
     let phase = app.phase.subscribe();
+    let tls = app.certificate.as_ref().map(|certificate| Arc::clone(certificate.tls()));
     let service = move |request: http::Request<hyper::body::Incoming>, peer| {
         let access = Access::begin(Arc::clone(&app.engine), &request, peer);
         handle::handle(app.sites(), request, access)
     };
-    server::serve(listener, phase, limits, service).await;
+    server::serve(listener, phase, limits, tls, service).await;
 }
 
 async fn serve_admin(app: Arc<App>, listener: TcpListener, limits: Limits) {
@@ -188,27 +200,20 @@ async fn serve_admin(app: Arc<App>, listener: TcpListener, limits: Limits) {
         let answer = tower::ServiceExt::oneshot(router.clone(), request);
         async move { answer.await.unwrap_or_else(|never| match never {}) }
     };
-    server::serve(listener, phase, limits, service).await;
+    server::serve(listener, phase, limits, None, service).await;
 }
 
 /// Takes over a changed configuration, or says why not.
-fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, Vec<config::Problem>>) {
-    match change {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                tracing::warn!(problem = %warning, "configuration");
-            }
-            if let (Some(level), Some(wanted)) = (level, loaded.log_level) {
-                level.set(wanted.directive());
-            }
-            let proxies = loaded.settings.len();
-            match app.apply(loaded) {
-                Ok(()) => tracing::info!(proxies, "the changed configuration is in force"),
-                Err(error) => app.refuse(vec![error.to_string()]),
-            }
+fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, config::Refused>) {
+    if let Ok(loaded) = &change {
+        for warning in &loaded.warnings {
+            tracing::warn!(problem = %warning, "configuration");
         }
-        Err(problems) => app.refuse(problems.iter().map(ToString::to_string).collect()),
+        if let (Some(level), Some(wanted)) = (level, loaded.log_level) {
+            level.set(wanted.directive());
+        }
     }
+    app.take_over(change);
 }
 
 /// Evicts in time, and takes charge of the volume when the process that had it is gone.

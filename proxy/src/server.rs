@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +24,10 @@ use self::watched::Watched;
 
 mod activity;
 mod framing;
+mod tls;
 mod watched;
+
+pub use tls::Tls;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +55,9 @@ pub enum Phase {
 pub struct Limits {
     /// Connections at once; those beyond it wait in the backlog.
     pub connections: usize,
-    /// From the connection to its first byte.
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the connection, or from the handshake, to the first byte.
     pub first_byte: Duration,
     /// From the first byte of a header block to its last.
     pub head: Duration,
@@ -65,6 +71,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 8192,
+            handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -73,24 +80,47 @@ impl Default for Limits {
     }
 }
 
-/// Binds a port.
+/// Binds a port. `[::]` takes IPv4 as well, whatever the machine's default is, and stands for `0.0.0.0` where there is
+/// no IPv6, so that the same arguments do everywhere.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    match listen(address) {
+        Err(error) if is_for_want_of_ipv6(address, &error) => listen((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        listening => listening,
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
     socket.bind(address)?;
     socket.listen(4096)
 }
 
-/// Serves until the phase is [`Phase::Draining`] and every request is answered.
-pub async fn serve<S, F, B>(listener: TcpListener, mut phase: watch::Receiver<Phase>, limits: Limits, service: S)
-where
+/// Whether `[::]` cannot be had because this machine, or this network namespace, has no IPv6.
+fn is_for_want_of_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+    let any = address.is_ipv6() && address.ip().is_unspecified();
+    any && matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+/// Serves until the phase is [`Phase::Draining`] and every request is answered. With `tls` nothing is answered in the
+/// clear.
+pub async fn serve<S, F, B>(
+    listener: TcpListener,
+    mut phase: watch::Receiver<Phase>,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    service: S,
+) where
     S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let server = speaker(&limits);
+    let server = Arc::new(speaker(&limits));
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -110,17 +140,39 @@ where
         };
         // Without it a body whose head was sent alone waits for a delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let connection = connection(&server, stream, peer.ip().to_canonical(), limits, service.clone());
-        let connection = connections.watch(connection);
+        let peer = peer.ip().to_canonical();
+        let (server, service, watcher) = (Arc::clone(&server), service.clone(), connections.watcher());
+        let (tls, mut phase) = (tls.clone(), phase.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection ended early");
+            let ended = match tls {
+                None => watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display),
+                Some(tls) => {
+                    let handshake = tokio::time::timeout(limits.handshake, tls.accept(stream));
+                    let shaken = tokio::select! {
+                        shaken = handshake => shaken,
+                        _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
+                    };
+                    match shaken {
+                        Ok(Ok(stream)) => {
+                            watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display)
+                        }
+                        Ok(Err(error)) => Err(display(error)),
+                        Err(late) => Err(display(late)),
+                    }
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+fn display(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// The settings of both protocols.

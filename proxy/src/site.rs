@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crds::Settings;
 use http::HeaderMap;
@@ -24,7 +25,34 @@ pub struct Site {
     pub secrets: Secrets,
     /// The secrets that there are; compared to see whether a reload concerns it.
     pub present: Secrets,
+    /// What was asked of it since the process started.
+    pub traffic: Arc<Traffic>,
     bases: Bases,
+}
+
+/// Counts of one proxy. They outlive its settings.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicU64,
+    hits: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts a request, and whether it was answered from the store.
+    pub fn count(&self, hit: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Those that were answered from the store, fresh or stale.
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for Site {
@@ -37,7 +65,14 @@ impl Site {
     /// A proxy whose links begin with one of `bases`.
     pub fn new(cache: Arc<Cache>, secrets: Secrets, present: Secrets, bases: Bases) -> Self {
         let settings = Arc::clone(cache.settings());
-        Self { protocol: ecosystem::of(settings.ecosystem), settings, cache, secrets, present, bases }
+        let protocol = ecosystem::of(settings.ecosystem);
+        Self { protocol, settings, cache, secrets, present, traffic: Arc::default(), bases }
+    }
+
+    /// The same proxy after a change: it goes on counting.
+    #[must_use]
+    pub fn continuing(self, before: Option<&Self>) -> Self {
+        Self { traffic: before.map_or_else(Arc::default, |before| Arc::clone(&before.traffic)), ..self }
     }
 
     /// The base of links for the client that sent these headers from this address, with its final slash.

@@ -5,10 +5,16 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::fetch::SafeUrl;
 use crate::fetch::breaker::State;
-use crate::fetch::probe::Probe;
-use crate::fetch::stack::credential_status;
+use crate::fetch::references::{Reference, Use, references};
 use crate::metrics::OriginLabel;
 use crate::site::Site;
+
+mod upstream;
+
+/// Lines of one list that are shown.
+const LINES: usize = 16;
+/// Bytes of one text that are shown. With the limits on lists and manifests, one proxy's status stays below 64 KiB.
+const TEXT: usize = 1024;
 
 /// The state of the process as JSON. Holds no secret and no query of an address.
 pub fn of(app: &App) -> Value {
@@ -18,7 +24,11 @@ pub fn of(app: &App) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": format!("{:?}", *app.phase.borrow()),
-        "configuration": { "refused": reload.refused, "warnings": reload.warnings },
+        "configuration": {
+            "refused": lines(&reload.refused),
+            "refusedGeneration": reload.refused_generation,
+            "warnings": lines(&reload.warnings),
+        },
         "proxies": app.sites().iter().map(|site| proxy(app, site)).collect::<Vec<_>>(),
         "storage": {
             "directory": store.options().root.display().to_string(),
@@ -28,8 +38,10 @@ pub fn of(app: &App) -> Value {
             "maxSize": store.inventory().max_size(),
             "evictions": usage.evictions,
             "keeper": store.is_keeper(),
-            "fault": store.fault(),
-            "readFault": store.read_fault(),
+            "fault": store.fault().map(|text| shown(&text)),
+            "readFault": store.read_fault().map(|text| shown(&text)),
+            "readOnly": store.is_read_only(),
+            "full": store.is_full(),
         },
     })
 }
@@ -38,17 +50,21 @@ fn proxy(app: &App, site: &Site) -> Value {
     let upstream = SafeUrl::from(site.settings.upstream.url.clone());
     let known = app.shared.origins.state(&upstream.origin());
     let probe = app.probe_of(&site.settings.name);
-    let credentials: Vec<Value> = credential_status(&site.settings.upstream, &site.present)
-        .into_iter()
-        .map(|report| {
-            json!({
-                "origin": report.origin,
-                "secret": report.secret,
-                "resolved": report.problem.is_none(),
-                "problem": report.problem.map(|problem| problem.to_string()),
-            })
-        })
-        .collect();
+    let rejected = site.cache.credential_rejected();
+    let known_of = upstream::Known {
+        traffic: known.as_ref(),
+        rejected,
+        probe: probe.as_ref().map(|(probe, time)| (probe, *time)),
+    };
+    let (reason, message) = upstream::verdict(known_of);
+    let found = references(&site.settings.upstream, &site.present, &app.shared);
+    let port = app.certificate.as_ref().map(|certificate| Reference {
+        origin: app.data_origin(),
+        secret: certificate.secret().to_owned(),
+        used_for: Use::Tls,
+        defect: certificate.defect(),
+    });
+    let credentials: Vec<Value> = found.iter().chain(&port).map(reference).collect();
     json!({
         "name": site.settings.name,
         "ecosystem": site.settings.ecosystem.name(),
@@ -60,18 +76,52 @@ fn proxy(app: &App, site: &Site) -> Value {
             "state": known.as_ref().map_or("closed", |known| known.state.name()),
             "consecutiveFailures": known.as_ref().map_or(0, |known| known.consecutive_failures),
             "retryAfterSeconds": known.as_ref().and_then(|known| known.retry_after).map(|wait| wait.as_secs()),
-            "lastError": known.as_ref().and_then(|known| known.last_error.clone()),
+            "lastError": known.as_ref().and_then(|known| known.last_error.as_deref().map(shown)),
             "lastSuccess": known.as_ref().and_then(|known| known.last_success).map(|time| time.to_string()),
-            "probe": probe.as_ref().map(Probe::reason),
-            "probeMessage": probe.as_ref().and_then(|probe| probe.message().map(str::to_owned)),
+            "probe": probe.as_ref().map(|(probe, _)| probe.reason()),
+            "probeMessage": probe.as_ref().and_then(|(probe, _)| probe.message().map(shown)),
+            "reason": reason,
+            "message": message.as_deref().map(shown),
         },
         "cache": {
             "directory": site.cache.space().directory,
             "underWay": site.cache.under_way(),
             "metadataTTLSeconds": site.settings.cache.metadata_ttl.as_secs(),
+            "hits": site.traffic.hits(),
+            "requests": site.traffic.requests(),
         },
-        "credentials": { "references": credentials, "rejected": site.cache.credential_rejected() },
+        "credentials": { "references": credentials, "rejected": rejected },
     })
+}
+
+fn reference(found: &Reference) -> Value {
+    let defect = found.defect.as_ref();
+    json!({
+        "origin": shown(&found.origin),
+        "secret": found.secret,
+        "use": found.used_for.name(),
+        "resolved": defect.is_none(),
+        "reason": defect.map_or("Resolved", |defect| defect.reason),
+        "key": defect.and_then(|defect| defect.key.as_deref()),
+        "problem": defect.map(|defect| shown(&defect.text)),
+    })
+}
+
+/// The first lines of a list, and how many there are more.
+fn lines(all: &[String]) -> Vec<String> {
+    let mut some: Vec<String> = all.iter().take(LINES).map(|line| shown(line)).collect();
+    if let Some(more) = all.len().checked_sub(LINES).filter(|more| *more > 0) {
+        some.push(format!("and {more} more: see the log"));
+    }
+    some
+}
+
+/// The beginning of a text.
+fn shown(text: &str) -> String {
+    if text.len() <= TEXT {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(TEXT)])
 }
 
 /// Sets the gauges.

@@ -145,6 +145,16 @@ impl Store {
         self.health.fault()
     }
 
+    /// Whether the volume takes no writes because it is mounted read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.health.fault_kind() == Some(io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// Whether the volume takes no writes because it, or a quota, is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self.health.fault_kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
     /// Why what is stored cannot be opened or read, if so: requests are misses then.
     pub fn read_fault(&self) -> Fault {
         self.health.read_fault()

@@ -43,6 +43,11 @@ impl Cache {
         self.state.rejected.load(Ordering::Relaxed)
     }
 
+    /// Notes that another credential is used from now on: what the upstream said of the one before does not count.
+    pub fn credential_renewed(&self) {
+        self.state.rejected.store(false, Ordering::Relaxed);
+    }
+
     /// Turns a status that is no success into the error that it means.
     pub fn refused(&self, reply: &Reply) -> Error {
         let upstream = reply.url.origin();

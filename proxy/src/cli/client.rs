@@ -10,8 +10,8 @@ use crds::values::HttpUrl;
 
 use super::ConfigArguments;
 use super::serve::DEFAULT_LISTEN;
-use crate::client::ClientSetup;
-use crate::{config, ecosystem};
+use crate::client::{self, ClientSetup};
+use crate::config;
 
 /// Which proxy, and where it is.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -27,6 +27,9 @@ pub struct ClientArguments {
     /// Address of the data port.
     #[arg(long, value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN, env = "PACKAGEPROXY_LISTEN")]
     pub listen: SocketAddr,
+    /// Path of the certificate authority that clients must trust to reach the proxy over https.
+    #[arg(long, value_name = "PATH")]
+    pub ca: Option<String>,
     /// The proxy is served at / instead of /NAME/.
     #[arg(long, env = "PACKAGEPROXY_ROOT", value_parser = BoolishValueParser::new())]
     pub root: bool,
@@ -44,7 +47,7 @@ pub fn run(arguments: &ClientArguments, out: &mut dyn Write) -> io::Result<ExitC
         }
     };
     let base = base(arguments, external_url.as_ref());
-    for setup in ecosystem::of(kind).clients(&base) {
+    for setup in client::setups(kind, &base, arguments.ca.as_deref()) {
         print(&setup, out)?;
     }
     Ok(ExitCode::SUCCESS)

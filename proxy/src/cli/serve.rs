@@ -13,7 +13,9 @@ use crds::values::{ByteSize, GoDuration, HttpUrl};
 
 use super::ConfigArguments;
 use crate::app::App;
+use crate::client::Endpoint;
 use crate::config::{self, Loaded, Severity, UnknownFields};
+use crate::fetch::credential::SecretHosts;
 use crate::init::{self, Discovery, Machine};
 use crate::log;
 use crate::secrets::Secrets;
@@ -45,6 +47,12 @@ pub struct ServeArguments {
     /// Base address under which clients may reach the data port, for links; repeat for more, the first is preferred.
     #[arg(long, value_name = "URL", env = "PACKAGEPROXY_BASE", value_delimiter = ',')]
     pub base: Vec<HttpUrl>,
+    /// Speak https on the data port, with the keys tls.crt and tls.key of this Secret.
+    #[arg(long, value_name = "NAME", env = "PACKAGEPROXY_TLS_SECRET")]
+    pub tls_secret: Option<String>,
+    /// Use a Secret only if its key `hosts` says where it may be sent.
+    #[arg(long, env = "PACKAGEPROXY_REQUIRE_SECRET_HOSTS", value_parser = BoolishValueParser::new())]
+    pub require_secret_hosts: bool,
     /// Form of the log: auto is human on a terminal and JSON otherwise.
     #[arg(long, value_enum, default_value_t, env = "PACKAGEPROXY_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -174,6 +182,8 @@ async fn begin(arguments: ServeArguments, level: log::Level) -> Result<(), Strin
         drain_timeout: arguments.drain_timeout.0,
         files: arguments.config.files.clone(),
         secrets: arguments.config.secrets.clone(),
+        secret_hosts: if arguments.require_secret_hosts { SecretHosts::Required } else { SecretHosts::Optional },
+        tls_secret: arguments.tls_secret.clone(),
         unknown: arguments.config.unknown_fields.into(),
         follow_log_level: arguments.log_level.is_none(),
     };
@@ -220,10 +230,17 @@ async fn configuration(arguments: &ServeArguments) -> Result<Loaded, String> {
 /// Tells a person how to use what runs now: one line a proxy.
 fn greet(app: &App, data: SocketAddr, admin: SocketAddr) {
     let mut out = std::io::stdout().lock();
-    let mut text = format!("PackageProxy listens on http://{data} (admin: http://{admin}/status)\n");
+    let scheme = if app.certificate.is_some() { "https" } else { "http" };
+    let mut text = format!("PackageProxy listens on {scheme}://{data} (admin: http://{admin}/status)\n");
     for site in app.sites().iter() {
         let base = site.first_base();
-        let command = site.protocol.clients(&base).into_iter().next().map(|client| client.command).unwrap_or_default();
+        let command = site
+            .protocol
+            .clients(Endpoint::new(&base, None))
+            .into_iter()
+            .next()
+            .map(|client| client.command)
+            .unwrap_or_default();
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {base}\n    {}", command.replace('\n', "\n    "));
     }

@@ -8,11 +8,11 @@ use crds::{ProblemKind, Settings, spec::LogLevel};
 use super::objects::{self, Kind};
 use super::snapshot::Snapshot;
 use super::tree::{self, Document, Mistake};
-use super::{Loaded, Problem, Severity, UnknownFields, references};
+use super::{Loaded, Problem, Refused, Severity, UnknownFields, references};
 use crate::secrets::Secrets;
 
 /// Says what a snapshot means.
-pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Loaded, Vec<Problem>> {
+pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Loaded, Refused> {
     let documents: Vec<(&Path, Vec<Document>, Vec<Mistake>)> = snapshot
         .files
         .iter()
@@ -36,8 +36,10 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         reader.errors.push(Problem::of_file(path, "no document of kind PackageProxy was found", remedy));
     }
     // What is mounted is current; a document beside the manifest is at best a copy of it.
+    let mut mounted = Secrets::default();
     for (name, key, value) in snapshot.secrets {
-        reader.secrets.insert(&name, &key, value);
+        reader.secrets.insert(&name, &key, value.clone());
+        mounted.insert(&name, &key, value);
     }
     reader.references();
     // Stable: problems of one line stay in the order in which they were found.
@@ -45,7 +47,8 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
     reader.errors.sort_by_key(order);
     reader.warnings.sort_by_key(order);
     if !reader.errors.is_empty() {
-        return Err(reader.errors);
+        let generations = documents.iter().flat_map(|(_, documents, _)| documents).filter_map(generation);
+        return Err(Refused { problems: reader.errors, generation: generations.max(), secrets: mounted });
     }
     Ok(Loaded {
         settings: reader.proxies.into_iter().map(|(_, settings)| settings).collect(),
@@ -54,6 +57,12 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         warnings: reader.warnings,
         fingerprint: snapshot.fingerprint,
     })
+}
+
+/// `metadata.generation` of a manifest, whatever else is wrong with it.
+fn generation(document: &Document) -> Option<i64> {
+    let value = &document.value;
+    (value["kind"] == crds::KIND).then(|| value["metadata"]["generation"].as_i64()).flatten()
 }
 
 /// A document and its file.

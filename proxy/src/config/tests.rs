@@ -199,6 +199,7 @@ fn mounted_secrets_are_read_through_their_links_and_win() {
     assert_eq!(loaded.secrets.get("npm-account", "..data"), None);
 }
 
+#[cfg(feature = "server")]
 /// Exchanges a file in one step: a watcher that looks while a file is written would see a third content.
 fn replace(path: &Path, text: &str) {
     let other = path.with_extension("new");
@@ -206,6 +207,7 @@ fn replace(path: &Path, text: &str) {
     fs::rename(other, path).unwrap();
 }
 
+#[cfg(feature = "server")]
 #[tokio::test(start_paused = true)]
 async fn changes_are_noticed_and_broken_ones_reported() {
     let directory = directory(&[("a.yaml", GOOD), ("s/npm/token", "one")]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Fingerprint, Loaded, Problem, UnknownFields, read, snapshot};
+use super::{Fingerprint, Loaded, Refused, UnknownFields, read, snapshot};
 
 /// Time between two comparisons.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub async fn watch(
     secrets_dir: Option<PathBuf>,
     unknown: UnknownFields,
     since: Fingerprint,
-    mut on_change: impl FnMut(Result<Loaded, Vec<Problem>>),
+    mut on_change: impl FnMut(Result<Loaded, Refused>),
 ) {
     let mut last = since;
     let mut ticks = interval(POLL_INTERVAL);

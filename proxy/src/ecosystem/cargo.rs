@@ -6,7 +6,7 @@ use http::StatusCode;
 use url::form_urlencoded;
 
 use super::Ecosystem;
-use crate::client::ClientSetup;
+use crate::client::{ClientSetup, Endpoint};
 use crate::intent::{
     Artifact, Forward, Intent, Key, Lifetime, Metadata, OtherBase, Refusal, Render, Rewrite, Source, Template,
 };
@@ -62,8 +62,8 @@ impl Ecosystem for Cargo {
         (JSON, serde_json::json!({ "errors": [{ "detail": message }] }).to_string().into_bytes())
     }
 
-    fn clients(&self, base: &str) -> Vec<ClientSetup> {
-        clients::clients(base)
+    fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup> {
+        clients::clients(at)
     }
 }
 

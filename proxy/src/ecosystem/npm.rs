@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::Ecosystem;
 use super::accept::wish;
-use crate::client::ClientSetup;
+use crate::client::{ClientSetup, Endpoint};
 use crate::intent::{
     Answer, Artifact, Forward, Intent, Key, Lifetime, Metadata, ReadDocument, Refusal, Rewrite, Source,
 };
@@ -70,8 +70,8 @@ impl Ecosystem for Npm {
         true
     }
 
-    fn clients(&self, base: &str) -> Vec<ClientSetup> {
-        clients::clients(base)
+    fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup> {
+        clients::clients(at)
     }
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::Ecosystem;
 use super::accept::wish;
-use crate::client::ClientSetup;
+use crate::client::{ClientSetup, Endpoint};
 use crate::intent::{
     Answer, Artifact, Intent, Key, Lifetime, Metadata, ReadDocument, Refusal, Render, Rewrite, Source,
 };
@@ -64,8 +64,8 @@ impl Ecosystem for Pypi {
         }
     }
 
-    fn clients(&self, base: &str) -> Vec<ClientSetup> {
-        clients::clients(base)
+    fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup> {
+        clients::clients(at)
     }
 }
 

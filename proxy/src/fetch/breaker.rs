@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use super::retry_after::retry_after;
 use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Phase, Purpose, Reply, tls};
 use circuit::{Admission, Outcome};
-use origins::Origin;
-pub use origins::{OriginState, Origins, State};
+use origins::{Origin, Report};
+pub use origins::{OriginState, Origins, State, Trouble};
 
 mod circuit;
 mod origins;
@@ -56,19 +56,23 @@ impl<F: Fetch> Fetch for CircuitBreaker<F> {
             let mut reply = match self.inner.fetch(ask).await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    ticket.settle(judge_error(&error), Some(&error));
+                    ticket.settle(report_error(&error));
                     return Err(error);
                 }
             };
-            match judge_status(&reply, self.limits.open) {
+            let outcome = judge_status(&reply, self.limits.open);
+            let report = Report { unauthorized: reply.status == StatusCode::UNAUTHORIZED, ..Report::of(outcome) };
+            match report.outcome {
                 // A probe has seen what it came for: others need not wait until a long body is through.
                 Outcome::Success if ticket.probe => {
-                    ticket.settle(Outcome::Success, None);
+                    ticket.settle(report);
                     ticket = ticket.again();
-                    reply.body = ticket.watch(reply.body);
+                    if reply.status.is_success() && !bodiless {
+                        reply.body = ticket.watch(reply.body);
+                    }
                 }
                 Outcome::Success if reply.status.is_success() && !bodiless => reply.body = ticket.watch(reply.body),
-                outcome => ticket.settle(outcome, None),
+                _ => ticket.settle(report),
             }
             Ok(reply)
         })
@@ -95,7 +99,8 @@ fn judge_error(error: &FetchError) -> Outcome {
         | FetchError::CircuitOpen { .. }
         | FetchError::Paused { .. }
         | FetchError::Forbidden { .. }
-        | FetchError::Credential { .. } => Outcome::Neither,
+        | FetchError::Credential { .. }
+        | FetchError::Trust { .. } => Outcome::Neither,
         FetchError::Connect { .. }
         | FetchError::Dns { .. }
         | FetchError::Tls { .. }
@@ -103,6 +108,18 @@ fn judge_error(error: &FetchError) -> Outcome {
         | FetchError::Broken { .. }
         | FetchError::Protocol { .. } => Outcome::Failure(super::with_cause(error)),
     }
+}
+
+/// The same for `/status`, with the kind of trouble. Of what was not asked nothing is learnt.
+fn report_error(error: &FetchError) -> Report {
+    let trouble = match error {
+        FetchError::Dns { .. } => Some(Trouble::Dns),
+        FetchError::Connect { .. } | FetchError::Timeout { phase: Phase::Connect, .. } => Some(Trouble::Connect),
+        FetchError::Tls { .. } => Some(Trouble::Tls),
+        _ => None,
+    };
+    let report = Report::of(judge_error(error));
+    Report { error: Some(super::with_cause(error)), trouble: trouble.or(report.trouble), ..report }
 }
 
 /// One admitted request. Dropped without a word, a probe has failed; another request has said nothing.
@@ -115,9 +132,9 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn settle(&mut self, outcome: Outcome, error: Option<&FetchError>) {
+    fn settle(&mut self, report: Report) {
         if !std::mem::replace(&mut self.settled, true) {
-            self.origin.settle(outcome, error.map(super::with_cause), self.key, self.probe, &self.limits);
+            self.origin.settle(report, self.key, self.probe, &self.limits);
         }
     }
 
@@ -135,7 +152,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.probe {
-            self.settle(Outcome::Failure("the probe was given up".to_owned()), None);
+            self.settle(Report::of(Outcome::Failure("the probe was given up".to_owned())));
         }
     }
 }
@@ -153,8 +170,8 @@ impl Stream for Watched {
         let next = std::task::ready!(self.body.as_mut().poll_next(context));
         match &next {
             Some(Ok(_)) => {}
-            Some(Err(error)) => self.ticket.settle(judge_error(error), Some(error)),
-            None => self.ticket.settle(Outcome::Success, None),
+            Some(Err(error)) => self.ticket.settle(report_error(error)),
+            None => self.ticket.settle(Report::of(Outcome::Success)),
         }
         Poll::Ready(next)
     }

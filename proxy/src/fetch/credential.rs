@@ -13,7 +13,26 @@ use super::tls::Identity;
 use crate::secrets::Secrets;
 
 /// The optional key of a Secret that says where it may be sent.
-const HOSTS: &str = "hosts";
+pub(super) const HOSTS: &str = "hosts";
+
+/// What is asked of a credential besides being there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// It may go over plain http.
+    pub plaintext: bool,
+    /// Whether its Secret must have the key `hosts`.
+    pub hosts: SecretHosts,
+}
+
+/// Whether every Secret says itself where it may be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretHosts {
+    /// Where it has the key `hosts`, that is obeyed.
+    #[default]
+    Optional,
+    /// A Secret without the key `hosts` is not used.
+    Required,
+}
 
 /// A credential together with the only place that may see it.
 #[derive(Debug)]
@@ -106,6 +125,15 @@ impl CredentialError {
             | Self::HeaderName { .. } => "SecretUnreadable",
         }
     }
+
+    /// The key that it is about.
+    pub const fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::KeyMissing { key, .. } | Self::KeyEmpty { key, .. } | Self::KeyUnusable { key, .. } => Some(key),
+            Self::HostNotAllowed { .. } => Some(HOSTS),
+            Self::SecretNotFound { .. } | Self::Plaintext { .. } | Self::NoTls { .. } | Self::HeaderName { .. } => None,
+        }
+    }
 }
 
 impl From<CredentialError> for FetchError {
@@ -116,17 +144,12 @@ impl From<CredentialError> for FetchError {
 
 impl Credential {
     /// Reads the Secret that `auth` names for the upstream at `base`.
-    pub fn resolve(
-        auth: &AuthSettings,
-        base: &Url,
-        allow_plaintext: bool,
-        secrets: &Secrets,
-    ) -> Result<Self, CredentialError> {
+    pub fn resolve(auth: &AuthSettings, base: &Url, rules: Rules, secrets: &Secrets) -> Result<Self, CredentialError> {
         let keys = Keys { secret: &auth.secret, secrets };
         if !secrets.contains(&auth.secret) {
             return Err(CredentialError::SecretNotFound { secret: auth.secret.clone() });
         }
-        keys.check_hosts(base)?;
+        keys.check_hosts(base, rules.hosts)?;
         let form = match &auth.kind {
             AuthKind::Basic => {
                 let (user, password) = (keys.text("username")?, keys.text("password")?);
@@ -148,7 +171,7 @@ impl Credential {
             let secret = auth.secret.clone();
             match form {
                 Form::Certificate(_) => return Err(CredentialError::NoTls { secret }),
-                Form::Header(..) if !allow_plaintext => return Err(CredentialError::Plaintext { secret }),
+                Form::Header(..) if !rules.plaintext => return Err(CredentialError::Plaintext { secret }),
                 Form::Header(..) => {}
             }
         }
@@ -248,8 +271,8 @@ impl<'a> Keys<'a> {
         Ok(value)
     }
 
-    fn check_hosts(&self, base: &Url) -> Result<(), CredentialError> {
-        if self.secrets.get(self.secret, HOSTS).is_none() {
+    fn check_hosts(&self, base: &Url, demand: SecretHosts) -> Result<(), CredentialError> {
+        if demand == SecretHosts::Optional && self.secrets.get(self.secret, HOSTS).is_none() {
             return Ok(());
         }
         let host = base.host_str().unwrap_or_default();

@@ -67,7 +67,7 @@ fn leads_on(outcome: &Result<Reply, FetchError>, on: FallbackOn) -> bool {
             StatusCode::TOO_MANY_REQUESTS => true,
             status => status.is_server_error(),
         },
-        Err(FetchError::Forbidden { .. } | FetchError::Credential { .. }) => false,
+        Err(FetchError::Forbidden { .. } | FetchError::Credential { .. } | FetchError::Trust { .. }) => false,
         Err(_) => true,
     }
 }

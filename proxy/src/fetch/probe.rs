@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::credential::Credential;
 use super::egress::Egress;
 use super::stack::{self, Shared};
-use super::tls;
+use super::{tls, trust};
 use crate::secrets::Secrets;
 
 /// Bytes of an egress proxy's answer to CONNECT that are read.
@@ -77,10 +77,10 @@ async fn attempt(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared
         tunnel(&mut stream, upstream, &hop).await?;
     }
     let failed = |reason: String| Probe::TlsFailure(reason);
-    let trust = settings.trust.as_ref().map(|trust| stack::bundle(trust, secrets)).transpose();
+    let trust = settings.trust.as_ref().map(|trust| trust::bundle(trust, secrets)).transpose();
     let trust = trust.map_err(|error| failed(error.to_string()))?;
     // A credential that cannot be used is reported as such elsewhere; the handshake is tried without it.
-    let credential = stack::credential(settings, secrets).ok().flatten();
+    let credential = stack::credential(settings, secrets, shared).ok().flatten();
     let identity = credential.as_ref().and_then(Credential::identity);
     let config = tls::client_config(&shared.roots, trust, identity).map_err(|error| failed(error.to_string()))?;
     let name = server_name(upstream).ok_or_else(|| failed("its host is no name for TLS".to_owned()))?;

@@ -89,7 +89,7 @@ impl Resuming {
         match self.fetch.fetch(ask).await {
             Ok(reply) if reply.status.is_server_error() => Rest::Unavailable,
             Ok(reply) => self.continuation(reply).map_or(Rest::Other, Rest::Body),
-            Err(FetchError::Forbidden { .. } | FetchError::Credential { .. }) => Rest::Other,
+            Err(FetchError::Forbidden { .. } | FetchError::Credential { .. } | FetchError::Trust { .. }) => Rest::Other,
             Err(_) => Rest::Unavailable,
         }
     }

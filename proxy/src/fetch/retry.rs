@@ -53,6 +53,7 @@ pub fn judge_error(error: &FetchError) -> Verdict {
         | FetchError::Paused { .. }
         | FetchError::Forbidden { .. }
         | FetchError::Credential { .. }
+        | FetchError::Trust { .. }
         | FetchError::Protocol { .. } => Verdict::Final,
     }
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crds::{AuthSettings, FallbackSettings, TrustSettings, UpstreamSettings};
+use crds::{AuthSettings, FallbackSettings, UpstreamSettings};
 use rustls::RootCertStore;
 
 use super::breaker::{CircuitBreaker, Origins};
-use super::credential::{Credential, CredentialError};
+use super::credential::{Credential, CredentialError, Rules, SecretHosts};
 use super::dns::Resolver;
 use super::egress::Egress;
 use super::fallback::{Fallback, Fallbacks};
 use super::http::{HttpFetcher, HttpSetupError};
 use super::redirect::Redirects;
 use super::retry::Retry;
-use super::{Ask, BoxFuture, Fetch, FetchError, Reply, SafeUrl, tls};
+use super::{Ask, BoxFuture, Fetch, FetchError, Reply, SafeUrl, tls, trust};
 use crate::secrets::Secrets;
 
 /// What all stacks of a process have in common. One for each process, kept over reloads.
@@ -23,6 +23,7 @@ pub struct Shared {
     pub(super) resolver: Arc<Resolver>,
     pub(super) roots: RootCertStore,
     pub(super) egress: Egress,
+    pub(super) secret_hosts: SecretHosts,
 }
 
 impl Shared {
@@ -35,7 +36,19 @@ impl Shared {
     /// With another name service and way out.
     pub fn with(resolver: Resolver, egress: Egress) -> Self {
         tls::install_provider();
-        Self { origins: Arc::default(), resolver: Arc::new(resolver), roots: tls::system_roots(), egress }
+        Self {
+            origins: Arc::default(),
+            resolver: Arc::new(resolver),
+            roots: tls::system_roots(),
+            egress,
+            secret_hosts: SecretHosts::Optional,
+        }
+    }
+
+    /// The same with another rule for the key `hosts` of Secrets.
+    #[must_use]
+    pub fn with_secret_hosts(self, secret_hosts: SecretHosts) -> Self {
+        Self { secret_hosts, ..self }
     }
 }
 
@@ -48,15 +61,7 @@ impl Default for Shared {
 /// The stack of one upstream cannot be built: its manifest must be refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The bundle of `upstream.trust` does not exist.
-    #[error("`upstream.trust`: there is no key `{key}` in `{name}`")]
-    TrustMissing {
-        /// Name of the `ConfigMap` or Secret.
-        name: String,
-        /// The key.
-        key: String,
-    },
-    /// The HTTP client refuses its settings, the bundle of `upstream.trust` among them.
+    /// The HTTP client refuses its settings.
     #[error("the upstream {origin} cannot be set up: {source}")]
     Setup {
         /// `scheme://host:port`.
@@ -66,8 +71,8 @@ pub enum BuildError {
     },
 }
 
-/// Builds what asks the upstream of `settings`. A credential that is missing or empty is no error here: its upstream
-/// answers every request with [`FetchError::Credential`] until a reload brings the Secret.
+/// Builds what asks the upstream of `settings`. A credential or a bundle that is missing or broken is no error here:
+/// every request ends with [`FetchError::Credential`] or [`FetchError::Trust`] until a reload brings the object.
 pub fn build(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Result<Arc<dyn Fetch>, BuildError> {
     let first = single(settings, secrets, shared)?;
     if settings.fallbacks.is_empty() {
@@ -81,10 +86,13 @@ pub fn build(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) ->
 }
 
 fn single(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Result<Arc<dyn Fetch>, BuildError> {
-    let trust = settings.trust.as_ref().map(|trust| bundle(trust, secrets)).transpose()?;
-    let credential = match credential(settings, secrets) {
+    let credential = match credential(settings, secrets, shared) {
         Ok(credential) => credential,
-        Err(error) => return Ok(Arc::new(Unusable(error))),
+        Err(error) => return Ok(Arc::new(Unusable(error.into()))),
+    };
+    let trust = match settings.trust.as_ref().map(|trust| trust::bundle(trust, secrets)).transpose() {
+        Ok(trust) => trust,
+        Err(error) => return Ok(Arc::new(Unusable(error.into()))),
     };
     let failed = |source| BuildError::Setup { origin: origin(settings), source };
     let http = HttpFetcher::new(settings, credential, trust, shared).map_err(failed)?;
@@ -96,7 +104,7 @@ fn single(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Re
 }
 
 /// The settings of a fallback: its own place and account, and otherwise those of the first upstream.
-fn of_fallback(settings: &UpstreamSettings, fallback: &FallbackSettings) -> UpstreamSettings {
+pub(super) fn of_fallback(settings: &UpstreamSettings, fallback: &FallbackSettings) -> UpstreamSettings {
     UpstreamSettings {
         url: fallback.url.clone(),
         auth: fallback.auth.clone(),
@@ -106,17 +114,13 @@ fn of_fallback(settings: &UpstreamSettings, fallback: &FallbackSettings) -> Upst
     }
 }
 
-pub(super) fn bundle<'a>(trust: &TrustSettings, secrets: &'a Secrets) -> Result<&'a [u8], BuildError> {
-    let missing = || BuildError::TrustMissing { name: trust.name.clone(), key: trust.key.clone() };
-    secrets.get(&trust.name, &trust.key).ok_or_else(missing)
-}
-
 pub(super) fn credential(
     settings: &UpstreamSettings,
     secrets: &Secrets,
+    shared: &Shared,
 ) -> Result<Option<Credential>, CredentialError> {
-    let resolve =
-        |auth: &AuthSettings| Credential::resolve(auth, &settings.url, settings.allow_plaintext_auth, secrets);
+    let rules = Rules { plaintext: settings.allow_plaintext_auth, hosts: shared.secret_hosts };
+    let resolve = |auth: &AuthSettings| Credential::resolve(auth, &settings.url, rules, secrets);
     settings.auth.as_ref().map(resolve).transpose()
 }
 
@@ -124,36 +128,14 @@ pub(super) fn origin(settings: &UpstreamSettings) -> String {
     SafeUrl::from(settings.url.clone()).origin()
 }
 
-/// Stands in for an upstream whose credential is not usable: nothing is sent, above all nothing anonymous.
-struct Unusable(CredentialError);
+/// Stands in for an upstream whose credential or authorities are not usable: nothing is sent, above all nothing
+/// anonymous.
+struct Unusable(FetchError);
 
 impl Fetch for Unusable {
     fn fetch(&self, _: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
-        Box::pin(std::future::ready(Err(self.0.clone().into())))
+        Box::pin(std::future::ready(Err(self.0.clone())))
     }
-}
-
-/// Whether a credential that a manifest names can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialReport {
-    /// `scheme://host:port` of the upstream or fallback that it is for.
-    pub origin: String,
-    /// Name of the Secret.
-    pub secret: String,
-    /// What is wrong with it.
-    pub problem: Option<CredentialError>,
-}
-
-/// Looks at every credential of a manifest's upstream and fallbacks; empty where none is named.
-pub fn credential_status(settings: &UpstreamSettings, secrets: &Secrets) -> Vec<CredentialReport> {
-    let fallbacks = settings.fallbacks.iter().map(|fallback| of_fallback(settings, fallback));
-    std::iter::once(settings.clone())
-        .chain(fallbacks)
-        .filter_map(|one| {
-            let secret = one.auth.as_ref()?.secret.clone();
-            Some(CredentialReport { origin: origin(&one), secret, problem: credential(&one, secrets).err() })
-        })
-        .collect()
 }
 
 #[cfg(test)]

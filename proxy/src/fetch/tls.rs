@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, ServerConfig};
 
 /// The class of every failure that is not about a certificate: it may pass, so it may be tried again.
 pub const HANDSHAKE: &str = "the handshake failed";
@@ -33,6 +33,13 @@ pub enum TlsError {
     /// The TLS library refuses its own configuration.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
+}
+
+impl TlsError {
+    /// Whether it is about the key and not about certificates.
+    pub const fn is_of_key(&self) -> bool {
+        matches!(self, Self::NoKey | Self::BadIdentity(_))
+    }
 }
 
 /// A client certificate with its chain and key.
@@ -99,6 +106,18 @@ pub fn client_config(
         }
         None => Ok(builder.with_no_client_auth()),
     }
+}
+
+/// The configuration of a port with a certificate in PEM form, leaf first: without ALPN, which the caller sets.
+pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(chain)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::BadIdentity)
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -47,7 +47,7 @@ pub fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
             FetchError::CircuitOpen { retry_after, .. } | FetchError::Paused { retry_after, .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
             }
-            FetchError::Credential { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            FetchError::Credential { .. } | FetchError::Trust { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             _ => (StatusCode::BAD_GATEWAY, None),
         },
     }

@@ -1,6 +1,6 @@
 //! Connections: raw bytes that two parsers might read differently, clients that keep us waiting, too many of them.
 
-use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
@@ -23,7 +23,7 @@ fn listening(limits: Limits) -> (SocketAddr, watch::Sender<Phase>, Arc<AtomicUsi
         count.fetch_add(1, Ordering::SeqCst);
         answer(request)
     };
-    tokio::spawn(serve(listener, phase.subscribe(), limits, service));
+    tokio::spawn(serve(listener, phase.subscribe(), limits, None, service));
     (address, phase, answered)
 }
 
@@ -93,6 +93,39 @@ async fn what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read
 }
 
 #[tokio::test]
+async fn the_unspecified_address_takes_both_families() {
+    let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let phase = watch::Sender::new(Phase::Serving);
+    let service =
+        |_: Request<Incoming>, peer: IpAddr| async move { Response::new(Sent::full(peer.to_string().into())) };
+    tokio::spawn(serve(listener, phase.subscribe(), Limits::default(), None, service));
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // An address of IPv4 in the form of IPv6 is still what it is: some answers are for the machine itself.
+    let answer = exchange((Ipv4Addr::LOCALHOST, port).into(), request).await;
+    assert!(answer.ends_with("\r\n127.0.0.1"), "{answer}");
+    if TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_ok() {
+        let answer = exchange((Ipv6Addr::LOCALHOST, port).into(), request).await;
+        assert!(answer.ends_with("\r\n::1"), "{answer}");
+    }
+}
+
+#[test]
+fn only_the_want_of_ipv6_makes_it_ipv4() {
+    let (any, one) = ("[::]:8080", "[2001:db8::1]:8080");
+    for (address, error, expected) in [
+        (any, Errno::AFNOSUPPORT, true),
+        (any, Errno::ADDRNOTAVAIL, true),
+        (any, Errno::ADDRINUSE, false),
+        (any, Errno::ACCESS, false),
+        (one, Errno::ADDRNOTAVAIL, false),
+        ("0.0.0.0:8080", Errno::ADDRNOTAVAIL, false),
+    ] {
+        assert_eq!(is_for_want_of_ipv6(address.parse().unwrap(), &error.into()), expected, "{address} {error}");
+    }
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let (address, _phase, answered) = listening(Limits { connections: 1, ..Limits::default() });
     let request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -123,6 +156,10 @@ async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
 /// A connection in memory, so that the clock can be paused, and the task that ends with it.
 fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (client, ours) = duplex(4096);
+    (client, served(limits, ours))
+}
+
+fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> tokio::task::JoinHandle<()> {
     let service = |request: Request<Incoming>, _| async move {
         if request.uri().path() == "/large" {
             return Response::new(Sent::full(vec![0; 1 << 20].into()));
@@ -132,8 +169,62 @@ fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
         }
         Response::new(Sent::full("/a".into()))
     };
-    let served = connection(&speaker(&limits), ours, Ipv4Addr::LOCALHOST.into(), limits, service);
-    (client, tokio::spawn(async move { drop(served.await) }))
+    let served = connection(&speaker(&limits), stream, Ipv4Addr::LOCALHOST.into(), limits, service);
+    tokio::spawn(async move { drop(served.await) })
+}
+
+/// A layer that keeps what it is given for a while, as TLS does when the socket is full.
+struct Layer(DuplexStream, Option<std::pin::Pin<Box<tokio::time::Sleep>>>);
+
+impl AsyncRead for Layer {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Layer {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        self.1 = Some(Box::pin(tokio::time::sleep(Duration::from_secs(1))));
+        std::pin::Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        if let Some(late) = &mut self.1 {
+            std::task::ready!(late.as_mut().poll(context));
+            self.1 = None;
+        }
+        std::pin::Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::ready!(self.as_mut().poll_flush(context))?;
+        std::pin::Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_empties_itself_late_does_not_suspend_the_limits() {
+    let (mut client, ours) = duplex(4096);
+    let task = served(Limits::default(), Layer(ours, None));
+    client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    response(&mut client).await;
+    let ended = tokio::time::timeout(Duration::from_mins(10), ends_after(task, Instant::now())).await;
+    let seconds = ended.expect("an idle connection is kept for ever");
+    assert!((75..=80).contains(&seconds), "{seconds}");
 }
 
 async fn ends_after(task: tokio::task::JoinHandle<()>, since: Instant) -> u64 {

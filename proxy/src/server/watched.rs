@@ -31,6 +31,8 @@ pub(super) struct Watched<T> {
     /// Runs while the client takes nothing; made when that first happens.
     write_timer: Option<Pin<Box<Sleep>>>,
     stalled: bool,
+    /// Whether what was written waits in a layer below us, as with TLS.
+    flushing: bool,
 }
 
 /// What the first bytes say.
@@ -63,6 +65,7 @@ impl<T> Watched<T> {
             read_timer: Box::pin(sleep(limits.first_byte)),
             write_timer: None,
             stalled: false,
+            flushing: false,
         }
     }
 
@@ -118,6 +121,13 @@ impl<T> Watched<T> {
             // As if the client had closed it: nothing is lost.
             Wait::FirstByte | Wait::Idle => Ok(()),
         })
+    }
+
+    /// The same for what lies in a layer below us. A socket has nothing to flush: that it is ready says nothing of the
+    /// client, unless it was not ready before.
+    fn emptied(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        let was_flushing = std::mem::replace(&mut self.flushing, outcome.is_pending());
+        if outcome.is_ready() && !was_flushing { outcome } else { self.progress(context, outcome) }
     }
 
     /// Gives up a client that takes nothing.
@@ -178,11 +188,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(context);
-        // A socket has nothing to flush: that it is ready says nothing of the client.
-        if outcome.is_ready() { outcome } else { self.progress(context, outcome) }
+        self.emptied(context, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.emptied(context, outcome)
     }
 }

@@ -18,7 +18,7 @@ const REMINDER: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Health {
     evictor: Arc<Evictor>,
-    writing: Mutex<Fault>,
+    writing: Mutex<Option<(String, io::ErrorKind)>>,
     reading: Mutex<Reading>,
     /// Whether `reading` holds a fault, so that a hit takes no lock.
     unreadable: AtomicBool,
@@ -37,7 +37,12 @@ impl Health {
 
     /// Why writing fails, if it does.
     pub(super) fn fault(&self) -> Fault {
-        self.writing.lock().clone()
+        self.writing.lock().as_ref().map(|(text, _)| text.clone())
+    }
+
+    /// What kind of error writing fails with, if it does.
+    pub(super) fn fault_kind(&self) -> Option<io::ErrorKind> {
+        self.writing.lock().as_ref().map(|(_, kind)| *kind)
     }
 
     /// Why reading fails, if it does.
@@ -50,7 +55,7 @@ impl Health {
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             self.evictor.start_emergency();
         }
-        let before = self.writing.lock().replace(error.to_string());
+        let before = self.writing.lock().replace((error.to_string(), error.kind()));
         if before.is_none() {
             tracing::warn!(error = %error, storage = %self.evictor.root.display(),
                 "the cache cannot be written: requests are served without being kept");

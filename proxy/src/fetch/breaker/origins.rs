@@ -27,6 +27,40 @@ struct Known {
     circuit: Circuit,
     last_error: Option<String>,
     last_success: Option<Timestamp>,
+    trouble: Option<Trouble>,
+    unauthorized: bool,
+}
+
+/// What the last requests without success failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The name has no address.
+    Dns,
+    /// No connection.
+    Connect,
+    /// A certificate, or the handshake.
+    Tls,
+    /// It answers, but not with what was asked for: a 5xx, a body that breaks, a stall.
+    Answer,
+}
+
+/// How one request went, as the gate reports it.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub(super) outcome: Outcome,
+    /// The failure in words, where the outcome does not hold it.
+    pub(super) error: Option<String>,
+    pub(super) trouble: Option<Trouble>,
+    /// Whether it answered 401.
+    pub(super) unauthorized: bool,
+}
+
+impl Report {
+    /// An outcome, and nothing else to say.
+    pub(super) fn of(outcome: Outcome) -> Self {
+        let trouble = matches!(outcome, Outcome::Failure(_)).then_some(Trouble::Answer);
+        Self { outcome, error: None, trouble, unauthorized: false }
+    }
 }
 
 /// What the breaker does with requests to an origin.
@@ -72,6 +106,10 @@ pub struct OriginState {
     pub last_error: Option<String>,
     /// When the origin last did what was asked.
     pub last_success: Option<Timestamp>,
+    /// What failed since the last success.
+    pub trouble: Option<Trouble>,
+    /// Whether its last answer was a 401.
+    pub unauthorized: bool,
 }
 
 impl Origins {
@@ -84,6 +122,17 @@ impl Origins {
             origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.noteworthy());
         }
         Arc::clone(origins.entry(name.to_owned()).or_default())
+    }
+
+    /// Forgets what an origin said of how it was asked: it is asked in another way from now on, with another credential
+    /// or other authorities. Whether it is left alone does not change.
+    pub fn reconsider(&self, origin: &str) {
+        let found = self.0.lock().get(origin).cloned();
+        if let Some(origin) = found {
+            let mut known = origin.0.lock();
+            known.trouble = known.trouble.filter(|_| known.circuit.phase != Phase::Closed);
+            known.unauthorized = false;
+        }
     }
 
     /// Every origin that was asked for something, by name.
@@ -105,21 +154,25 @@ impl Origin {
         self.0.lock().circuit.admit(counted, Instant::now())
     }
 
-    pub(super) fn settle(
-        &self,
-        outcome: Outcome,
-        error: Option<String>,
-        key: u64,
-        probe: bool,
-        limits: &BreakerSettings,
-    ) {
+    pub(super) fn settle(&self, report: Report, key: u64, probe: bool, limits: &BreakerSettings) {
+        let Report { outcome, error, trouble, unauthorized } = report;
         let mut known = self.0.lock();
         known.circuit.settle(&outcome, key, probe, limits, Instant::now(), fastrand::f64());
         match outcome {
-            Outcome::Success => known.last_success = Some(Timestamp::now()),
-            Outcome::Failure(reason) => known.last_error = Some(reason),
+            Outcome::Success => {
+                known.last_success = Some(Timestamp::now());
+                known.trouble = None;
+                known.unauthorized = unauthorized;
+            }
+            Outcome::Failure(reason) => {
+                known.last_error = Some(reason);
+                known.trouble = trouble;
+            }
             Outcome::Pause(_) => {}
-            Outcome::Neither => known.last_error = error.or(known.last_error.take()),
+            Outcome::Neither => {
+                known.last_error = error.or(known.last_error.take());
+                known.trouble = trouble.or(known.trouble);
+            }
         }
     }
 
@@ -147,6 +200,8 @@ impl Origin {
             retry_after,
             last_error: known.last_error.clone(),
             last_success: known.last_success,
+            trouble: known.trouble,
+            unauthorized: known.unauthorized,
         }
     }
 }
@@ -160,7 +215,7 @@ mod tests {
         let origins = Origins::default();
         let limits = BreakerSettings { failures: 1, ..BreakerSettings::default() };
         let down = origins.of("https://down.example:443");
-        down.settle(Outcome::Failure("refused".into()), None, 1, false, &limits);
+        down.settle(Report::of(Outcome::Failure("refused".into())), 1, false, &limits);
         drop(down);
         for index in 0..ORIGINS * 3 {
             origins.of(&format!("https://n{index}.example:443"));

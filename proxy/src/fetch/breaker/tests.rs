@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::fetch::Source;
 use crate::fetch::testing::{Fake, ask, body, broken, collect, reply, reply_with};
 
 const ORIGIN: &str = "https://registry.example:443";
@@ -193,4 +194,50 @@ async fn origins_are_apart() {
     use_up(&breaker, 0, 5).await;
     assert!(matches!(breaker.fetch(ask("https://registry.example:8443/x")).await, Err(FetchError::Broken { .. })));
     assert_eq!(origins.snapshot().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kind_of_trouble_is_known_until_a_success() {
+    let source = || -> Source { Arc::new(std::io::Error::other("x")) };
+    let dns = move |ask: &Ask| Err(FetchError::Dns { origin: ask.url.origin(), source: source() });
+    let connect = move |ask: &Ask| Err(FetchError::Connect { origin: ask.url.origin(), source: source() });
+    let cases: Vec<(&str, Answer, Option<Trouble>, bool)> = vec![
+        ("name", Box::new(dns), Some(Trouble::Dns), false),
+        ("refused", Box::new(connect), Some(Trouble::Connect), false),
+        ("dial", Box::new(|ask| Err(timeout(ask, Phase::Connect))), Some(Trouble::Connect), false),
+        ("stall", Box::new(|ask| Err(timeout(ask, Phase::Head))), Some(Trouble::Answer), false),
+        ("certificate", Box::new(|ask| Err(tls(ask, "its certificate has expired"))), Some(Trouble::Tls), false),
+        ("handshake", Box::new(|ask| Err(tls(ask, tls::HANDSHAKE))), Some(Trouble::Tls), false),
+        ("500", Box::new(|ask| Ok(reply(ask, 500))), Some(Trouble::Answer), false),
+        ("queue", Box::new(|ask| Err(timeout(ask, Phase::Queue))), None, false),
+        ("401", Box::new(|ask| Ok(reply(ask, 401))), None, true),
+        ("404", Box::new(|ask| Ok(reply(ask, 404))), None, false),
+    ];
+    for (name, answer, trouble, unauthorized) in cases {
+        let fake = Fake::numbered(move |ask, number| if number == 0 { answer(ask) } else { Ok(reply(ask, 404)) });
+        let (breaker, origins) = guard(&fake);
+        let _ = breaker.fetch(file(1)).await;
+        let state = origins.state(ORIGIN).unwrap();
+        assert_eq!((state.trouble, state.unauthorized), (trouble, unauthorized), "{name}");
+        breaker.fetch(file(1)).await.unwrap();
+        let state = origins.state(ORIGIN).unwrap();
+        assert_eq!((state.trouble, state.unauthorized), (None, false), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_way_of_asking_is_another_matter() {
+    let fake = Fake::numbered(|ask, number| match number {
+        0 => Ok(reply(ask, 401)),
+        _ => Err(tls(ask, "its certificate has expired")),
+    });
+    let (breaker, origins) = guard(&fake);
+    let known = || origins.state(ORIGIN).map(|state| (state.trouble, state.unauthorized));
+    origins.reconsider(ORIGIN);
+    assert_eq!(known(), None);
+    breaker.fetch(file(1)).await.unwrap();
+    breaker.fetch(file(1)).await.unwrap_err();
+    assert_eq!(known(), Some((Some(Trouble::Tls), true)));
+    origins.reconsider(ORIGIN);
+    assert_eq!(known(), Some((None, false)));
 }

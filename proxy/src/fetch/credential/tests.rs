@@ -10,7 +10,7 @@ fn secrets(keys: &[(&str, &str)]) -> Secrets {
 
 fn resolve(kind: AuthKind, base: &str, keys: &[(&str, &str)]) -> Result<Credential, CredentialError> {
     let auth = AuthSettings { kind, secret: "account".into() };
-    Credential::resolve(&auth, &Url::parse(base).unwrap(), false, &secrets(keys))
+    Credential::resolve(&auth, &Url::parse(base).unwrap(), Rules::default(), &secrets(keys))
 }
 
 fn sent(credential: &Credential, url: &str) -> Option<(String, String)> {
@@ -87,9 +87,10 @@ fn plain_http_must_be_allowed() {
     let auth = AuthSettings { kind: AuthKind::Bearer, secret: "account".into() };
     let base = Url::parse("http://registry.example/").unwrap();
     let secrets = secrets(&[("token", "t")]);
-    let refused = Credential::resolve(&auth, &base, false, &secrets).unwrap_err();
+    let refused = Credential::resolve(&auth, &base, Rules::default(), &secrets).unwrap_err();
     assert_eq!(refused, CredentialError::Plaintext { secret: "account".into() });
-    assert!(Credential::resolve(&auth, &base, true, &secrets).is_ok());
+    let allowed = Rules { plaintext: true, ..Rules::default() };
+    assert!(Credential::resolve(&auth, &base, allowed, &secrets).is_ok());
 }
 
 #[test]
@@ -108,4 +109,21 @@ fn a_secret_limits_its_own_hosts() {
     }
     let empty = resolve(AuthKind::Bearer, BASE, &[("token", "t"), ("hosts", " ")]).unwrap_err();
     assert!(matches!(empty, CredentialError::KeyEmpty { key: "hosts", .. }));
+}
+
+#[test]
+fn hosts_can_be_made_compulsory() {
+    let auth = AuthSettings { kind: AuthKind::Bearer, secret: "account".into() };
+    let base = Url::parse(BASE).unwrap();
+    let rules = Rules { hosts: SecretHosts::Required, ..Rules::default() };
+    for (keys, problem) in [
+        (&[("token", "t")][..], Some(("KeyMissing", Some("hosts")))),
+        (&[("token", "t"), ("hosts", "")], Some(("KeyEmpty", Some("hosts")))),
+        (&[("token", "t"), ("hosts", "other.example")], Some(("SecretUnreadable", Some("hosts")))),
+        (&[("hosts", "registry.example")], Some(("KeyMissing", Some("token")))),
+        (&[("token", "t"), ("hosts", "registry.example")], None),
+    ] {
+        let found = Credential::resolve(&auth, &base, rules, &secrets(keys)).err();
+        assert_eq!(found.map(|error| (error.reason(), error.key())), problem, "{keys:?}");
+    }
 }

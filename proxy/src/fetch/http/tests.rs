@@ -3,6 +3,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::*;
+use crate::fetch::credential::Rules;
 use crate::fetch::redirect::Redirects;
 use crate::fetch::testing::{Server, Step, ask, collect, send, shared, whole};
 
@@ -26,7 +27,8 @@ fn authenticated(settings: &UpstreamSettings, kind: crds::AuthKind) -> Redirects
         secrets.insert("account", key, b"canary".to_vec());
     }
     let auth = crds::AuthSettings { kind, secret: "account".into() };
-    let credential = Credential::resolve(&auth, &settings.url, true, &secrets).unwrap();
+    let rules = Rules { plaintext: true, ..Rules::default() };
+    let credential = Credential::resolve(&auth, &settings.url, rules, &secrets).unwrap();
     Redirects::new(HttpFetcher::new(settings, Some(credential), None, &shared()).unwrap())
 }
 

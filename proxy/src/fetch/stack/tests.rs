@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use crds::{AuthKind, BreakerSettings, FallbackOn, RetrySettings};
+use crds::{AuthKind, BreakerSettings, FallbackOn, RetrySettings, TrustSettings};
 use url::Url;
 
 use super::*;
+use crate::fetch::references::{references, with_last_good};
 use crate::fetch::testing::{Server, Step, ask, collect, send, shared, whole};
 use crate::fetch::{Phase, State, resuming};
 
@@ -72,8 +73,8 @@ async fn a_missing_credential_asks_nothing_until_it_is_there() {
         if let Some(value) = value {
             secrets.insert("account", "token", value.as_bytes().to_vec());
         }
-        let report = credential_status(&settings, &secrets);
-        assert_eq!((report.len(), &report[0].problem), (1, &problem));
+        let report = references(&settings, &secrets, &shared);
+        assert_eq!((report.len(), &report[0].defect), (1, &problem.clone().map(Into::into)));
         let found = build(&settings, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
         match problem {
             Some(problem) => {
@@ -104,17 +105,71 @@ async fn a_fallback_has_its_own_account() {
     assert_eq!(collect(reply.body).await.0, b"mirrored");
     let sent = mirror.requests().pop().unwrap();
     assert!(sent.starts_with("GET /m/a HTTP/1.1") && sent.contains("x-key: second") && !sent.contains("first"));
-    assert_eq!(credential_status(&settings, &secrets).len(), 2);
+    assert_eq!(references(&settings, &secrets, &shared()).len(), 2);
 }
 
 #[tokio::test]
-async fn a_missing_or_broken_bundle_is_refused() {
-    let mut settings = settings("https://registry.example/");
+async fn without_its_bundle_nothing_is_asked_and_the_key_is_named() {
+    let server = Server::start(|_, _| whole("200 OK", "x")).await;
+    let mut settings = settings(&server.url("/"));
     settings.trust = Some(TrustSettings { name: "authority".into(), key: "ca.crt".into() });
+    let shared = shared();
     let mut secrets = Secrets::default();
-    assert!(matches!(build(&settings, &secrets, &shared()), Err(BuildError::TrustMissing { .. })));
-    secrets.insert("authority", "ca.crt", b"nonsense".to_vec());
-    assert!(matches!(build(&settings, &secrets, &shared()), Err(BuildError::Setup { .. })));
+    let authority = rcgen::generate_simple_self_signed(["registry.example".to_owned()]).unwrap().cert.pem();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (key, value, problem) in [
+        (None, "", Some(("SecretNotFound", None))),
+        (Some("other"), "x", Some(("KeyMissing", Some("ca.crt")))),
+        (Some("ca.crt"), " \n", Some(("KeyEmpty", Some("ca.crt")))),
+        (Some("ca.crt"), "nonsense", Some(("SecretUnreadable", Some("ca.crt")))),
+        (Some("ca.crt"), broken, Some(("SecretUnreadable", Some("ca.crt")))),
+        (Some("ca.crt"), &authority, None),
+    ] {
+        if let Some(key) = key {
+            secrets.insert("authority", key, value.as_bytes().to_vec());
+        }
+        let report = references(&settings, &secrets, &shared).remove(0);
+        let found = report.defect.as_ref().map(|defect| (defect.reason, defect.key.as_deref()));
+        assert_eq!((report.secret.as_str(), found), ("authority", problem), "{value}");
+        let reply = build(&settings, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
+        match report.defect {
+            Some(defect) => {
+                assert!(matches!(reply, Err(FetchError::Trust { reason }) if reason == defect.text), "{value}");
+                assert!(server.requests().is_empty());
+            }
+            None => assert!(reply.is_ok()),
+        }
+    }
+}
+
+#[test]
+fn the_last_good_object_stands_in_unless_it_is_withdrawn() {
+    let mut settings = settings("https://registry.example/");
+    settings.auth = Some(AuthSettings { kind: AuthKind::Basic, secret: "account".into() });
+    let secrets = |keys: &[(&str, &str)]| {
+        let mut secrets = Secrets::default();
+        for (key, value) in keys {
+            secrets.insert("account", key, value.as_bytes().to_vec());
+        }
+        secrets
+    };
+    let before = secrets(&[("username", "me"), ("password", "old"), ("hosts", "registry.example")]);
+    let (old, new) = (Some("old"), Some("new"));
+    for (now, password) in [
+        (&[][..], old),
+        (&[("username", "me")], old),
+        (&[("username", "me"), ("password", "")], old),
+        (&[("username", "me"), ("password", "new")], new),
+        (&[("username", "me"), ("password", "new"), ("hosts", "other.example")], new),
+        (&[("username", "me"), ("password", "new"), ("hosts", "")], new),
+    ] {
+        let kept = with_last_good(&settings, &secrets(now), &before, &shared());
+        let found = kept.get("account", "password").map(|bytes| std::str::from_utf8(bytes).unwrap());
+        assert_eq!(found, password, "{now:?}");
+    }
+    // What was never good stands in for nothing.
+    let empty = secrets(&[("username", "me"), ("password", "")]);
+    assert_eq!(with_last_good(&settings, &secrets(&[]), &empty, &shared()), secrets(&[]));
 }
 
 /// A stall, a reset and a short body, each continued where it stopped.

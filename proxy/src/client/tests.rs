@@ -1,0 +1,170 @@
+use super::*;
+
+const PLAIN: &str = "http://x.team.svc/";
+const SECURE: &str = "https://x.team.svc";
+const AUTHORITY: &str = "/etc/packageproxy/ca.crt";
+
+fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn hosts_of_plain_http() {
+    for (base, host, loopback) in [
+        ("http://127.0.0.1:8080/npm/", Some("127.0.0.1"), true),
+        ("http://[::1]:8080/", Some("[::1]"), true),
+        ("http://[::1]/", Some("[::1]"), true),
+        ("http://localhost/", Some("localhost"), true),
+        ("http://npm.team.svc/", Some("npm.team.svc"), false),
+        ("https://npm.team.svc/", None, false),
+    ] {
+        assert_eq!(plain_host(base), host, "{base}");
+        assert_eq!(host.is_some_and(is_loopback), loopback, "{base}");
+    }
+}
+
+#[test]
+fn files_by_ecosystem() {
+    for (kind, base, expected) in [
+        (
+            Ecosystem::Npm,
+            PLAIN,
+            &[
+                (".npmrc", "registry=http://x.team.svc/\n"),
+                (".yarnrc", "registry \"http://x.team.svc/\"\n"),
+                (
+                    ".yarnrc.yml",
+                    "npmRegistryServer: \"http://x.team.svc/\"\nunsafeHttpWhitelist:\n  - \"x.team.svc\"\n",
+                ),
+            ][..],
+        ),
+        (
+            Ecosystem::Npm,
+            SECURE,
+            &[
+                (".npmrc", "registry=https://x.team.svc/\ncafile=/etc/packageproxy/ca.crt\n"),
+                (".yarnrc", "registry \"https://x.team.svc/\"\ncafile \"/etc/packageproxy/ca.crt\"\n"),
+                (
+                    ".yarnrc.yml",
+                    "npmRegistryServer: \"https://x.team.svc/\"\nhttpsCaFilePath: \"/etc/packageproxy/ca.crt\"\n",
+                ),
+            ],
+        ),
+        (
+            Ecosystem::Pypi,
+            PLAIN,
+            &[
+                ("pip.conf", "[global]\nindex-url = http://x.team.svc/simple/\ntrusted-host = x.team.svc\n"),
+                ("uv.toml", "[[index]]\nurl = \"http://x.team.svc/simple/\"\ndefault = true\n"),
+            ],
+        ),
+        (
+            Ecosystem::Pypi,
+            SECURE,
+            &[
+                ("pip.conf", "[global]\nindex-url = https://x.team.svc/simple/\ncert = /etc/packageproxy/ca.crt\n"),
+                ("uv.toml", "[[index]]\nurl = \"https://x.team.svc/simple/\"\ndefault = true\n"),
+            ],
+        ),
+        (
+            Ecosystem::Cargo,
+            PLAIN,
+            &[(
+                "config.toml",
+                "[source.crates-io]\nreplace-with = \"packageproxy\"\n\n[registries.packageproxy]\n\
+                 index = \"sparse+http://x.team.svc/\"\n",
+            )],
+        ),
+        (
+            Ecosystem::Cargo,
+            SECURE,
+            &[(
+                "config.toml",
+                "[source.crates-io]\nreplace-with = \"packageproxy\"\n\n[registries.packageproxy]\n\
+                 index = \"sparse+https://x.team.svc/\"\n\n[http]\ncainfo = \"/etc/packageproxy/ca.crt\"\n",
+            )],
+        ),
+    ] {
+        assert_eq!(files(kind, base, Some(AUTHORITY)), map(expected), "{kind} {base}");
+    }
+}
+
+#[test]
+fn variables_by_ecosystem() {
+    for (kind, base, expected) in [
+        (
+            Ecosystem::Npm,
+            PLAIN,
+            &[
+                ("YARN_NPM_REGISTRY_SERVER", PLAIN),
+                ("YARN_UNSAFE_HTTP_WHITELIST", "x.team.svc"),
+                ("npm_config_registry", PLAIN),
+                ("pnpm_config_registry", PLAIN),
+            ][..],
+        ),
+        (
+            Ecosystem::Npm,
+            SECURE,
+            &[
+                ("NODE_EXTRA_CA_CERTS", AUTHORITY),
+                ("YARN_NPM_REGISTRY_SERVER", "https://x.team.svc/"),
+                ("npm_config_registry", "https://x.team.svc/"),
+                ("pnpm_config_registry", "https://x.team.svc/"),
+            ],
+        ),
+        (
+            Ecosystem::Pypi,
+            PLAIN,
+            &[
+                ("PDM_PYPI_URL", "http://x.team.svc/simple/"),
+                ("PIP_INDEX_URL", "http://x.team.svc/simple/"),
+                ("PIP_TRUSTED_HOST", "x.team.svc"),
+                ("UV_DEFAULT_INDEX", "http://x.team.svc/simple/"),
+            ],
+        ),
+        (
+            Ecosystem::Pypi,
+            SECURE,
+            &[
+                ("PDM_PYPI_CA_CERTS", AUTHORITY),
+                ("PDM_PYPI_URL", "https://x.team.svc/simple/"),
+                ("PIP_CERT", AUTHORITY),
+                ("PIP_INDEX_URL", "https://x.team.svc/simple/"),
+                ("POETRY_CERTIFICATES_PACKAGEPROXY_CERT", AUTHORITY),
+                ("UV_DEFAULT_INDEX", "https://x.team.svc/simple/"),
+            ],
+        ),
+        (Ecosystem::Cargo, PLAIN, &[("CARGO_REGISTRIES_PACKAGEPROXY_INDEX", "sparse+http://x.team.svc/")]),
+        (
+            Ecosystem::Cargo,
+            SECURE,
+            &[("CARGO_HTTP_CAINFO", AUTHORITY), ("CARGO_REGISTRIES_PACKAGEPROXY_INDEX", "sparse+https://x.team.svc/")],
+        ),
+    ] {
+        assert_eq!(variables(kind, base, Some(AUTHORITY)), map(expected), "{kind} {base}");
+    }
+}
+
+#[test]
+fn maps_lose_nothing_and_their_keys_are_valid() {
+    for &kind in Ecosystem::ALL {
+        for (base, authority) in [(PLAIN, None), (SECURE, None), (SECURE, Some(AUTHORITY))] {
+            let (files, variables) = (files(kind, base, authority), variables(kind, base, authority));
+            let is_key = |key: &str| key.chars().all(|one| one.is_ascii_alphanumeric() || "-._".contains(one));
+            assert!(files.keys().chain(variables.keys()).all(|key| is_key(key)), "{files:?} {variables:?}");
+            // Clients that share a file or a variable agree on it.
+            for setup in setups(kind, base, authority) {
+                for (path, text) in &setup.files {
+                    assert_eq!(&files[path.rsplit('/').next().unwrap()], text, "{}: {path}", setup.client);
+                }
+                for (name, value) in &setup.environment {
+                    assert_eq!(&variables[*name], value, "{}: {name}", setup.client);
+                }
+            }
+            let said = format!("{files:?} {variables:?}");
+            assert_eq!(said.contains(AUTHORITY), authority.is_some(), "{kind} {base}");
+            // Any program that uses OpenSSL reads these, and would trust nothing else any more.
+            assert!(!variables.contains_key("SSL_CERT_FILE") && !variables.contains_key("SSL_CERT_DIR"));
+        }
+    }
+}
