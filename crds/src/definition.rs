@@ -23,7 +23,6 @@ pub fn package_proxy() -> Value {
     let mut schema = schema::of_kind(types::package_proxy(), types::of::<PackageProxyStatus>());
     // `kubectl scale` fails without a value; every other default is applied after that of the class.
     if let Some(replicas) = schema.pointer_mut("/properties/spec/properties/replicas").and_then(Value::as_object_mut) {
-        replicas.remove("nullable");
         replicas.insert("default".to_owned(), json!(1));
     }
     rules::insert(&mut schema, of_proxy());

@@ -76,7 +76,7 @@ pub fn read(document: &Value) -> Reading {
     if problems.iter().any(Problem::is_fatal) {
         return refused(problems);
     }
-    let manifest = match PackageProxy::deserialize(document) {
+    let manifest = match PackageProxy::deserialize(without_null(document)) {
         Ok(manifest) => manifest,
         Err(error) => {
             problems.push(Problem::invalid("", error.to_string(), "correct the manifest"));
@@ -89,6 +89,18 @@ pub fn read(document: &Value) -> Reading {
             problems.push(missing);
             refused(problems)
         }
+    }
+}
+
+/// The document without the members that are null, which count as absent.
+pub(crate) fn without_null(document: &Value) -> Value {
+    match document {
+        Value::Object(members) => {
+            let given = members.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(given.map(|(name, value)| (name.clone(), without_null(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_null).collect()),
+        other => other.clone(),
     }
 }
 

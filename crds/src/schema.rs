@@ -26,22 +26,22 @@ pub fn of<T: JsonSchema>() -> Value {
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    without_null_words(&mut schema);
+    without_null(&mut schema);
     schema
 }
 
-/// Null counts as absent, but not where a word of a list is wanted: there an API server refuses it in any case.
-fn without_null_words(schema: &mut Value) {
+/// No value is ever null: a member that is null counts as absent, as with an API server, which drops it.
+fn without_null(schema: &mut Value) {
     let Some(members) = schema.as_object_mut() else { return };
+    members.remove("nullable");
     if let Some(Value::Array(words)) = members.get_mut("enum") {
         words.retain(|word| !word.is_null());
-        members.remove("nullable");
     }
     for property in members.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-        without_null_words(property.1);
+        without_null(property.1);
     }
     for inner in ["items", "additionalProperties"] {
-        members.get_mut(inner).into_iter().for_each(without_null_words);
+        members.get_mut(inner).into_iter().for_each(without_null);
     }
 }
 
@@ -90,7 +90,6 @@ mod tests {
                     "properties",
                     "required",
                     "enum",
-                    "nullable",
                     "items",
                     "pattern",
                     "minLength",

@@ -1,5 +1,5 @@
 //! Holds a document against its schema, as a Kubernetes API server does with strict field validation: types, required
-//! and unknown fields, enumerations, patterns, lengths, bounds. Every mistake is found, not only the first.
+//! and unknown fields, enumerations, patterns, lengths, bounds; members that are null count as absent. Every mistake is found, not only the first.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -14,9 +14,6 @@ pub fn check(document: &Value, schema: &Value) -> Vec<Problem> {
 }
 
 fn node(value: &Value, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
-    if value.is_null() && schema["nullable"] == true {
-        return;
-    }
     let wanted = schema["type"].as_str().unwrap_or("object");
     match (wanted, value) {
         ("object", Value::Object(members)) => object(members, schema, path, problems),
@@ -37,14 +34,17 @@ fn object(members: &Map<String, Value>, schema: &Value, path: &str, problems: &m
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !members.contains_key(name) {
+        if members.get(name).is_none_or(Value::is_null) {
             let remedy = format!("add `{name}`{}", described(&properties[name]));
             problems.push(Problem::invalid(problem::member(path, name), "is required", remedy));
         }
     }
     for (name, value) in members {
         let path = problem::member(path, name);
-        if let Some(property) = properties.get(name) {
+        let known = properties.contains_key(name) || schema["additionalProperties"].is_object();
+        if known && value.is_null() {
+            // Counts as absent.
+        } else if let Some(property) = properties.get(name) {
             node(value, property, &path, problems);
         } else if schema["additionalProperties"].is_object() {
             node(value, &schema["additionalProperties"], &path, problems);

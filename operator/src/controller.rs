@@ -3,11 +3,7 @@
 
 pub mod apply;
 pub mod build;
-pub mod class;
 pub mod conditions;
-mod contest;
-mod context;
-mod difference;
 pub mod plan;
 mod reconcile;
 mod report;

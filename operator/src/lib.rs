@@ -16,19 +16,7 @@ pub mod events;
 pub mod facts;
 pub mod health;
 pub mod kinds;
-pub mod leader;
-pub mod metrics;
-pub mod poll;
-pub mod probe;
-pub mod queue;
 pub mod render;
-pub mod rollouts;
-pub mod run;
-pub mod store;
-pub mod telemetry;
-pub mod watches;
-
-use args::{Cli, Command};
 
 /// What the binary does.
 pub fn main() -> ExitCode {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{PackageProxyClass, PackageProxyClassSpec, check_limits, merge};
+use crate::manifest::without_null;
 use crate::problem::{Problem, ProblemKind};
 use crate::{PackageProxy, Reading, manifest, rules, schema, structure};
 
@@ -23,7 +24,7 @@ pub fn read(document: &Value) -> ClassReading {
     if problems.iter().any(Problem::is_fatal) {
         return ClassReading { class: None, problems };
     }
-    match PackageProxyClass::deserialize(document) {
+    match PackageProxyClass::deserialize(without_null(document)) {
         Ok(class) => ClassReading { class: Some(class), problems },
         Err(error) => {
             problems.push(Problem::invalid("", error.to_string(), "correct the class"));
@@ -43,7 +44,7 @@ pub fn read_proxy(document: &Value, class: &PackageProxyClassSpec, owner_label: 
     let merged = merge(document, class);
     let mut reading = manifest::read(&merged);
     if reading.settings.is_some()
-        && let Ok(manifest) = PackageProxy::deserialize(&merged)
+        && let Ok(manifest) = PackageProxy::deserialize(without_null(&merged))
     {
         reading.problems.extend(check_limits(&manifest, class, owner_label));
         reading.settings = reading.settings.filter(|_| !reading.problems.iter().any(Problem::is_fatal));

@@ -44,7 +44,7 @@ fn good() -> Vec<Example> {
         admitted("several replicas", proxy(json!({"replicas": 3}))),
         admitted("null where nothing is said", {
             let mut document = proxy(json!({}));
-            for field in ["cache", "externalURL", "owner", "replicas", "suspend", "pod"] {
+            for field in ["cache", "externalURL", "logLevel", "owner", "replicas", "suspend", "pod"] {
                 document["spec"][field] = Value::Null;
             }
             document
@@ -87,6 +87,28 @@ fn document() -> Vec<Example> {
             "metadata.name",
             "`metadata.name` must not be 'v2', which container clients ask for at the root",
         ),
+        admitted("null for a list, a map and a value of a map", {
+            let mut document = proxy(json!({"pod": {"labels": {"a": null, "/": null}, "tolerations": null}}));
+            document["spec"]["pod"]["annotations"] = Value::Null;
+            document["spec"]["upstream"]["fallbacks"] = Value::Null;
+            document
+        }),
+        schema(
+            "null for the ecosystem",
+            {
+                let mut document = proxy(json!({}));
+                document["spec"]["ecosystem"] = Value::Null;
+                document
+            },
+            "spec.ecosystem",
+            "is required",
+        ),
+        schema(
+            "null in a list",
+            proxy(json!({"pod": {"tolerations": [null]}})),
+            "spec.pod.tolerations[0]",
+            "must be an object, not empty",
+        ),
         schema("no ecosystem", proxy(json!({"ecosystem": null})), "spec.ecosystem", "is required"),
         schema(
             "an unknown ecosystem",
@@ -103,16 +125,6 @@ fn document() -> Vec<Example> {
             proxy(json!({"logLevel": "debug"})),
             "spec.logLevel",
             "'debug' is not a known value",
-        ),
-        schema(
-            "null for a word",
-            {
-                let mut document = proxy(json!({}));
-                document["spec"]["networkPolicy"] = Value::Null;
-                document
-            },
-            "spec.networkPolicy",
-            "must be a string, not empty",
         ),
         rule(
             "an external address with a slash",

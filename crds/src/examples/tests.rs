@@ -57,6 +57,32 @@ fn every_rule_is_broken_by_an_example() {
     }
 }
 
+/// The manifests that the project ships, each with the class that it names.
+#[test]
+fn the_shipped_manifests_are_good() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut documents = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        documents.extend(text.split("\n---\n").map(|text| serde_yaml::from_str::<Value>(text).unwrap()));
+    }
+    let of_kind = |kind: &'static str| documents.iter().filter(move |document| document["kind"] == kind);
+    let classes: Vec<_> = of_kind(CLASS_KIND).map(crate::class::read).collect();
+    assert_eq!(classes.iter().map(|reading| reading.problems.len()).collect::<Vec<_>>(), [0]);
+    let class = classes[0].class.as_ref().unwrap();
+    assert!(class.is_default());
+    let readings: Vec<_> = of_kind(KIND)
+        .map(|document| match document["spec"]["className"].as_str() {
+            Some(name) => {
+                assert_eq!(name, class.metadata.name);
+                crate::class::read_proxy(document, &class.spec, None)
+            }
+            None => crate::read(document),
+        })
+        .collect();
+    assert!(readings.len() > 3 && readings.iter().all(|reading| reading.problems.is_empty()), "{readings:?}");
+}
+
 #[test]
 fn names_are_unique() {
     let mut names: Vec<&str> = examples().iter().map(|example| example.name).collect();

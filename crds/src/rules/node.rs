@@ -37,9 +37,9 @@ impl<'a> Node<'a> {
         self.value.and_then(Value::as_object)
     }
 
-    /// The keys of this object.
+    /// The keys of this object that have a value.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
-        self.object().into_iter().flat_map(Map::keys).map(String::as_str)
+        self.object().into_iter().flatten().filter(|(_, value)| !value.is_null()).map(|(key, _)| key.as_str())
     }
 
     /// The values of this object.

@@ -1,9 +1,7 @@
 //! What clients take: a ConfigMap of files to mount, and one of variables for `envFrom`. Two, because a mixed one
 //! would inject its files as variables.
 
-use std::collections::BTreeMap;
-
-use crds::Ecosystem;
+use proxy::client;
 use serde_json::json;
 
 use super::{CLIENT_CA_PATH, Child, Component, child};
@@ -17,7 +15,8 @@ pub(super) fn build(plan: &Plan) -> Vec<Child> {
     }
     let base = base(plan);
     let kind = plan.settings.ecosystem;
-    let mut data = files(kind, &base, plan.ca.as_deref());
+    let authority = plan.ca.as_ref().map(|_| CLIENT_CA_PATH);
+    let mut data = client::files(kind, &base, authority);
     if let Some(ca) = &plan.ca {
         data.insert("ca.crt".to_owned(), ca.clone());
     }
@@ -27,33 +26,11 @@ pub(super) fn build(plan: &Plan) -> Vec<Child> {
         map.object["data"] = json!(data);
         map
     };
-    let variables = variables(kind, &base, plan.ca.as_ref().map(|_| CLIENT_CA_PATH));
-    vec![map("client", data), map("client-env", variables)]
+    vec![map("client", data), map("client-env", client::variables(kind, &base, authority))]
 }
 
-/// The address of the proxy for clients, with its final slash: that of the manifest, else that of the Service.
+/// The address of the proxy for clients: that of the manifest, else that of the Service.
 fn base(plan: &Plan) -> String {
     let service = plan.bases().swap_remove(0);
-    let base = plan.settings.external_url.as_ref().map_or(service, ToString::to_string);
-    format!("{}/", base.trim_end_matches('/'))
-}
-
-/// The files of every client, by the last part of their paths: a key of a ConfigMap has no slash.
-fn files(kind: Ecosystem, base: &str, _ca: Option<&str>) -> BTreeMap<String, String> {
-    let clients = proxy::ecosystem::of(kind).clients(base);
-    let files = clients.into_iter().flat_map(|client| client.files);
-    files.map(|(path, text)| (path.rsplit('/').next().unwrap_or(path).to_owned(), text)).collect()
-}
-
-/// The variables of every client.
-fn variables(kind: Ecosystem, base: &str, ca: Option<&str>) -> BTreeMap<String, String> {
-    let clients = proxy::ecosystem::of(kind).clients(base);
-    let variables = clients.into_iter().flat_map(|client| client.environment);
-    let trust = match kind {
-        Ecosystem::Cargo => "CARGO_HTTP_CAINFO",
-        Ecosystem::Npm => "NODE_EXTRA_CA_CERTS",
-        Ecosystem::Pypi => "PIP_CERT",
-    };
-    let trust = ca.map(|path| (trust, path.to_owned()));
-    variables.chain(trust).map(|(name, value)| (name.to_owned(), value)).collect()
+    plan.settings.external_url.as_ref().map_or(service, ToString::to_string)
 }

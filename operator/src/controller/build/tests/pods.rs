@@ -1,5 +1,8 @@
 //! The Deployment: what its pods are given, and above all what replaces them.
 
+use clap::Parser as _;
+use proxy::cli::{Cli, Command};
+
 use super::*;
 
 fn claim(claim: Value) -> Value {
@@ -204,6 +207,20 @@ fn the_program_is_told_where_it_is() {
     assert_eq!(pod["terminationGracePeriodSeconds"], 120);
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(pod["containers"][0][probe]["httpGet"]["port"], "admin");
+    }
+}
+
+#[test]
+fn the_program_understands_its_command_line() {
+    let class = serde_json::from_value(json!({"limits": {"requireSecretHosts": true}})).unwrap();
+    for spec in specs() {
+        let deployment = object(&build(&plan_in(&class, spec)), ChildKind::Deployment, "left");
+        let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap().clone();
+        let words = std::iter::once("packageproxy").chain(arguments.iter().filter_map(Value::as_str));
+        match Cli::try_parse_from(words).map(Cli::into_command) {
+            Ok(Command::Serve(serve)) => assert_eq!(serve.base.len(), 4),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

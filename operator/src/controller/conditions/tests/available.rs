@@ -25,7 +25,7 @@ fn unschedulable(said: &str) -> Value {
 }
 
 /// A Deployment without a pod that serves.
-fn down(condition: Value) -> Value {
+fn down(condition: &Value) -> Value {
     let mut deployment = deployment(1);
     deployment["status"]["readyReplicas"] = json!(0);
     deployment["status"]["availableReplicas"] = json!(0);
@@ -44,7 +44,7 @@ fn why_no_pod_serves() {
     let failure = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods=0"});
     let deadline = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
     for (condition_of, pod, holds, reason, part) in [
-        (starting(), None, UNKNOWN, "Progressing", "not ready yet"),
+        (starting(), None, UNKNOWN, "Progressing", "ready yet"),
         (Value::Null, None, FALSE, "Progressing", "no pod serves"),
         (failure, None, FALSE, "ReplicaFailure", "exceeded quota"),
         (deadline.clone(), None, FALSE, "ProgressDeadlineExceeded", "no progress"),
@@ -56,14 +56,14 @@ fn why_no_pod_serves() {
             "registry.example/proxy:1",
         ),
         (starting(), Some(broken("left-0", waiting("ImagePullBackOff"))), FALSE, "ImagePullFailed", "left-0"),
-        (starting(), Some(broken("left-0", waiting("ContainerCreating"))), UNKNOWN, "Progressing", "not ready yet"),
+        (starting(), Some(broken("left-0", waiting("ContainerCreating"))), UNKNOWN, "Progressing", "ready yet"),
         (starting(), Some(broken("left-0", crashed)), FALSE, "CrashLooping", "with code 7"),
         (starting(), Some(broken("left-0", killed)), FALSE, "CrashLooping", "raise `memory`"),
         (starting(), Some(unschedulable("0/3 nodes are available")), FALSE, "Unschedulable", "0/3 nodes"),
     ] {
         let status = Case::good()
             .edit(|case| {
-                case.deployment = Some(down(condition_of.clone()));
+                case.deployment = Some(down(&condition_of));
                 case.pods = pod.iter().cloned().collect();
             })
             .first();
@@ -84,7 +84,7 @@ fn one_word_for_what_the_kubelet_says_in_turns() {
     backing_off["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
     backing_off["restartCount"] = json!(5);
     let statuses = [between, backing_off].map(|container| {
-        let down = down(Value::Null);
+        let down = down(&Value::Null);
         Case::good().edit(|case| (case.deployment, case.pods) = (Some(down), vec![broken("left-0", container)])).first()
     });
     assert_eq!(statuses[0], statuses[1]);
@@ -93,7 +93,7 @@ fn one_word_for_what_the_kubelet_says_in_turns() {
 #[test]
 fn a_scheduler_that_counts_nodes_changes_nothing() {
     let of = |said: &str| {
-        Case::good().edit(|case| (case.deployment, case.pods) = (Some(down(Value::Null)), vec![unschedulable(said)]))
+        Case::good().edit(|case| (case.deployment, case.pods) = (Some(down(&Value::Null)), vec![unschedulable(said)]))
     };
     let before = of("0/3 nodes are available: 3 Insufficient memory").first();
     assert_eq!(of("0/5 nodes are available: 5 Insufficient memory").after(&before, 2000), before);

@@ -29,6 +29,7 @@ fn what_a_person_and_a_program_look_for() {
 
 #[test]
 fn the_cache_is_written_when_it_is_time_and_something_moved() {
+    const GIB: u64 = 1 << 30;
     let before = Case::good().first();
     let with = |bytes: u64, objects: u64, hits: u64, due: bool| {
         let case = Case::good().edit(|case| {
@@ -38,7 +39,6 @@ fn the_cache_is_written_when_it_is_time_and_something_moved() {
         });
         case.after(&before, 2000).cache != before.cache
     };
-    const GIB: u64 = 1 << 30;
     for (bytes, objects, hits, due, written) in [
         (GIB, 100, 30, true, false),
         (GIB + GIB / 25, 104, 31, true, false),

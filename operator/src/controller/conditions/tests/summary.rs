@@ -123,19 +123,20 @@ fn several_failures_are_all_told() {
 
 #[test]
 fn ready_waits_until_every_wanted_pod_is_new_ready_and_has_loaded_the_generation() {
-    for edit in [
+    let edits: [fn(&mut Case); 11] = [
         |case: &mut Case| case.deployment.as_mut().unwrap()["status"]["observedGeneration"] = json!(2),
-        |case| case.deployment.as_mut().unwrap()["status"]["updatedReplicas"] = json!(1),
-        |case| case.deployment.as_mut().unwrap()["status"]["readyReplicas"] = json!(1),
-        |case| case.deployment.as_mut().unwrap()["status"]["availableReplicas"] = json!(1),
-        |case| case.deployment.as_mut().unwrap()["status"]["replicas"] = json!(3),
-        |case| case.deployment.as_mut().unwrap()["spec"]["replicas"] = json!(1),
-        |case| case.generation = 8,
-        |case| case.report("left-1").proxies[0].generation = Some(6),
-        |case| case.reports.clear(),
-        |case| case.pods.truncate(1),
-        |case| case.applied = Applied::NotYet,
-    ] {
+        |case: &mut Case| case.deployment.as_mut().unwrap()["status"]["updatedReplicas"] = json!(1),
+        |case: &mut Case| case.deployment.as_mut().unwrap()["status"]["readyReplicas"] = json!(1),
+        |case: &mut Case| case.deployment.as_mut().unwrap()["status"]["availableReplicas"] = json!(1),
+        |case: &mut Case| case.deployment.as_mut().unwrap()["status"]["replicas"] = json!(3),
+        |case: &mut Case| case.deployment.as_mut().unwrap()["spec"]["replicas"] = json!(1),
+        |case: &mut Case| case.generation = 8,
+        |case: &mut Case| case.report("left-1").proxies[0].generation = Some(6),
+        |case: &mut Case| case.reports.clear(),
+        |case: &mut Case| case.pods.truncate(1),
+        |case: &mut Case| case.applied = Applied::NotYet,
+    ];
+    for edit in edits {
         let status = Case::with(json!({"replicas": 2})).edit(edit).first();
         assert_says(&status, "Ready", UNKNOWN, "Reconciling");
         assert_says(&status, "Available", TRUE, &said(&status, "Available").1);
@@ -241,29 +242,30 @@ fn counters_in_messages_change_nothing() {
 #[test]
 fn the_worst_status_is_small() {
     let long = "é".repeat(2000);
-    let case = Case::with(json!({"replicas": 100, "externalURL": format!("https://{}.example", "x".repeat(200)),
+    let case =
+        Case::with(json!({"replicas": 100, "externalURL": format!("https://packages.example/{}", "x".repeat(200)),
         "upstream": {"url": format!("https://registry.example/{}", "y".repeat(200)),
             "auth": {"type": "Bearer", "secretRef": {"name": "s".repeat(253)}}}}))
-    .edit(|case| {
-        case.client_config = ClientConfig::Failed { message: long.clone() };
-        case.applied = Applied::Failed { reason: ApplyFailure::ImmutableFieldChanged, message: long.clone() };
-        for report in case.reports.values_mut() {
-            report.configuration.refused = vec![long.clone()];
-            report.storage.fault = Some(long.clone());
-            let proxy = &mut report.proxies[0];
-            proxy.upstream =
-                facts::UpstreamReport { reason: Some("TLSFailure".to_owned()), message: Some(long.clone()) };
-            proxy.credentials.references = vec![facts::CredentialReport {
-                secret: "s".repeat(253),
-                problem: Some(long.clone()),
-                ..Default::default()
-            }];
-        }
-        for pod in &mut case.pods {
-            pod["status"]["conditions"] = json!([{"type": "Ready", "status": "True"},
+        .edit(|case| {
+            case.client_config = ClientConfig::Failed { message: long.clone() };
+            case.applied = Applied::Failed { reason: ApplyFailure::ImmutableFieldChanged, message: long.clone() };
+            for report in case.reports.values_mut() {
+                report.configuration.refused = vec![long.clone()];
+                report.storage.fault = Some(long.clone());
+                let proxy = &mut report.proxies[0];
+                proxy.upstream =
+                    facts::UpstreamReport { reason: Some("TLSFailure".to_owned()), message: Some(long.clone()) };
+                proxy.credentials.references = vec![facts::CredentialReport {
+                    secret: "s".repeat(253),
+                    problem: Some(long.clone()),
+                    ..Default::default()
+                }];
+            }
+            for pod in &mut case.pods {
+                pod["status"]["conditions"] = json!([{"type": "Ready", "status": "True"},
                 {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": long}]);
-        }
-    });
+            }
+        });
     let status = case.first();
     let text = serde_json::to_string(&status).unwrap();
     assert!(text.len() <= 4096, "{} bytes", text.len());
