@@ -88,7 +88,7 @@ pub struct SiteArguments {
     /// Image of the proxy where the class names none.
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_IMAGE, env = "PACKAGEPROXY_OPERATOR_IMAGE")]
     pub image: String,
-    /// When it is pulled: Always, IfNotPresent or Never.
+    /// When it is pulled: `Always`, `IfNotPresent` or `Never`.
     #[arg(
         long,
         value_name = "POLICY",

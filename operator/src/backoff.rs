@@ -17,7 +17,7 @@ impl Backoff {
     }
 
     /// After one more failure.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = self.first.saturating_mul(1 << self.failures.min(20)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
         wait.mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -45,10 +45,10 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         assert!(!backoff.reset());
         for full in [1, 2, 4, 8, 16, 30, 30] {
-            let wait = backoff.next().as_millis();
+            let wait = backoff.wait().as_millis();
             assert!((full * 500..=full * 1000).contains(&wait), "{full}: {wait}");
         }
         assert!(backoff.reset() && !backoff.reset());
-        assert!(backoff.next() <= Duration::from_secs(1));
+        assert!(backoff.wait() <= Duration::from_secs(1));
     }
 }

@@ -3,7 +3,11 @@
 
 pub mod apply;
 pub mod build;
+pub mod class;
 pub mod conditions;
+mod contest;
+mod context;
+mod difference;
 pub mod plan;
 mod reconcile;
 mod report;

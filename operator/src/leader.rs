@@ -155,10 +155,8 @@ impl Election {
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        if holder != self.terms.identity {
-            if leading || !(holder.is_empty() || self.is_silent(&spec)) {
-                return Ok(Attempt::Lost);
-            }
+        if holder != self.terms.identity && (leading || !(holder.is_empty() || self.is_silent(&spec))) {
+            return Ok(Attempt::Lost);
         }
         lease.spec = Some(self.taken(Some(&spec)));
         settled(self.api.replace(&self.terms.name, &PostParams::default(), &lease).await)

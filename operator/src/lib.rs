@@ -16,7 +16,19 @@ pub mod events;
 pub mod facts;
 pub mod health;
 pub mod kinds;
+pub mod leader;
+pub mod metrics;
+pub mod poll;
+pub mod probe;
+pub mod queue;
 pub mod render;
+pub mod rollouts;
+pub mod run;
+pub mod store;
+pub mod telemetry;
+pub mod watches;
+
+use args::{Cli, Command};
 
 /// What the binary does.
 pub fn main() -> ExitCode {
@@ -40,8 +52,37 @@ pub fn main() -> ExitCode {
             crds::definition::PACKAGE_PROXY_YAML,
             crds::definition::PACKAGE_PROXY_CLASS_YAML
         )),
-        Command::Render(arguments) => render::run(&arguments),
+        Command::Render(arguments) => rendered(&arguments),
         Command::Probe(arguments) => block_on(async move { probe::run(&arguments).await }),
+    }
+}
+
+/// Prints what manifests would become, or every mistake in them.
+fn rendered(arguments: &args::RenderArguments) -> ExitCode {
+    let mut documents = Vec::new();
+    for file in &arguments.files {
+        match read(file) {
+            Ok(text) => documents.push(text),
+            Err(error) => return failed(&format!("{} cannot be read: {error}", file.display())),
+        }
+    }
+    match render::render(&documents.join("\n---\n"), &(&arguments.site).into()) {
+        Ok(text) => print(&text),
+        Err(problems) => {
+            for problem in problems {
+                failed(&problem);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A file, or standard input for `-`.
+fn read(file: &std::path::Path) -> std::io::Result<String> {
+    if file == std::path::Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
     }
 }
 

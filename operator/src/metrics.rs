@@ -1,4 +1,4 @@
-//! What the operator counts and measures, in the OpenMetrics text format. No label holds a text of an error.
+//! What the operator counts and measures, in the `OpenMetrics` text format. No label holds a text of an error.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -213,7 +213,7 @@ async fn wait_for_kinds(client: &Client, classes: bool, health: &Health, metrics
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the API server cannot be asked");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.wait()).await;
                 continue;
             }
         };
@@ -227,7 +227,7 @@ async fn wait_for_kinds(client: &Client, classes: bool, health: &Health, metrics
             missing.into_iter().map(|plural| format!("the CustomResourceDefinition {plural}")).collect();
         tracing::warn!(missing = missing.join(", "), "the API server does not know our kinds yet: install the CRDs");
         *health.waiting_for.lock() = missing;
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 

@@ -97,7 +97,7 @@ impl Watch {
                     }
                     Err(error) => {
                         metrics.watch_error(&plural);
-                        let wait = backoff.next();
+                        let wait = backoff.wait();
                         tracing::warn!(kind = %plural, error = %chain(&error), retry_in = ?wait, "a watch failed");
                         tokio::time::sleep(wait).await;
                         // The server forgot where we were: the list has to be read anew.

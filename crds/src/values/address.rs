@@ -1,6 +1,7 @@
 //! Addresses: of HTTP servers, and of networks.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use url::Url;
@@ -13,7 +14,7 @@ use super::{has_form, text_value};
 pub(crate) const HTTP_URL: &str = concat!(
     r"^https?://((([A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?\.?)",
     r"|((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])|\[[0-9A-Fa-f:.]+\])",
-    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[^?#\s]*)?$",
+    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/([^?#%\s]|%[0-9A-Fa-f]{2})*)?$",
 );
 
 /// An `http` or `https` address without user info, query and fragment.
@@ -77,7 +78,12 @@ text_value!(Cidr, "a network such as '10.0.0.0/8' or 'fd00::/8'", 4..=43, r"^[0-
 
 impl Cidr {
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
+        // The standard library's address is as strict as the API server's.
+        let (address, length) = text.split_once('/')?;
+        let (address, length): (IpAddr, u8) = (address.parse().ok()?, length.parse().ok()?);
+        // A network of version 4 in the form of version 6 would match nothing.
+        let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+        IpNet::new(address, length).ok().filter(|_| !mapped).map(Self)
     }
 }
 
@@ -117,8 +123,19 @@ mod tests {
             "https://registry.example/?q",
             "https://registry.example/#f",
             "https://registry.example/a b",
+            "https://registry.example/%zz",
         ] {
             assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for text in ["10.0.0.0/8", "10.0.0.1/8", "0.0.0.0/0", "fd00::/8", "::1/128"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
+        for text in ["10.0.0.0", "10.0.0.0/33", "01.0.0.0/8", "10.0.0/8", "::ffff:10.0.0.0/104", "fd00::/129", "a/8"] {
+            assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
     }
 }

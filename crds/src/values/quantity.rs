@@ -2,24 +2,25 @@
 
 use super::duration::scaled;
 
-/// An amount, in thousandths.
+/// An amount, in billionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Quantity(u128);
 
+const ONE: u128 = 1_000_000_000;
 /// Longest suffix first.
 const UNITS: [(&str, u128); 12] = [
-    ("Ki", 1000 << 10),
-    ("Mi", 1000 << 20),
-    ("Gi", 1000 << 30),
-    ("Ti", 1000 << 40),
-    ("Pi", 1000 << 50),
-    ("m", 1),
-    ("k", 1_000_000),
-    ("M", 1_000_000_000),
-    ("G", 1_000_000_000_000),
-    ("T", 1_000_000_000_000_000),
-    ("P", 1_000_000_000_000_000_000),
-    ("", 1000),
+    ("Ki", ONE << 10),
+    ("Mi", ONE << 20),
+    ("Gi", ONE << 30),
+    ("Ti", ONE << 40),
+    ("Pi", ONE << 50),
+    ("m", ONE / 1_000),
+    ("k", ONE * 1_000),
+    ("M", ONE * 1_000_000),
+    ("G", ONE * 1_000_000_000),
+    ("T", ONE * 1_000_000_000_000),
+    ("P", ONE * 1_000_000_000_000_000),
+    ("", ONE),
 ];
 
 impl std::str::FromStr for Quantity {
@@ -38,7 +39,9 @@ mod tests {
 
     #[test]
     fn amounts_compare_by_value() {
-        for (small, large) in [("50m", "1"), ("1000m", "1.001"), ("128Mi", "1Gi"), ("1G", "1Gi"), ("0.1", "101m")] {
+        for (small, large) in
+            [("50m", "1"), ("1000m", "1.001"), ("128Mi", "1Gi"), ("1G", "1Gi"), ("0.1", "101m"), ("0", "0.5m")]
+        {
             assert!(small.parse::<Quantity>().unwrap() < large.parse::<Quantity>().unwrap(), "{small} {large}");
         }
         assert_eq!("1024Mi".parse::<Quantity>(), "1Gi".parse());

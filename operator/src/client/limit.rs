@@ -125,17 +125,14 @@ where
         let (inner, layer) = (Arc::clone(&self.inner), self.layer.clone());
         Box::pin(async move {
             layer.limit.token().await;
-            let turn = match layer.limit.paused() {
-                None => None,
-                Some(_) => {
-                    let turn = layer.limit.turn.lock().await;
-                    // The request before may have found the server well again.
-                    if let Some(until) = layer.limit.paused() {
-                        tokio::time::sleep_until(until).await;
-                    }
-                    Some(turn)
+            let mut turn = None;
+            if layer.limit.paused().is_some() {
+                turn = Some(layer.limit.turn.lock().await);
+                // The request before may have found the server well again.
+                if let Some(until) = layer.limit.paused() {
+                    tokio::time::sleep_until(until).await;
                 }
-            };
+            }
             layer.activity.note(request.uri().path());
             let answer = inner.lock().await.ready().await?.call(request);
             let answer = tokio::time::timeout(layer.head_timeout, answer);

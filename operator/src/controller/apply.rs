@@ -4,7 +4,6 @@
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::build::Child;
 use super::conditions::ApplyFailure;
@@ -133,18 +132,17 @@ pub async fn look(
 ) -> Result<Wanted, ApplyError> {
     let hash = intent_hash(&child.object);
     child.object["metadata"]["annotations"][INTENT_HASH] = json!(hash);
-    let live = match known {
-        Some(live) => Live::Known(live),
-        None => {
-            let api = api(client, Kind::Child(child.kind), Some(&owner.proxy.namespace));
-            match api.get_metadata_opt(&child.name).await {
-                Ok(None) => Live::Absent,
-                Ok(Some(found)) => {
-                    let metadata = serde_json::to_value(found.metadata).unwrap_or_default();
-                    Live::Elsewhere(Box::new(trim(Kind::Child(child.kind), json!({ "metadata": metadata }))))
-                }
-                Err(error) => return Err(refusal(&child, error)),
+    let live = if let Some(live) = known {
+        Live::Known(live)
+    } else {
+        let api = api(client, Kind::Child(child.kind), Some(&owner.proxy.namespace));
+        match api.get_metadata_opt(&child.name).await {
+            Ok(None) => Live::Absent,
+            Ok(Some(found)) => {
+                let metadata = serde_json::to_value(found.metadata).unwrap_or_default();
+                Live::Elsewhere(Box::new(trim(Kind::Child(child.kind), json!({ "metadata": metadata }))))
             }
+            Err(error) => return Err(refusal(&child, error)),
         }
     };
     if let Live::Known(_) | Live::Elsewhere(_) = &live {
@@ -228,7 +226,7 @@ pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Val
 }
 
 fn intent_hash(object: &Value) -> String {
-    Sha256::digest(object.to_string()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    super::build::hash_of(object)
 }
 
 fn is_terminating(object: &Value) -> bool {
@@ -291,11 +289,11 @@ mod tests {
 
     #[test]
     fn only_what_is_ours_is_taken() {
-        let owner = Owner { proxy: Key::new("team", "npm"), uid: "u1".to_owned() };
+        let whose = Owner { proxy: Key::new("team", "npm"), uid: "u1".to_owned() };
         let owned = |kind: &str, name: &str, uid: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "uid": uid, "controller": true}]}});
         let labelled = json!({"metadata": {"labels": {
             "app.kubernetes.io/managed-by": "packageproxy-operator", "app.kubernetes.io/instance": "npm"}}});
-        let look = |kind, object: &Value| match may_take(&owner, &child(kind), object) {
+        let look = |kind, object: &Value| match may_take(&whose, &child(kind), object) {
             Ok(()) => "ours".to_owned(),
             Err(error) => error.to_string(),
         };

@@ -92,7 +92,8 @@ enum Component {
 }
 
 /// The beginning of the SHA-256 of a text, in hexadecimal digits.
-fn hash_of(text: &str, bytes: usize) -> String {
+/// The beginning of a digest of a value.
+pub(super) fn hash_of(text: &str, bytes: usize) -> String {
     Sha256::digest(text).iter().take(bytes).fold(String::new(), |mut digits, byte| {
         // Writing to a string does not fail.
         let _ = write!(digits, "{byte:02x}");

@@ -153,7 +153,7 @@ impl Context {
 
     /// Notes a failure; how long to wait.
     pub(super) fn failed(&self, key: &Key) -> Duration {
-        self.with_memory(key, |memory| memory.backoff.next())
+        self.with_memory(key, |memory| memory.backoff.wait())
     }
 
     /// The proxies that failed last, each as if it had not.

@@ -52,7 +52,7 @@ impl Context {
             self.write_status(Kind::Proxy, key, &uid, &next).await?;
             for event in conditions::events(&previous, &next) {
                 let warning = event.type_ == EventType::Warning;
-                let (reason, action) = (event.reason.to_owned(), event.action.to_owned());
+                let (reason, action) = (event.reason.clone(), event.action.to_owned());
                 self.events.publish(key, &uid, Note { warning, reason, action, note: event.note }).await;
             }
             self.with_memory(key, |memory| {

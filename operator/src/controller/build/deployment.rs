@@ -76,7 +76,7 @@ fn pod_spec(plan: &Plan) -> Value {
     set("nodeSelector", (!pod.node_selector.is_empty()).then(|| json!(pod.node_selector)));
     set("tolerations", (!pod.tolerations.is_empty()).then(|| json!(pod.tolerations)));
     set("affinity", placement::affinity(plan));
-    set("topologySpreadConstraints", placement::spread(plan));
+    set("topologySpreadConstraints", Some(placement::spread(plan)));
     set("priorityClassName", pod.priority_class_name.as_ref().map(|name| json!(name)));
     set("runtimeClassName", pod.runtime_class_name.as_ref().map(|name| json!(name)));
     spec

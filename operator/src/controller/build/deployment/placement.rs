@@ -30,10 +30,11 @@ pub(super) fn affinity(plan: &Plan) -> Option<Value> {
     Some(affinity)
 }
 
-/// The manifest's constraints; without any, several pods spread over nodes as far as possible.
-pub(super) fn spread(plan: &Plan) -> Option<Value> {
+/// The manifest's constraints; without any, pods spread over nodes as far as possible. Said for a single pod too, since
+/// a template that depends on the number of pods would replace them all when one is added.
+pub(super) fn spread(plan: &Plan) -> Value {
     if let Some(given) = &plan.workload.pod.topology_spread_constraints {
-        return Some(json!(given));
+        return json!(given);
     }
     let default = json!([{
         "maxSkew": 1,
@@ -41,7 +42,7 @@ pub(super) fn spread(plan: &Plan) -> Option<Value> {
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": selector(plan)},
     }]);
-    (plan.workload.replicas > 1).then_some(default)
+    default
 }
 
 /// The object here; anything else is replaced by an empty one.

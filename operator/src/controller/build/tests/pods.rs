@@ -225,9 +225,9 @@ fn the_program_understands_its_command_line() {
 }
 
 #[test]
-fn several_pods_spread_unless_the_manifest_says_how() {
+fn pods_spread_unless_the_manifest_says_how() {
     let spread = |spec| pod(spec)["topologySpreadConstraints"].clone();
-    assert_eq!(spread(json!({})), Value::Null);
+    assert_eq!(spread(json!({})), spread(json!({"replicas": 2})), "a second pod must not replace the first");
     assert_eq!(spread(json!({"replicas": 2}))[0]["whenUnsatisfiable"], "ScheduleAnyway");
     let own = json!([{"maxSkew": 2}]);
     assert_eq!(spread(json!({"replicas": 2, "pod": {"topologySpreadConstraints": own}})), own);
