@@ -71,6 +71,14 @@ impl Cluster {
         (self.config.cluster_url.clone(), self.config.root_cert.clone())
     }
 
+    /// The folder of the cluster's state, where a node finds the volumes that tests make.
+    ///
+    /// # Panics
+    /// If the kubeconfig is in no folder.
+    pub fn state(&self) -> &Path {
+        self.kubeconfig.parent().expect("a kubeconfig in a folder")
+    }
+
     /// Runs `kubectl` as an administrator and returns what it printed.
     ///
     /// # Panics
@@ -98,6 +106,11 @@ impl Cluster {
         }
         Err(format!("{}{}", text(&output.stdout), text(&output.stderr)))
     }
+}
+
+/// The optimised operator of `PACKAGEPROXY_OPERATOR_BIN_RELEASE`, else the one of [`program`].
+pub fn fast_program() -> PathBuf {
+    std::env::var_os("PACKAGEPROXY_OPERATOR_BIN_RELEASE").map_or_else(|| program().to_owned(), PathBuf::from)
 }
 
 /// The folder of the project.

@@ -91,6 +91,17 @@ impl Scene {
 
     /// Waits until a proxy is ready, and checks that it is whole, with nothing twice and nothing left over.
     pub async fn converged(&self, proxy: &Proxy) -> Value {
+        let object = self.whole(proxy).await;
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let namespace = object["metadata"]["namespace"].as_str().expect("a namespace");
+        let selector = format!("app.kubernetes.io/instance={name}");
+        let sets = self.api.list(&at("ReplicaSet", namespace, ""), &selector).await;
+        assert!(sets.len() <= 1, "{} rollouts of {name}", sets.len());
+        object
+    }
+
+    /// The same where its pods may have been rolled.
+    pub async fn whole(&self, proxy: &Proxy) -> Value {
         let object = self.until(proxy, "Ready", "True", "").await;
         assert_eq!(object["status"]["observedGeneration"], object["metadata"]["generation"]);
         let name = object["metadata"]["name"].as_str().expect("a name");
@@ -106,10 +117,6 @@ impl Scene {
             let uids: Vec<&Value> = owners.iter().map(|owner| &owner["uid"]).collect();
             assert_eq!(uids, [&object["metadata"]["uid"]], "one owner: {}", label(child));
         }
-        let namespace = object["metadata"]["namespace"].as_str().expect("a namespace");
-        let selector = format!("app.kubernetes.io/instance={name}");
-        let sets = self.api.list(&at("ReplicaSet", namespace, ""), &selector).await;
-        assert!(sets.len() <= 1, "{} rollouts of {name}", sets.len());
         object
     }
 }

@@ -156,7 +156,7 @@ impl Scene {
 
     /// Waits until a proxy is ready and its only pods are those of the last generation.
     pub async fn serving(&self, proxy: &Proxy) -> Vec<PodState> {
-        self.converged(proxy).await;
+        self.whole(proxy).await;
         let name = proxy.0["metadata"]["name"].as_str().expect("a name");
         let replicas = proxy.0["spec"]["replicas"].as_u64().unwrap_or(1);
         until("exactly the wanted pods", || async {

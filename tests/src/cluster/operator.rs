@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use super::program;
+use super::{fast_program, program};
 use crate::client::{Ask, Client};
 use crate::rig::Metrics;
 use crate::wait::{until, within};
@@ -23,6 +23,7 @@ pub struct Setup {
     namespace: String,
     kubeconfig: PathBuf,
     arguments: Vec<String>,
+    program: PathBuf,
 }
 
 /// A running operator. Dropping it kills it.
@@ -42,6 +43,7 @@ impl Setup {
             namespace: namespace.to_owned(),
             kubeconfig: kubeconfig.to_owned(),
             arguments: arguments.to_vec(),
+            program: program().to_owned(),
         }
     }
 
@@ -51,6 +53,13 @@ impl Setup {
         let prefix = format!("{name}=");
         self.arguments.retain(|argument| !argument.starts_with(&prefix));
         self.arguments.push(format!("{prefix}{value}"));
+        self
+    }
+
+    /// Runs the optimised program, for what is measured.
+    #[must_use]
+    pub fn fast(mut self) -> Self {
+        self.program = fast_program();
         self
     }
 
@@ -64,7 +73,7 @@ impl Setup {
     pub fn start(self) -> Operator {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let setup = self.flag("--listen", &free.to_string());
-        let mut command = Command::new(program());
+        let mut command = Command::new(&setup.program);
         command.args(&setup.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What the machine is set up with must not change what the tests see.
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,6 +25,8 @@ pub struct Scene {
     arguments: Vec<String>,
     token: String,
     folder: TempDir,
+    /// What belongs to no namespace, as `kind/name`.
+    others: Mutex<Vec<String>>,
 }
 
 /// How a [`Scene`] is set up.
@@ -91,6 +94,7 @@ impl Plan {
             namespaces,
             arguments: Vec::new(),
             token: String::new(),
+            others: Mutex::default(),
             folder: TempDir::new().expect("a temporary folder"),
         };
         scene.install(self.values, self.everywhere).await
@@ -172,6 +176,13 @@ impl Scene {
         let path = self.folder.path().join(name);
         fs::write(&path, text).expect("a writable folder");
         path
+    }
+
+    /// Applies an object that belongs to no namespace, and deletes it at the end.
+    pub async fn lend(&self, object: &Value) -> Value {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.others.lock().push(format!("{}/{}", word(&object["kind"]), word(&object["metadata"]["name"])));
+        self.api.apply(object).await
     }
 
     /// The cluster around it.
@@ -278,6 +289,9 @@ impl Drop for Scene {
         let mut arguments = vec!["delete", "namespace", "--wait=false", "--ignore-not-found"];
         arguments.extend(self.namespaces.iter().map(String::as_str).chain([system.as_str()]));
         let _ = self.cluster.run("kubectl", &arguments);
+        for other in self.others.lock().iter() {
+            let _ = self.cluster.run("kubectl", &["delete", "--wait=false", "--ignore-not-found", other]);
+        }
         if std::thread::panicking() {
             let mut calls = self.relay.calls();
             calls.retain(|call| call.is_write() || call.faulted);

@@ -26,6 +26,17 @@ impl Stage {
         Self { scene, upstream, fixture }
     }
 
+    /// The main document: a proxy of a cluster serves one registry, at the root.
+    fn metadata(&self) -> String {
+        format!("/{}", self.fixture.protocol.metadata(&self.fixture.package.name))
+    }
+
+    /// The file of a release.
+    fn artifact(&self, release: usize) -> String {
+        let (package, version) = (&self.fixture.package.name, &self.fixture.package.releases[release].version);
+        format!("/{}", self.fixture.protocol.artifact(package, version))
+    }
+
     /// A proxy of the small registry with one pod.
     fn proxy(&self) -> Proxy {
         self.scene
@@ -40,13 +51,17 @@ impl Stage {
         self.proxy().spec("/cache/metadataTTL", "0s")
     }
 
-    /// A volume of the node, for one claim of this class.
-    async fn volume(&self, folder: &str) -> String {
+    /// A volume of the node, for one claim of this class. The kubelet gives it to the group of the pod.
+    async fn volume(&self) -> String {
         let class = format!("{}-class", self.scene.namespace());
+        let folder = self.scene.cluster().state().join("volumes").join(&class);
+        std::fs::create_dir_all(&folder).expect("a writable state");
         let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": class}, "spec": {
             "capacity": {"storage": "2Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
-            "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}});
-        self.scene.api.apply(&volume).await;
+            "persistentVolumeReclaimPolicy": "Retain", "local": {"path": folder},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]}}}});
+        self.scene.lend(&volume).await;
         class
     }
 }

@@ -33,7 +33,7 @@ async fn a_retained_claim_stays_and_is_adopted_again() {
     let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": class}, "spec": {
         "capacity": {"storage": "2Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
         "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": "/var/empty"}}});
-    scene.api.apply(&volume).await;
+    scene.lend(&volume).await;
     let proxy = scene.proxy("npm").claim(&json!({"size": "1Gi", "storageClassName": class}));
     scene.apply(&proxy).await;
     scene.converged(&proxy).await;
@@ -54,7 +54,6 @@ async fn a_retained_claim_stays_and_is_adopted_again() {
     scene.converged(&again).await;
     scene.api.delete(&of(&again.0)).await;
     scene.api.delete(&path).await;
-    scene.api.delete(&of(&volume)).await;
 }
 
 /// The operator is at work in a namespace while that goes: nothing hangs, and refusals are no reason to insist.

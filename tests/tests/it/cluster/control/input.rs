@@ -77,7 +77,7 @@ async fn every_mistake_is_a_condition_that_names_it_and_heals_once_repaired() {
     let scene = Scene::new("wrong").await;
     let _operator = scene.operator().await;
     let class = class(scene.namespace());
-    scene.api.apply(&class).await;
+    scene.lend(&class).await;
     let right = |wrong: &Wrong| scene.proxy(wrong.name);
     for wrong in &WRONG {
         let mut proxy = (wrong.change)(right(wrong), scene.namespace());
@@ -108,7 +108,6 @@ async fn every_mistake_is_a_condition_that_names_it_and_heals_once_repaired() {
         scene.apply(&right(wrong)).await;
         scene.converged(&right(wrong)).await;
     }
-    scene.api.delete(&of(&class)).await;
 }
 
 /// What the API server itself refuses, with words for people.

@@ -21,7 +21,8 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
     drop(created);
 
     let started = Instant::now();
-    let mut operator = scene.operator().await;
+    let mut operator = scene.setup("first").fast().start();
+    scene.leads(&operator).await;
     all(&scene, Duration::from_mins(3), "ResourcesApplied").await;
     let applied = started.elapsed();
     let work = measured(&scene, &operator, 0);
@@ -44,7 +45,7 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
 
     let mark = scene.relay.mark();
     let begun = Instant::now();
-    let operator = scene.setup("again").start();
+    let operator = scene.setup("again").fast().start();
     scene.leads(&operator).await;
     operator.ready().await;
     let back = begun.elapsed();

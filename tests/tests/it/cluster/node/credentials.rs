@@ -24,7 +24,7 @@ async fn rotate(kind: &str, old: (Value, &str), new: (Value, &str)) {
     scene.apply(&proxy).await;
     let pods = scene.serving(&proxy).await;
     scene.until(&proxy, "CredentialsResolved", "True", "Resolved").await;
-    let paths = vec![stage.fixture.metadata(), stage.fixture.artifact(SMALL), stage.fixture.artifact(LARGE)];
+    let paths = vec![stage.metadata(), stage.artifact(SMALL), stage.artifact(LARGE)];
     let installing = Loop::start(scene.service("npm").await, paths);
     installing.further(30).await;
 
@@ -78,13 +78,13 @@ async fn a_deleted_secret_is_named_and_its_last_value_stays_in_use() {
     scene.until(&proxy, "CredentialsResolved", "True", "Resolved").await;
     let pods = scene.serving(&proxy).await;
     let client = Client::new(scene.service("npm").await);
-    client.get(&stage.fixture.metadata()).await.expect_status(200);
+    client.get(&stage.metadata()).await.expect_status(200);
 
     scene.api.delete(&of(&token)).await;
     let object = scene.until(&proxy, "CredentialsResolved", "False", "SecretNotFound").await;
     assert!(condition_of(&object, "CredentialsResolved").message.contains("account"));
-    client.get(&stage.fixture.metadata()).await.expect_status(200);
-    client.get(&stage.fixture.artifact(SMALL)).await.expect_status(200);
+    client.get(&stage.metadata()).await.expect_status(200);
+    client.get(&stage.artifact(SMALL)).await.expect_status(200);
     let last = upstream.requests().pop().expect("requests");
     assert_eq!(last.header("authorization"), Some("Bearer t"));
 

@@ -2,6 +2,7 @@
 //! published configuration; then again without the registries.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use tests::cluster::{ClientPod, Proxy, Row, Scene, at, report};
@@ -50,11 +51,14 @@ impl Cut {
     fn new(addresses: &[String]) -> Self {
         let set = addresses.join(", ");
         let rules = format!(
-            "table ip packageproxy-cut {{ chain out {{ type filter hook forward priority -10; policy accept;
-               ip saddr {{ {set} }} ip daddr != {{ 10.244.0.0/16, 10.96.0.0/16 }} drop }} }}"
+            "table ip packageproxy-cut {{\n chain out {{\n type filter hook forward priority -10; policy accept;\n \
+             ip saddr {{ {set} }} ip daddr != {{ 10.244.0.0/16, 10.96.0.0/16 }} drop\n }}\n}}\n"
         );
-        let status = Command::new("nft").arg(rules).status().expect("nft runs");
-        assert!(status.success());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("rules");
+        std::fs::write(&file, rules).expect("a writable folder");
+        let output = Command::new("nft").arg("-f").arg(file).output().expect("nft runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self
     }
 }
@@ -135,7 +139,7 @@ async fn pods_run_where_only_restricted_ones_may() {
     for namespace in [scene.namespace(), &scene.system()] {
         scene.api.patch(&at("Namespace", "", namespace), &enforce).await;
     }
-    let claim = json!({"size": "1Gi", "storageClassName": stage.volume("/var/lib/kubelet/restricted").await});
+    let claim = json!({"size": "1Gi", "storageClassName": stage.volume().await});
     let stored = Proxy::new(scene.namespace(), "stored");
     let stored = stored.spec("/replicas", 1).spec("/upstream/url", stage.upstream.url("/")).claim(&claim);
     scene.apply(&stage.proxy()).await;
@@ -168,12 +172,14 @@ async fn a_registry_that_is_away_is_shown_and_does_not_make_the_proxy_unready() 
     scene.serving(&proxy).await;
     scene.until(&proxy, "UpstreamReachable", "True", "Probed").await;
     let client = tests::Client::new(scene.service("npm").await);
-    let path = stage.fixture.metadata();
+    let path = stage.metadata();
     client.get(&path).await.expect_status(200);
     stage.upstream.stop().await;
-    // Traffic is what tells the proxy: an idle one asks nobody.
+    // Traffic is what tells the proxy, and failures of one document are not yet those of the registry.
+    let asked = AtomicUsize::new(0);
     until("the condition to follow", || async {
         client.get(&path).await;
+        client.get(&format!("/absent-{}", asked.fetch_add(1, Ordering::Relaxed))).await;
         let object = scene.api.get(&tests::cluster::of(&proxy.0)).await;
         tests::cluster::condition(&object, "UpstreamReachable").filter(|found| found.status == "False")
     })

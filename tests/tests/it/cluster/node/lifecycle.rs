@@ -13,8 +13,8 @@ use super::Stage;
 #[ignore = "needs a node: tests/cluster/run"]
 async fn a_retained_claim_is_adopted_again_with_its_warm_cache() {
     let stage = Stage::new("warm").await;
-    let (scene, path) = (&stage.scene, stage.fixture.artifact(LARGE));
-    let class = stage.volume("/var/lib/kubelet/warm").await;
+    let (scene, path) = (&stage.scene, stage.artifact(LARGE));
+    let class = stage.volume().await;
     let proxy = stage.proxy().claim(&json!({"size": "1Gi", "storageClassName": class}));
     scene.apply(&proxy).await;
     scene.serving(&proxy).await;
@@ -40,14 +40,14 @@ async fn a_retained_claim_is_adopted_again_with_its_warm_cache() {
 async fn a_claim_deleted_in_use_is_reported_as_lost() {
     let stage = Stage::new("claimlost").await;
     let scene = &stage.scene;
-    let class = stage.volume("/var/lib/kubelet/claimlost").await;
+    let class = stage.volume().await;
     let proxy = stage.proxy().claim(&json!({"size": "1Gi", "storageClassName": class}));
     scene.apply(&proxy).await;
     scene.serving(&proxy).await;
     scene.api.delete(&at("PersistentVolumeClaim", scene.namespace(), "npm")).await;
     scene.until(&proxy, "StorageReady", "False", "ClaimLost").await;
     let client = Client::new(scene.service("npm").await);
-    client.get(&stage.fixture.metadata()).await.expect_status(200);
+    client.get(&stage.metadata()).await.expect_status(200);
 }
 
 /// The chart goes and comes back: proxies serve throughout and are not restarted.
@@ -59,7 +59,7 @@ async fn proxies_outlive_the_chart_and_are_adopted_again() {
     let proxy = stage.proxy();
     scene.apply(&proxy).await;
     let pods = scene.serving(&proxy).await;
-    let load = Loop::start(scene.service("npm").await, vec![stage.fixture.metadata(), stage.fixture.artifact(LARGE)]);
+    let load = Loop::start(scene.service("npm").await, vec![stage.metadata(), stage.artifact(LARGE)]);
     let system = scene.system();
     scene.cluster().helm(&["uninstall", scene.release(), "--namespace", &system, "--wait"]);
     load.further(30).await;
@@ -90,7 +90,7 @@ async fn an_upgrade_of_the_chart_rolls_one_proxy_at_a_time() {
     for name in names {
         scene.serving(&proxy(name)).await;
     }
-    let load = Loop::start(scene.service("a").await, vec![format!("/a/{}", stage.fixture.package.name)]);
+    let load = Loop::start(scene.service("a").await, vec![stage.metadata()]);
     let started = Instant::now();
     scene.install_again(TAGS[1]);
     let image = format!("docker.io/local/packageproxy:{}", TAGS[1]);

@@ -20,7 +20,7 @@ async fn changes(stage: &Stage, mut proxy: Proxy, storage: &str) {
     let scene = &stage.scene;
     scene.apply(&proxy).await;
     let mut pods = scene.serving(&proxy).await;
-    let paths = vec![stage.fixture.metadata(), stage.fixture.artifact(SMALL), stage.fixture.artifact(LARGE)];
+    let paths = vec![stage.metadata(), stage.artifact(SMALL), stage.artifact(LARGE)];
     let load = Loop::start(scene.service("npm").await, paths);
     for (field, value) in
         [("/cache/metadataTTL", json!("7m")), ("/cache/negativeTTL", json!("9s")), ("/logLevel", json!("Debug"))]
@@ -61,7 +61,7 @@ async fn a_proxy_on_ephemeral_storage_changes_without_a_dropped_request() {
 #[ignore = "needs a node: tests/cluster/run"]
 async fn a_proxy_on_a_claim_changes_without_a_dropped_request() {
     let stage = Stage::new("rollclaim").await;
-    let class = stage.volume("/var/lib/kubelet/rollclaim").await;
+    let class = stage.volume().await;
     let proxy = stage.proxy().claim(&json!({"size": "1Gi", "storageClassName": class}));
     changes(&stage, proxy, "a claim").await;
 }
@@ -75,7 +75,7 @@ async fn a_rollout_that_cannot_succeed_leaves_the_old_pods_serving() {
     let proxy = stage.proxy();
     scene.apply(&proxy).await;
     let pods = scene.serving(&proxy).await;
-    let load = Loop::start(scene.service("npm").await, vec![stage.fixture.metadata()]);
+    let load = Loop::start(scene.service("npm").await, vec![stage.metadata()]);
     let bad = proxy.clone().spec("/pod/nodeSelector", json!({"no": "such-node"}));
     scene.apply(&bad).await;
     until("a pod that finds no node", || async { (scene.pods("npm").await.len() == 2).then_some(()) }).await;
@@ -85,7 +85,7 @@ async fn a_rollout_that_cannot_succeed_leaves_the_old_pods_serving() {
         pods.iter().collect::<Vec<_>>()
     );
     scene.until(&bad, "Available", "True", "").await;
-    scene.apply(&proxy.spec("/pod/nodeSelector", json!({}))).await;
+    scene.apply(&proxy).await;
     until("the old state", || async { (scene.pods("npm").await == pods).then_some(()) }).await;
     load.end().await;
 }
