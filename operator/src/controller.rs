@@ -14,10 +14,12 @@ mod report;
 pub mod resolve;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -109,14 +111,22 @@ impl Controller {
         let metrics = &self.context.metrics;
         metrics.queue_depth.set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         let began = Instant::now();
-        let outcome = tokio::time::timeout(TIMEOUT, self.context.reconcile(key)).await;
+        // A fault in this program that one proxy brings to light must not cost the others their worker.
+        let looking = AssertUnwindSafe(self.context.reconcile(key)).catch_unwind();
+        let outcome = tokio::time::timeout(TIMEOUT, looking).await;
         let next = match outcome {
-            Ok(Ok(next)) => {
+            Ok(Err(_panic)) => {
+                metrics.reconciled("panic", began.elapsed());
+                metrics.failed("panic");
+                tracing::error!(proxy = %key, "looking after a proxy ended in a fault of this program: please report it");
+                Some(self.context.failed(key))
+            }
+            Ok(Ok(Ok(next))) => {
                 metrics.reconciled("ok", began.elapsed());
                 self.context.succeeded(key);
                 next.map(|after| after.unwrap_or_else(|| jittered(self.context.resync)))
             }
-            Ok(Err(error)) => {
+            Ok(Ok(Err(error))) => {
                 metrics.reconciled("error", began.elapsed());
                 metrics.failed(error.class());
                 let wait = self.context.failed(key);

@@ -68,7 +68,7 @@ async fn ready(url: &str) -> Result<String, String> {
             Ok(Ok(response)) if response.status().is_success() => return Ok("ready".to_owned()),
             Ok(Ok(response)) => last = format!("status {}", response.status()),
             Ok(Err(error)) => last = chain(&error),
-            Err(_) => last = "no answer in time".to_owned(),
+            Err(_) => "no answer in time".clone_into(&mut last),
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
     }

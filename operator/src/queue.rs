@@ -173,7 +173,7 @@ mod tests {
     async fn later_means_later_and_the_earlier_time_counts() {
         let queue = Queue::default();
         let start = Instant::now();
-        queue.add_after(key("a"), Duration::from_secs(60));
+        queue.add_after(key("a"), Duration::from_mins(1));
         queue.add_after(key("a"), Duration::from_secs(10));
         queue.add_after(key("a"), Duration::from_secs(30));
         queue.add_after(key("b"), Duration::from_secs(5));
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(queue.next().await, Some(key("a")));
         assert_eq!(start.elapsed().as_secs(), 10);
         queue.done(&key("a"));
-        queue.add_after(key("a"), Duration::from_secs(60));
+        queue.add_after(key("a"), Duration::from_mins(1));
         queue.add(key("a"));
         assert_eq!(queue.next().await, Some(key("a")));
         queue.done(&key("a"));

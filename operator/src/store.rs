@@ -168,12 +168,12 @@ mod tests {
     fn a_change_concerns_the_proxies_that_have_or_had_the_object() {
         let store = Store::new(Kind::Child(ChildKind::Service));
         let (npm, pypi) = (Key::new("team", "npm"), Key::new("team", "pypi"));
-        assert_eq!(store.apply(service("npm", "npm", 80)), [npm.clone()]);
+        assert_eq!(store.apply(service("npm", "npm", 80)), std::slice::from_ref(&npm));
         let mut same = service("npm", "npm", 80);
         same["metadata"]["resourceVersion"] = json!("999");
         same["status"]["loadBalancer"]["n"] = json!(7);
         assert_eq!(store.apply(same), []);
-        assert_eq!(store.apply(service("npm", "npm", 81)), [npm.clone()]);
+        assert_eq!(store.apply(service("npm", "npm", 81)), std::slice::from_ref(&npm));
         assert_eq!(store.apply(service("npm", "pypi", 81)), [npm.clone(), pypi.clone()]);
         assert_eq!((store.of_proxy(&npm).len(), store.of_proxy(&pypi).len(), store.len()), (0, 1, 1));
         assert_eq!(store.delete(&Key::new("team", "npm")), Some(pypi));

@@ -166,8 +166,7 @@ mod tests {
         for call in calls {
             call.await.unwrap().unwrap();
         }
-        let times = times.lock().clone();
-        times
+        times.lock().clone()
     }
 
     #[tokio::test(start_paused = true)]

@@ -226,7 +226,7 @@ pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Val
 }
 
 fn intent_hash(object: &Value) -> String {
-    super::build::hash_of(object)
+    super::build::hash_of(&object.to_string(), 16)
 }
 
 fn is_terminating(object: &Value) -> bool {

@@ -1,6 +1,6 @@
 //! From a document and its class to a [`Plan`], or to everything that is wrong with it.
 
-use crds::class::{check_limits, merge};
+use crds::class::{merge, read_proxy};
 use crds::{PackageProxy, PackageProxyClassSpec, Problem, Workload};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -21,20 +21,17 @@ pub fn plan(
     owner_label: Option<&str>,
     site: &Site,
 ) -> Result<Plan, Vec<Problem>> {
-    let mut merged = merge(document, class);
     let namespace = document["metadata"]["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE).to_owned();
-    if let Some(metadata) = merged.get_mut("metadata").and_then(Value::as_object_mut) {
+    let mut document = document.clone();
+    if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("namespace".to_owned(), json!(namespace));
     }
-    let reading = crds::read(&merged);
-    let mut problems: Vec<Problem> = reading.problems.into_iter().filter(Problem::is_fatal).collect();
-    let Some(settings) = reading.settings else { return Err(problems) };
+    let reading = read_proxy(&document, class, owner_label);
+    let problems: Vec<Problem> = reading.problems.into_iter().filter(Problem::is_fatal).collect();
+    let settings = reading.settings.filter(|_| problems.is_empty()).ok_or(problems)?;
+    let merged = merge(&document, class);
     let manifest = PackageProxy::deserialize(&merged)
         .map_err(|error| vec![Problem::invalid("", error.to_string(), "correct the manifest")])?;
-    problems.extend(check_limits(&manifest, class, owner_label));
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     Ok(Plan {
         settings,
         workload: Workload::from_manifest(&manifest, class),
