@@ -1,6 +1,7 @@
 //! The end at every possible moment: of a connection at each request, of the operator after each write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tests::cluster::{Proxy, Row, Scene, report};
 use tests::relay::{Fault, Rule};
@@ -59,7 +60,14 @@ async fn a_start_succeeds_whichever_request_is_cut() {
 
     let mark = scene.relay.mark();
     let mut operator = scene.operator().await;
-    operator.ready().await;
+    let started =
+        || scene.relay.calls().split_off(mark).into_iter().filter(|call| !call.is_lease()).collect::<Vec<_>>();
+    until("the last of its watches", || async {
+        let calls = started();
+        let rests = calls.last().is_some_and(|last| last.at.elapsed() >= Duration::from_secs(1));
+        (rests && calls.iter().filter(|call| call.is_watch()).count() >= 8).then_some(())
+    })
+    .await;
     let requests = scene.relay.mark() - mark;
     operator.terminate().await;
     assert!(requests >= 10, "{requests} requests of a start");
