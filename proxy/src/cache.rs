@@ -243,7 +243,9 @@ impl Cache {
             if let Some(mut refresh) = self.refresh_under_way(id) {
                 return refresh.outcome().await.map(|refreshed| refreshed.document);
             }
-            if let Some(held) = self.held(id).await {
+            // Whoever came first may not have begun yet: what is held must have come after that, or else this one joins.
+            let began = self.now() - self.state.asked_again.age(id).as_millis() as Millis;
+            if let Some(held) = self.held(id).await.filter(|held| held.record.validated + 1 >= began) {
                 return Ok(held);
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::values::ByteSize;
+use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::Api;
 use serde_json::{Value, json};
@@ -30,6 +31,9 @@ const SOON: Duration = Duration::from_secs(2);
 const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
 /// How soon something that a person or an administrator has to allow is tried again.
 const REFUSED_WAIT: Duration = Duration::from_secs(30);
+
+/// How soon it is looked again whether a foreign object of the name is gone: no watch sees it.
+const CONFLICT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -158,27 +162,41 @@ impl Context {
     async fn apply_all(&self, key: &Key, plan: &Plan) -> Result<Children, ReconcileError> {
         let owner = Owner { proxy: key.clone(), uid: plan.uid.clone() };
         let mut fresh = BTreeMap::new();
-        let mut wanted = Vec::new();
-        for mut child in build::build(plan) {
-            if child.kind == ChildKind::Deployment {
-                child.object["metadata"]["annotations"][GENERATION] =
-                    json!(plan.settings.generation.unwrap_or_default().to_string());
-            }
-            let known = self.store(Kind::Child(child.kind)).get(key, &child.name);
-            match apply::look(&self.client, &owner, child, known).await {
-                Ok(found) => wanted.push(found),
-                Err(error) => return unless_transient(error, fresh),
-            }
+        let mut children = build::build(plan);
+        for child in children.iter_mut().filter(|child| child.kind == ChildKind::Deployment) {
+            child.object["metadata"]["annotations"][GENERATION] =
+                json!(plan.settings.generation.unwrap_or_default().to_string());
         }
+        let looks = children.into_iter().map(|child| {
+            let known = self.store(Kind::Child(child.kind)).get(key, &child.name);
+            apply::look(&self.client, &owner, child, known)
+        });
+        let wanted = match try_join_all(looks).await {
+            Ok(wanted) => wanted,
+            Err(error) => return unless_transient(error, fresh),
+        };
         let mut again = None;
         let mut applied = Applied::Applied;
-        for wanted in &wanted {
+        let mut outcomes = Vec::new();
+        // What a pod mounts comes before the pod; among themselves the others have no order.
+        let (pods, others): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|wanted| wanted.child().kind == ChildKind::Deployment);
+        let write = |wanted| apply::apply(&self.client, &owner, wanted, &self.contests, &self.metrics);
+        let written = join_all(others.iter().map(|wanted| write(wanted))).await;
+        outcomes.extend(others.into_iter().zip(written));
+        for wanted in pods {
+            if outcomes.iter().any(|(_, outcome)| outcome.is_err()) {
+                break;
+            }
             if let Some(message) = self.must_wait(key, plan, wanted) {
                 applied = Applied::RolloutPending { message };
                 again = Some(ROLLOUT_WAIT);
                 continue;
             }
-            match apply::apply(&self.client, &owner, wanted, &self.contests, &self.metrics).await {
+            outcomes.push((wanted, write(wanted).await));
+        }
+        for (wanted, outcome) in outcomes {
+            match outcome {
                 Ok(Outcome::Unchanged) => {}
                 Ok(Outcome::Applied(object)) => {
                     if matches!(wanted.child().kind, ChildKind::Deployment | ChildKind::PersistentVolumeClaim) {
@@ -289,7 +307,7 @@ impl Context {
 fn unless_transient(error: ApplyError, fresh: BTreeMap<ChildKind, Value>) -> Result<Children, ReconcileError> {
     let message = error.to_string();
     let (reason, again) = match error {
-        ApplyError::NameConflict { .. } => (ApplyFailure::NameConflict, REFUSED_WAIT),
+        ApplyError::NameConflict { .. } => (ApplyFailure::NameConflict, CONFLICT_WAIT),
         ApplyError::Refused { reason, .. } => (reason, REFUSED_WAIT),
         ApplyError::Leftover { .. } => return Ok(Children { applied: Applied::NotYet, fresh, again: Some(SOON) }),
         ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => return Err(error.into()),

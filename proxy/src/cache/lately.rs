@@ -80,6 +80,11 @@ impl Recently {
         true
     }
 
+    /// How long ago that was; zero if it was not.
+    pub(super) fn age(&self, id: RecordId) -> Duration {
+        self.0.lock().get(&id).map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     /// What was done came to nothing: the next call is the first one again.
     pub(super) fn undo(&self, id: RecordId) {
         self.0.lock().remove(&id);
