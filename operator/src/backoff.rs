@@ -23,6 +23,11 @@ impl Backoff {
         wait.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
+    /// Failures in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// After a success; whether something had failed before.
     pub const fn reset(&mut self) -> bool {
         let failed = self.failures > 0;

@@ -23,11 +23,15 @@ pub async fn configuration(watch_timeout: Duration) -> Result<Config, kube::conf
     let mut config = Config::infer().await?;
     // The server would be asked 15 times with the worker waiting; a reconcile that fails is tried again anyway.
     config.default_retry = false;
-    config.connect_timeout = Some(HEAD_TIMEOUT);
+    // Short, since a write that waits for a connection has passed the fence.
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
     // A connection that fell silent is given up a little after the watch on it should have ended.
     config.read_timeout = Some(watch_timeout + Duration::from_secs(5));
     Ok(config)
 }
+
+/// From the dial to an established connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client for everything but the Lease.
 pub fn controller(
@@ -37,7 +41,9 @@ pub fn controller(
     activity: Arc<Activity>,
 ) -> Result<Client, kube::Error> {
     let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&LimitLayer::new(limit, activity, HEAD_TIMEOUT)).with_layer(&FenceLayer::new(fence)).build())
+    // The fence is innermost: a write that had to wait for its turn is held against the time at which it leaves.
+    let builder = builder.with_layer(&FenceLayer::new(fence));
+    Ok(builder.with_layer(&LimitLayer::new(limit, activity, HEAD_TIMEOUT)).build())
 }
 
 /// A client for the Lease: neither fenced nor delayed by other requests.

@@ -46,24 +46,28 @@ impl Rollouts {
         given.insert(proxy.clone(), now);
         true
     }
+
+    /// Gives back a place that could not be used.
+    pub fn release(&self, proxy: &Key) {
+        self.given.lock().remove(proxy);
+    }
 }
 
-/// Whether a Deployment is being rolled out and may yet succeed. One that missed its deadline holds nobody up.
+/// Whether a Deployment is being rolled out and may yet succeed. One that failed, then or later, holds nobody up.
 fn is_rolling(deployment: &Value) -> bool {
     let status = &deployment["status"];
     let number = |name: &str| status[name].as_i64().unwrap_or_default();
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let observed = deployment["metadata"]["generation"].as_i64().unwrap_or_default() <= number("observedGeneration");
-    let missed = status["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Progressing" && condition["status"] == "False");
-    let complete = observed
-        && number("updatedReplicas") >= wanted
-        && number("replicas") == wanted
-        && number("availableReplicas") >= wanted;
-    !complete && !missed
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let progress = conditions.into_iter().find(|condition| condition["type"] == "Progressing");
+    let rolled_out = observed && number("updatedReplicas") >= wanted && number("replicas") == wanted;
+    // It missed its deadline, or somebody paused it; or it was complete and its pods failed afterwards.
+    let over = progress.is_some_and(|progress| {
+        progress["status"] != "True" || (rolled_out && progress["reason"] == "NewReplicaSetAvailable")
+    });
+    let complete = rolled_out && number("availableReplicas") >= wanted;
+    !complete && !over
 }
 
 #[cfg(test)]
@@ -98,6 +102,14 @@ mod tests {
         assert!(!rollouts.take(&b, &store), "a is rolling");
         store.apply(deployment("a", 0, "False"));
         assert!(rollouts.take(&b, &store), "a missed its deadline");
+        rollouts.release(&b);
+        let mut crashed = deployment("a", 1, "True");
+        crashed["status"]["availableReplicas"] = json!(0);
+        store.apply(crashed.clone());
+        assert!(!rollouts.take(&b, &store), "a has yet to become available");
+        crashed["status"]["conditions"][0]["reason"] = json!("NewReplicaSetAvailable");
+        store.apply(crashed);
+        assert!(rollouts.take(&b, &store), "a was complete before its pod failed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,9 @@ use crate::store::Kind;
 use crate::watches::{Scope, Watch, chain};
 
 /// How long work under way may take to end.
-const DRAIN: Duration = Duration::from_secs(25);
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long it may take to give the Lease back. Together shorter than the grace of a pod.
+const RELEASE: Duration = Duration::from_secs(3);
 
 /// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +147,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     }
     tasks.abort_all();
     if let Some(election) = &mut election {
-        election.release().await;
+        let _ = tokio::time::timeout(RELEASE, election.release()).await;
     }
     Ok(ExitCode::SUCCESS)
 }

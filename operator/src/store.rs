@@ -12,7 +12,7 @@ mod trim;
 pub use trim::{Kind, trim};
 
 /// Namespace and name. The namespace of a cluster-wide object is empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// The namespace.
     pub namespace: String,

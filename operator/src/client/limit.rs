@@ -66,7 +66,14 @@ impl Limit {
             || (answer.status() == StatusCode::SERVICE_UNAVAILABLE && after.is_some());
         let seconds = after.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
         let pause = seconds.map_or(SHORTEST_PAUSE, Duration::from_secs).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        *self.pause.lock() = overloaded.then(|| Instant::now() + pause);
+        let now = Instant::now();
+        let mut until = self.pause.lock();
+        if overloaded {
+            *until = Some(until.map_or(now + pause, |before| before.max(now + pause)));
+        } else if until.is_some_and(|until| now >= until) {
+            // What was sent before the server asked for patience says nothing.
+            *until = None;
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Makes the cluster hold what was built: looks before it takes a name, writes only what differs, and says what stood
 //! in the way.
 
+use std::collections::HashSet;
+
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::build::Child;
 use super::conditions::ApplyFailure;
-use super::contest::Contests;
+use super::contest::{Contests, Repair};
 use super::difference;
 use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
@@ -32,6 +34,8 @@ pub enum Outcome {
     Contested {
         /// The place that differs.
         field: String,
+        /// Whether that is to be said now.
+        tell: bool,
     },
 }
 
@@ -39,7 +43,10 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// An object of the name exists that is not ours.
-    #[error("{kind} '{name}' exists and belongs to {owner}; rename the PackageProxy, or delete the {kind}")]
+    #[error(
+        "{kind} '{name}' exists and belongs to {owner}; rename the PackageProxy, or delete the {kind} (if it was made by \
+         this operator and lost its owner: put the ownerReference back)"
+    )]
     NameConflict {
         /// Its kind.
         kind: &'static str,
@@ -84,12 +91,15 @@ pub enum ApplyError {
 }
 
 /// Whose children are applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Owner {
     /// The proxy.
     pub proxy: Key,
     /// Its uid.
     pub uid: String,
+    /// The uids of objects that were its children when they were looked at last: one whose owner was taken off by hand
+    /// is still ours.
+    pub children: HashSet<String>,
 }
 
 /// A child, and what there is of it.
@@ -103,6 +113,20 @@ impl Wanted {
     /// The intent.
     pub const fn child(&self) -> &Child {
         &self.child
+    }
+
+    /// Whether there is no such object.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self.live, Live::Absent)
+    }
+
+    /// The uid of what there is.
+    pub fn uid(&self) -> Option<&str> {
+        match &self.live {
+            Live::Known(live) => live["metadata"]["uid"].as_str(),
+            Live::Elsewhere(live) => live["metadata"]["uid"].as_str(),
+            Live::Absent => None,
+        }
     }
 
     /// The object as the watch has it.
@@ -175,9 +199,12 @@ pub async fn apply(
             let difference = difference::first(&child.object, live);
             if let Some(field) = difference {
                 // The same intent was applied before, so somebody else changed it since.
-                if live["metadata"]["annotations"][INTENT_HASH] == *hash && !contests.may_repair(&owner.proxy, child) {
-                    metrics.applied(child.kind.kind(), "contested");
-                    return Ok(Outcome::Contested { field });
+                if live["metadata"]["annotations"][INTENT_HASH] == *hash {
+                    let repair = contests.repair(&owner.proxy, child);
+                    if repair != Repair::Go {
+                        metrics.applied(child.kind.kind(), "contested");
+                        return Ok(Outcome::Contested { field, tell: repair == Repair::LeaveAndTell });
+                    }
                 }
                 tracing::debug!(proxy = %owner.proxy, kind = child.kind.kind(), name = child.name, field, "differs");
             } else {
@@ -196,7 +223,12 @@ pub async fn apply(
     }
     let api = api(client, Kind::Child(child.kind), Some(&owner.proxy.namespace));
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await {
+    let mut intent = child.object.clone();
+    if let Some(uid) = wanted.uid() {
+        // An object that was deleted and made again by somebody else meanwhile is not taken: the API answers 409.
+        intent["metadata"]["uid"] = json!(uid);
+    }
+    match api.patch(&child.name, &parameters, &Patch::Apply(&intent)).await {
         Ok(object) => {
             metrics.applied(child.kind.kind(), "applied");
             Ok(Outcome::Applied(Box::new(trim(Kind::Child(child.kind), plain(object)))))
@@ -208,12 +240,14 @@ pub async fn apply(
     }
 }
 
-/// Deletes what was ours and is not wanted any more. A claim that is to be kept has no owner and stays.
+/// Whether an object is ours to delete. A claim that is to be kept has no owner and stays.
+pub fn may_prune(owner: &Owner, object: &Value) -> bool {
+    !is_terminating(object) && controller(object).is_some_and(|found| found["uid"] == owner.uid.as_str())
+}
+
+/// Deletes an object, if it is still the one that was seen.
 pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Value) -> Result<(), ApplyError> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    if is_terminating(object) || controller(object).is_none_or(|found| found["uid"] != owner.uid.as_str()) {
-        return Ok(());
-    }
     let uid = object["metadata"]["uid"].as_str().map(ToOwned::to_owned);
     let preconditions = kube::api::Preconditions { uid, resource_version: None };
     let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
@@ -251,6 +285,9 @@ fn may_take(owner: &Owner, child: &Child, object: &Value) -> Result<(), ApplyErr
         return Err(ApplyError::NameConflict { kind, name, owner: format!("{} '{}'", text("kind"), text("name")) });
     }
     let label = |key: &str| object["metadata"]["labels"][key].as_str();
+    if object["metadata"]["uid"].as_str().is_some_and(|uid| owner.children.contains(uid)) {
+        return Ok(());
+    }
     let is_kept_claim = child.kind == ChildKind::PersistentVolumeClaim
         && label("app.kubernetes.io/managed-by") == Some("packageproxy-operator")
         && label("app.kubernetes.io/instance") == Some(&owner.proxy.name);
@@ -289,7 +326,8 @@ mod tests {
 
     #[test]
     fn only_what_is_ours_is_taken() {
-        let whose = Owner { proxy: Key::new("team", "npm"), uid: "u1".to_owned() };
+        let whose =
+            Owner { proxy: Key::new("team", "npm"), uid: "u1".to_owned(), children: HashSet::from(["c1".to_owned()]) };
         let owned = |kind: &str, name: &str, uid: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "uid": uid, "controller": true}]}});
         let labelled = json!({"metadata": {"labels": {
             "app.kubernetes.io/managed-by": "packageproxy-operator", "app.kubernetes.io/instance": "npm"}}});
@@ -305,6 +343,7 @@ mod tests {
         assert!(look(ChildKind::Service, &owned("Deployment", "npm", "u0")).contains("belongs to Deployment 'npm'"));
         assert!(look(ChildKind::Service, &labelled).contains("somebody else"), "labels alone prove nothing");
         assert!(look(ChildKind::Service, &json!({"metadata": {}})).contains("somebody else"));
+        assert_eq!(look(ChildKind::Service, &json!({"metadata": {"uid": "c1"}})), "ours", "its owner was taken off");
         assert_eq!(look(ChildKind::PersistentVolumeClaim, &labelled), "ours");
     }
 

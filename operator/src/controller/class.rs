@@ -60,7 +60,9 @@ pub fn choose(
         let class = classes.own(&Key::new("", name)).ok_or_else(|| ClassError::Missing(name.to_owned()))?;
         return used(&class);
     }
-    let recorded = proxy["status"]["className"].as_str();
+    // Once the manifest is edited, the choice is made anew.
+    let is_unedited = proxy["status"]["observedGeneration"] == proxy["metadata"]["generation"];
+    let recorded = proxy["status"]["className"].as_str().filter(|_| is_unedited);
     if let Some(name) = recorded
         && classes.own(&Key::new("", name)).is_none()
     {
@@ -116,7 +118,8 @@ mod tests {
     }
 
     fn proxy(named: Option<&str>, recorded: Option<&str>) -> Value {
-        json!({"spec": {"className": named}, "status": {"className": recorded}})
+        json!({"metadata": {"generation": 1}, "spec": {"className": named},
+               "status": {"className": recorded, "observedGeneration": 1}})
     }
 
     #[test]
@@ -136,6 +139,10 @@ mod tests {
         assert_eq!(chosen(Some("plain"), None, Some(&classes)), Ok(Some("plain".to_owned())));
         assert_eq!(chosen(Some("no"), None, Some(&classes)), Err(ClassError::Missing("no".to_owned())));
         assert_eq!(chosen(None, Some("gone"), Some(&classes)), Err(ClassError::DefaultGone("gone".to_owned())));
+        let mut edited = proxy(None, Some("gone"));
+        edited["metadata"]["generation"] = json!(2);
+        let after = choose(&edited, Some(&classes), &built_in).map(|chosen| chosen.name);
+        assert_eq!(after, Ok(Some("new-a".to_owned())));
         assert_eq!(chosen(None, None, None), Ok(None));
         assert_eq!(chosen(Some("old"), None, None), Err(ClassError::Disabled("old".to_owned())));
         let mut bad = class("bad", "2026-01-01T00:00:00Z", "false");

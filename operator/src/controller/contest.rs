@@ -17,22 +17,44 @@ pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// The repairs of late.
 #[derive(Debug, Default)]
-pub struct Contests(Mutex<HashMap<(Key, ChildKind, String), VecDeque<Instant>>>);
+pub struct Contests(Mutex<HashMap<(Key, ChildKind, String), Contest>>);
+
+#[derive(Debug, Default)]
+struct Contest {
+    repairs: VecDeque<Instant>,
+    /// When it was last said that it is left alone.
+    told: Option<Instant>,
+}
+
+/// What to do about a field that differs although it was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Apply it again.
+    Go,
+    /// Leave it alone, and say so.
+    LeaveAndTell,
+    /// Leave it alone; that was said a moment ago.
+    Leave,
+}
 
 impl Contests {
     /// Notes a repair, unless there were too many.
-    pub fn may_repair(&self, proxy: &Key, child: &Child) -> bool {
+    pub fn repair(&self, proxy: &Key, child: &Child) -> Repair {
         let now = Instant::now();
         let mut contests = self.0.lock();
-        let times = contests.entry((proxy.clone(), child.kind, child.name.clone())).or_default();
-        while times.front().is_some_and(|time| now >= *time + WINDOW) {
-            times.pop_front();
+        let contest = contests.entry((proxy.clone(), child.kind, child.name.clone())).or_default();
+        while contest.repairs.front().is_some_and(|time| now >= *time + WINDOW) {
+            contest.repairs.pop_front();
         }
-        if times.len() >= REPAIRS {
-            return false;
+        if contest.repairs.len() < REPAIRS {
+            contest.repairs.push_back(now);
+            return Repair::Go;
         }
-        times.push_back(now);
-        true
+        if contest.told.is_some_and(|time| now < time + WINDOW) {
+            return Repair::Leave;
+        }
+        contest.told = Some(now);
+        Repair::LeaveAndTell
     }
 
     /// Forgets a proxy.
@@ -53,14 +75,15 @@ mod tests {
         let proxy = Key::new("team", "npm");
         let child = Child { kind: ChildKind::Service, name: "npm".to_owned(), object: Value::Null };
         for _ in 0..5 {
-            assert!(contests.may_repair(&proxy, &child));
+            assert_eq!(contests.repair(&proxy, &child), Repair::Go);
             tokio::time::advance(Duration::from_secs(5)).await;
         }
-        assert!(!contests.may_repair(&proxy, &child));
+        assert_eq!(contests.repair(&proxy, &child), Repair::LeaveAndTell);
+        assert_eq!(contests.repair(&proxy, &child), Repair::Leave);
         tokio::time::advance(Duration::from_secs(36)).await;
-        assert!(contests.may_repair(&proxy, &child), "the first one is a minute old");
-        assert!(!contests.may_repair(&proxy, &child));
+        assert_eq!(contests.repair(&proxy, &child), Repair::Go, "the first one is a minute old");
+        assert_eq!(contests.repair(&proxy, &child), Repair::Leave);
         contests.forget(&proxy);
-        assert!(contests.may_repair(&proxy, &child));
+        assert_eq!(contests.repair(&proxy, &child), Repair::Go);
     }
 }

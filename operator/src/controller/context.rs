@@ -1,6 +1,6 @@
 //! What the steps share: stores, clients, and what is remembered of each proxy between two looks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub(super) struct Memory {
     backoff: Backoff,
     /// The status that was written last: the watch may not have brought it yet.
     pub(super) written: Option<Written>,
+    /// The uids of its children, as they were seen last.
+    pub(super) children: HashSet<String>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
 }
@@ -63,7 +65,12 @@ pub(super) struct Written {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), written: None, cache_written: None }
+        Self {
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            written: None,
+            children: HashSet::new(),
+            cache_written: None,
+        }
     }
 }
 
@@ -154,6 +161,11 @@ impl Context {
     /// Notes a failure; how long to wait.
     pub(super) fn failed(&self, key: &Key) -> Duration {
         self.with_memory(key, |memory| memory.backoff.wait())
+    }
+
+    /// How often in a row looking at a proxy failed.
+    pub(super) fn failures(&self, key: &Key) -> u32 {
+        self.memory.lock().get(key).map_or(0, |memory| memory.backoff.failures())
     }
 
     /// The proxies that failed last, each as if it had not.

@@ -24,9 +24,10 @@ fn object(intent: &Map<String, Value>, live: &Map<String, Value>, path: &str) ->
         .find_map(|(name, wanted)| at(wanted, live.get(name).unwrap_or(&Value::Null), format!("{path}.{name}")))
 }
 
-/// Lists of objects with a key are compared item by item, since others may add their own; other lists as a whole.
+/// Lists that others may add to are compared item by item: those to which server-side apply gives one of these keys.
+/// Other lists are the operator's as a whole.
 fn list(intent: &[Value], live: &[Value], path: String) -> Option<String> {
-    let keys = ["name", "mountPath", "containerPort", "port", "type", "key"];
+    let keys = ["name", "mountPath", "containerPort"];
     let key = keys.into_iter().find(|key| intent.iter().all(|item| item.get(*key).is_some()));
     if let Some(key) = key.filter(|_| !intent.is_empty()) {
         return intent.iter().find_map(|item| {
@@ -115,6 +116,13 @@ mod tests {
             (json!({"c": [{"name": "x", "v": 1}]}), json!({"c": [{"name": "x"}]}), Some(".c[\"x\"].v")),
             (json!({"args": ["a", "b"]}), json!({"args": ["a"]}), Some(".args")),
             (json!({"args": ["a", "b"]}), json!({"args": ["a", "c"]}), Some(".args[1]")),
+            (
+                json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}),
+                json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}),
+                None,
+            ),
+            (json!({"ports": [{"port": 80}]}), json!({"ports": [{"port": 80, "protocol": "TCP"}]}), None),
+            (json!({"ports": [{"port": 80}]}), json!({"ports": [{"port": 80}, {"port": 81}]}), Some(".ports")),
             (json!({"rules": [{"to": 1}]}), json!({"rules": [{"to": 1}, {"to": 2}]}), Some(".rules")),
         ] {
             assert_eq!(first(&intent, &live).as_deref(), difference, "{intent} {live}");

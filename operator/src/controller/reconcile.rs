@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::values::ByteSize;
+use crds::workload::Storage;
 use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::Api;
@@ -21,6 +22,7 @@ use super::resolve;
 use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
+use crate::watches::{api, chain};
 
 /// The generation of the `PackageProxy` that a Deployment was applied for: a template that changes although this did
 /// not is the doing of operator or class.
@@ -32,6 +34,8 @@ const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
 /// How soon something that a person or an administrator has to allow is tried again.
 const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
+/// Failures in a row after which they are said in the status.
+const LASTING: u32 = 3;
 /// How soon it is looked again whether a foreign object of the name is gone: no watch sees it.
 const CONFLICT_WAIT: Duration = Duration::from_secs(10);
 
@@ -49,6 +53,10 @@ pub(super) enum ReconcileError {
         /// Cause.
         source: kube::Error,
     },
+    /// What the watch last brought of the proxy is not what there is: it must catch up before anything is made or
+    /// deleted.
+    #[error("the watch lags behind")]
+    Lagging,
     /// The status could not be written for now.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),
@@ -60,6 +68,7 @@ impl ReconcileError {
         match self {
             Self::Apply(_) => "apply",
             Self::Read { .. } => "read",
+            Self::Lagging => "lagging",
             Self::Status(_) => "status",
         }
     }
@@ -148,7 +157,15 @@ impl Context {
         if plan.workload.suspend {
             return Ok(Looked::untouched(Some(chosen), Ok(plan)));
         }
-        let Children { applied, fresh, again } = self.apply_all(key, &plan).await?;
+        let children = match self.apply_all(key, proxy, &plan).await {
+            // What lasts is said, although trying again is all that can be done about it.
+            Err(ReconcileError::Apply(error @ ApplyError::Unavailable { .. })) if self.failures(key) >= LASTING => {
+                let failed = Applied::Failed { reason: ApplyFailure::ApplyFailed, message: chain(&error) };
+                Children { applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
+            }
+            other => other?,
+        };
+        let Children { applied, fresh, again } = children;
         let client_config = client_config(&plan, &applied);
         if let Applied::Failed { reason: ApplyFailure::NameConflict, message } = applied {
             let mut looked = Looked::refused(Some(chosen), RefusalReason::NameConflict, message);
@@ -159,8 +176,9 @@ impl Context {
     }
 
     /// Looks at every child first, so that a name that is taken stops everything; then applies, then prunes.
-    async fn apply_all(&self, key: &Key, plan: &Plan) -> Result<Children, ReconcileError> {
-        let owner = Owner { proxy: key.clone(), uid: plan.uid.clone() };
+    async fn apply_all(&self, key: &Key, proxy: &Value, plan: &Plan) -> Result<Children, ReconcileError> {
+        let children = self.with_memory(key, |memory| memory.children.clone());
+        let owner = Owner { proxy: key.clone(), uid: plan.uid.clone(), children };
         let mut fresh = BTreeMap::new();
         let mut children = build::build(plan);
         for child in children.iter_mut().filter(|child| child.kind == ChildKind::Deployment) {
@@ -175,6 +193,13 @@ impl Context {
             Ok(wanted) => wanted,
             Err(error) => return unless_transient(error, fresh),
         };
+        // A proxy that was deleted while its watch is silent must not get its children back.
+        let is_first = proxy["status"]["observedGeneration"].is_null();
+        if !is_first && wanted.iter().any(Wanted::is_absent) {
+            self.must_be_current(key, plan).await?;
+        }
+        let uids = wanted.iter().filter_map(Wanted::uid).map(ToOwned::to_owned).collect();
+        self.with_memory(key, |memory| memory.children = uids);
         let mut again = None;
         let mut applied = Applied::Applied;
         let mut outcomes = Vec::new();
@@ -203,30 +228,83 @@ impl Context {
                         fresh.insert(wanted.child().kind, *object);
                     }
                 }
-                Ok(Outcome::Terminating) => again = Some(SOON),
-                Ok(Outcome::Contested { field }) => {
-                    again = Some(WINDOW);
-                    self.contested(&owner, wanted, &field).await;
+                Ok(Outcome::Terminating) => {
+                    again = Some(SOON);
+                    // Of a claim its own condition tells.
+                    if wanted.child().kind != ChildKind::PersistentVolumeClaim {
+                        applied = Applied::NotYet;
+                    }
                 }
-                Err(error) => return unless_transient(error, fresh),
+                Ok(Outcome::Contested { field, tell }) => {
+                    again = Some(WINDOW);
+                    let message = contested(wanted, &field);
+                    if tell {
+                        self.tell_contested(&owner, message.clone()).await;
+                    }
+                    applied = Applied::Failed { reason: ApplyFailure::ApplyFailed, message };
+                }
+                Err(error) => {
+                    self.rollouts.release(key);
+                    return unless_transient(error, fresh);
+                }
             }
         }
-        self.prune(&owner, &wanted).await?;
+        // What is not wanted any more may still be in use by pods that have yet to go.
+        if applied == Applied::Applied
+            && again.is_none()
+            && let Err(error) = self.prune(key, &owner, plan, &wanted).await?
+        {
+            return unless_transient(error, fresh);
+        }
         Ok(Children { applied, fresh, again })
     }
 
-    async fn prune(&self, owner: &Owner, wanted: &[Wanted]) -> Result<(), ReconcileError> {
+    /// An error unless the proxy is what the watch last brought.
+    async fn must_be_current(&self, key: &Key, plan: &Plan) -> Result<(), ReconcileError> {
+        let found = api(&self.client, Kind::Proxy, Some(&key.namespace)).get_metadata_opt(&key.name).await;
+        let found =
+            found.map_err(|source| ReconcileError::Read { what: format!("the PackageProxy '{key}'"), source })?;
+        let is_current = found.is_some_and(|found| {
+            found.metadata.uid.as_deref() == Some(plan.uid.as_str())
+                && found.metadata.generation == plan.settings.generation
+                && found.metadata.deletion_timestamp.is_none()
+        });
+        if is_current { Ok(()) } else { Err(ReconcileError::Lagging) }
+    }
+
+    /// Deletes what is not wanted any more.
+    async fn prune(
+        &self,
+        key: &Key,
+        owner: &Owner,
+        plan: &Plan,
+        wanted: &[Wanted],
+    ) -> Result<Result<(), ApplyError>, ReconcileError> {
+        // A claim of ours may have become the one that the manifest names as somebody else's.
+        let in_use = match &plan.workload.storage {
+            Storage::ExistingClaim { name } => Some(name.as_str()),
+            _ => None,
+        };
+        let mut unwanted = Vec::new();
         for kind in ChildKind::ALL {
-            for object in self.store(Kind::Child(kind)).of_proxy(&owner.proxy) {
-                let is_wanted = |wanted: &Wanted| {
-                    wanted.child().kind == kind && object["metadata"]["name"] == wanted.child().name.as_str()
-                };
-                if !wanted.iter().any(is_wanted) {
-                    apply::prune(&self.client, owner, kind, &object).await?;
+            for object in self.store(Kind::Child(kind)).of_proxy(key) {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let is_wanted = wanted.iter().any(|wanted| wanted.child().kind == kind && wanted.child().name == name);
+                let is_in_use = kind == ChildKind::PersistentVolumeClaim && in_use == Some(name);
+                if !is_wanted && !is_in_use && apply::may_prune(owner, &object) {
+                    unwanted.push((kind, object));
                 }
             }
         }
-        Ok(())
+        if !unwanted.is_empty() {
+            self.must_be_current(key, plan).await?;
+        }
+        for (kind, object) in unwanted {
+            if let Err(error) = apply::prune(&self.client, owner, kind, &object).await {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Why a Deployment may not be rolled out now although it differs; only if its owner did not ask for it.
@@ -238,7 +316,7 @@ impl Context {
         if same(TEMPLATE_HASH) || !same(GENERATION) || live["spec"]["replicas"] == 0 {
             return None;
         }
-        if matches!(plan.workload.storage, crds::workload::Storage::Ephemeral { .. })
+        if matches!(plan.workload.storage, Storage::Ephemeral { .. })
             && let Some(reason) = self.upstream_trouble(key)
         {
             return Some(format!(
@@ -257,12 +335,11 @@ impl Context {
         let pods = self.store(Kind::Pod).of_proxy(key);
         let reports = pods.iter().filter_map(|pod| self.poll.report(pod));
         let reasons = reports.filter_map(|report| report.proxies.into_iter().next()?.upstream.reason);
-        reasons.into_iter().find(|reason| !matches!(reason.as_str(), "Probed" | "NotProbed" | "RateLimited"))
+        // What a rollout may mend (an authority, an account) must not keep it waiting.
+        reasons.into_iter().find(|reason| matches!(reason.as_str(), "DNSFailure" | "ConnectFailed" | "UpstreamError"))
     }
 
-    async fn contested(&self, owner: &Owner, wanted: &Wanted, field: &str) {
-        let (kind, name) = (wanted.child().kind.kind(), &wanted.child().name);
-        let note = format!("{kind} '{name}': somebody else keeps changing {field}; it is left alone for a minute");
+    async fn tell_contested(&self, owner: &Owner, note: String) {
         let reason = "FieldContested".to_owned();
         let note = Note { warning: true, reason, action: "Apply".to_owned(), note };
         self.events.publish(&owner.proxy, &owner.uid, note).await;
@@ -301,6 +378,12 @@ impl Context {
             Err(source) => Err(ReconcileError::Read { what: format!("the ConfigMap '{}'", reference.name), source }),
         }
     }
+}
+
+/// The message about an object that somebody else keeps changing.
+fn contested(wanted: &Wanted, field: &str) -> String {
+    let (kind, name) = (wanted.child().kind.kind(), &wanted.child().name);
+    format!("{kind} '{name}': somebody else keeps changing {field}; it is left alone for a minute")
 }
 
 /// An error that a person can do something about is an outcome; one that may pass is tried again.

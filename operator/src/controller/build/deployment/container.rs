@@ -74,10 +74,6 @@ fn arguments(plan: &Plan) -> Vec<String> {
     for base in plan.bases() {
         pair("--base", base);
     }
-    // A `cache.maxSize` of the manifest goes before it, so that changing that one needs no new pod.
-    if let Some(bytes) = volumes::max_size(plan) {
-        pair("--max-size", bytes.to_string());
-    }
     if let Some(tls) = &plan.workload.tls {
         pair("--tls-secret", tls.secret.clone());
     }

@@ -39,14 +39,3 @@ fn cache(plan: &Plan) -> Value {
 pub(super) const fn is_ephemeral(plan: &Plan) -> bool {
     matches!(plan.workload.storage, Storage::Ephemeral { .. })
 }
-
-/// Bytes that the cache may fill: nine tenths of its volume, since the kubelet evicts a pod whose emptyDir is over its
-/// limit, and a full file system serves nobody. `None` if nobody knows how large the volume is.
-pub(super) fn max_size(plan: &Plan) -> Option<u64> {
-    let volume = match &plan.workload.storage {
-        Storage::Ephemeral { size_limit } => Some(*size_limit),
-        Storage::Claim { .. } => claim::size(plan),
-        Storage::ExistingClaim { .. } => None,
-    };
-    volume.map(|bytes| bytes / 10 * 9)
-}

@@ -179,7 +179,8 @@ fn the_data_plane_reads_its_manifest_without_what_concerns_the_operator() {
             "kind": "PackageProxy",
             "metadata": {"name": "left", "namespace": "team-a", "generation": 7},
             "spec": {
-                "ecosystem": "npm", "upstream": {"url": "https://registry.example/"}, "cache": {"metadataTTL": "1m"},
+                "ecosystem": "npm", "upstream": {"url": "https://registry.example/"},
+                "cache": {"metadataTTL": "1m", "maxSize": (9_u64 << 30).to_string()},
                 "logLevel": "Debug", "externalURL": "https://packages.example/npm",
             },
         })

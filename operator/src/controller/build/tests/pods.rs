@@ -1,6 +1,7 @@
 //! The Deployment: what its pods are given, and above all what replaces them.
 
 use clap::Parser as _;
+use crds::values::ByteSize;
 use proxy::cli::{Cli, Command};
 
 use super::*;
@@ -116,8 +117,8 @@ fn the_cache_ends_below_the_end_of_its_volume() {
     const GIB: u64 = 1 << 30;
     for (spec, live, volume, max_size) in [
         (json!({}), None, json!({"emptyDir": {"sizeLimit": "10Gi"}}), Some(9 * GIB)),
-        (json!({"cache": {"maxSize": "5Gi"}}), None, json!({"emptyDir": {"sizeLimit": "10Gi"}}), Some(9 * GIB)),
-        (json!({"cache": {"maxSize": "16Gi"}}), None, json!({"emptyDir": {"sizeLimit": "20Gi"}}), Some(18 * GIB)),
+        (json!({"cache": {"maxSize": "5Gi"}}), None, json!({"emptyDir": {"sizeLimit": "10Gi"}}), Some(5 * GIB)),
+        (json!({"cache": {"maxSize": "16Gi"}}), None, json!({"emptyDir": {"sizeLimit": "20Gi"}}), Some(16 * GIB)),
         (claim(json!({"size": "20Gi"})), None, json!({"persistentVolumeClaim": {"claimName": "left"}}), Some(18 * GIB)),
         (
             claim(json!({"size": "20Gi"})),
@@ -139,7 +140,11 @@ fn the_cache_ends_below_the_end_of_its_volume() {
         assert_eq!(cache, volume, "{spec}");
         let is_ephemeral = volume.get("emptyDir").is_some();
         assert_eq!(name, if is_ephemeral { "cache-ephemeral" } else { "cache-claim" });
-        assert_eq!(flag(&pod, "--max-size"), max_size.map(|bytes| bytes.to_string()), "{spec}");
+        let map = object(&build(&plan), ChildKind::ConfigMap, "left-manifest");
+        let manifest: Value = serde_json::from_str(map["data"]["manifest.json"].as_str().unwrap()).unwrap();
+        let said = manifest["spec"]["cache"]["maxSize"].as_str().map(|text| text.parse::<ByteSize>().unwrap().0);
+        assert_eq!(said, max_size, "{spec}");
+        assert_eq!(flag(&pod, "--max-size"), None, "a claim that grows must not replace its pod");
         assert_eq!(flag(&pod, "--ephemeral").is_some(), is_ephemeral);
         let mount = pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().find(|mount| mount["name"] == name);
         assert_eq!(mount.unwrap()["mountPath"], flag(&pod, "--storage").unwrap());
