@@ -60,7 +60,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "NUMBER", default_value = "1", env = "PACKAGEPROXY_OPERATOR_MAX_CONCURRENT_ROLLOUTS")]
     pub max_concurrent_rollouts: NonZeroUsize,
     /// Requests a second to the API server, lease renewals aside.
-    #[arg(long, value_name = "NUMBER", default_value = "200", env = "PACKAGEPROXY_OPERATOR_REQUESTS_PER_SECOND")]
+    #[arg(long, value_name = "NUMBER", default_value = "300", env = "PACKAGEPROXY_OPERATOR_REQUESTS_PER_SECOND")]
     pub requests_per_second: NonZeroU32,
     /// How often each proxy is looked at although nothing has changed.
     #[arg(long, value_name = "DURATION", default_value = "10m", env = "PACKAGEPROXY_OPERATOR_RESYNC")]
