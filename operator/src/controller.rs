@@ -12,19 +12,19 @@ pub mod plan;
 mod reconcile;
 mod report;
 pub mod resolve;
+mod syncs;
 
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use parking_lot::Mutex;
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 pub use context::Context;
+pub use syncs::Syncs;
 
 use crate::backoff::jittered;
 use crate::queue::Queue;
@@ -33,6 +33,8 @@ use crate::watches::{Sink, chain};
 
 /// For one look at a proxy, whatever it has to wait for.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// How often it is looked whether the namespace of a proxy was read.
+const UNREAD: Duration = Duration::from_secs(2);
 
 /// Looks at proxies whenever something about them changes.
 #[derive(Debug)]
@@ -40,14 +42,13 @@ pub struct Controller {
     context: Context,
     queue: Queue,
     workers: TaskTracker,
-    /// One flag for each watch.
-    syncs: Mutex<Vec<Arc<AtomicBool>>>,
+    syncs: Arc<Syncs>,
 }
 
 impl Controller {
     /// Idle yet.
-    pub fn new(context: Context) -> Self {
-        Self { context, queue: Queue::default(), workers: TaskTracker::new(), syncs: Mutex::default() }
+    pub fn new(context: Context, syncs: Arc<Syncs>) -> Self {
+        Self { context, queue: Queue::default(), workers: TaskTracker::new(), syncs }
     }
 
     /// The kinds that must be watched.
@@ -60,39 +61,26 @@ impl Controller {
         self.context.store(kind)
     }
 
-    /// Adds a watch to those whose first list is waited for.
-    pub fn await_sync(&self, flag: Arc<AtomicBool>) {
-        self.syncs.lock().push(flag);
-    }
-
-    /// Waits until every watch has read what exists.
-    pub fn synced(&self) -> impl Future<Output = ()> + Send + use<> {
-        let flags = self.syncs.lock().clone();
-        async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(20));
-            while !flags.iter().all(|flag| flag.load(Ordering::Acquire)) {
-                ticks.tick().await;
-            }
-        }
-    }
-
     /// Asks the pods until the future is dropped.
     pub async fn poll(&self) {
         self.context.poll.run(|proxy| self.queue.add(proxy)).await;
     }
 
-    /// Works with so many workers until [`Self::close`].
+    /// Works with so many workers until [`Self::close`], or until one of them ends by a fault of this program.
     pub async fn work(self: Arc<Self>, concurrency: usize) {
-        for _ in 0..concurrency {
+        let worker = |_| {
             let controller = Arc::clone(&self);
             self.workers.spawn(async move {
                 while let Some(key) = controller.queue.next().await {
                     controller.look(&key).await;
                 }
-            });
-        }
+            })
+        };
+        let workers: Vec<_> = (0..concurrency).map(worker).collect();
         self.workers.close();
-        self.workers.wait().await;
+        if let Err(error) = try_join_all(workers).await {
+            tracing::error!(error = %error, "a worker ended by a fault of this program: please report it");
+        }
     }
 
     /// Begins nothing new.
@@ -108,6 +96,12 @@ impl Controller {
 
     /// One look, and the plan for the next.
     async fn look(&self, key: &Key) {
+        // What was not read does not exist for a look, which would make it anew.
+        if !self.syncs.has(key) {
+            self.queue.done(key);
+            self.queue.add_after(key.clone(), UNREAD);
+            return;
+        }
         let metrics = &self.context.metrics;
         metrics.queue_depth.set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         let began = Instant::now();
@@ -171,5 +165,53 @@ impl Sink for Controller {
         for key in self.context.take_failing() {
             self.queue.add(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use clap::Parser as _;
+    use kube::Client;
+    use kube::client::Body;
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_of_a_namespace_that_was_not_read_waits_without_counting() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: http::Request<Body>| {
+            noted.lock().push(request.uri().path().to_owned());
+            async { http::Response::builder().status(500).body(Body::empty()) }
+        });
+        let Command::Run(arguments) = Cli::parse_from(["operator", "run"]).command else { unreachable!() };
+        let metrics = Metrics::new();
+        let context = Context::new(
+            Client::new(server, "team"),
+            &arguments,
+            crds::class::PackageProxyClassSpec::default(),
+            Arc::clone(&metrics),
+        );
+        let (syncs, read) = (Arc::new(Syncs::default()), Arc::new(AtomicBool::new(false)));
+        syncs.expect(Kind::Proxy, Some("team".to_owned()), Arc::clone(&read));
+        let controller = Controller::new(context, syncs);
+        let proxy = json!({"metadata": {"namespace": "team", "name": "npm", "uid": "1"}, "spec": {}});
+        controller.changed(Kind::Proxy, controller.store(Kind::Proxy).apply(proxy).remove(0));
+
+        let began = Instant::now();
+        let key = controller.queue.next().await.unwrap();
+        controller.look(&key).await;
+        assert!(asked.lock().is_empty() && !metrics.encode().contains("packageproxy_reconcile_total{"));
+        read.store(true, Ordering::Release);
+        assert_eq!(controller.queue.next().await.as_ref(), Some(&key));
+        assert_eq!(began.elapsed(), UNREAD);
+        controller.look(&key).await;
+        assert!(!asked.lock().is_empty() && metrics.encode().contains("packageproxy_reconcile_total{"));
     }
 }

@@ -14,10 +14,11 @@ use serde::Deserialize as _;
 use tokio::net::TcpListener;
 
 use crate::client::Activity;
+use crate::controller::Syncs;
 use crate::metrics::{ConditionLabels, Metrics, ObjectLabels};
 use crate::store::{Key, Store};
 
-/// A kind that was not asked for in so long has a task that hangs.
+/// A list that was not asked for in so long has a task that hangs.
 const HANGING: Duration = Duration::from_mins(15);
 
 /// What the endpoints say.
@@ -25,18 +26,20 @@ const HANGING: Duration = Duration::from_mins(15);
 pub struct Health {
     /// What this process waits for; empty: it works, or stands by.
     pub waiting_for: Mutex<Vec<String>>,
-    /// When each kind was last asked for.
+    /// When each list was last asked for.
     pub activity: Arc<Activity>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Which namespaces were read.
+    pub syncs: Arc<Syncs>,
     /// The proxies.
     pub proxies: Arc<Store>,
 }
 
 impl Health {
-    /// Names of the kinds whose tasks hang.
+    /// Paths of the lists whose tasks hang.
     fn hanging(&self) -> Vec<String> {
-        self.activity.ages().into_iter().filter(|(_, age)| *age > HANGING).map(|(plural, _)| plural).collect()
+        self.activity.ages().into_iter().filter(|(_, age)| *age > HANGING).map(|(path, _)| path).collect()
     }
 
     fn measure(&self) {
@@ -58,7 +61,24 @@ impl Health {
                 status: condition.status.name().to_owned(),
             }));
         }
-        self.metrics.measured(objects.into_iter(), conditions.into_iter(), self.activity.ages());
+        let ages = self.activity.ages_of_kinds();
+        self.metrics.measured(objects.into_iter(), conditions.into_iter(), ages, self.syncs.missing());
+    }
+
+    /// Whether this process is ready, and what a person should know.
+    fn readiness(&self) -> (StatusCode, String) {
+        let waiting = self.waiting_for.lock().clone();
+        let (status, mut text) = if waiting.is_empty() {
+            (StatusCode::OK, "ready\n".to_owned())
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", waiting.join(", ")))
+        };
+        let named = |namespace: String| if namespace.is_empty() { "all".to_owned() } else { namespace };
+        let unread: Vec<String> = self.syncs.missing().into_iter().map(named).collect();
+        if !unread.is_empty() {
+            text = format!("{text}namespaces that could not be read yet: {}\n", unread.join(", "));
+        }
+        (status, text)
     }
 }
 
@@ -83,17 +103,54 @@ async fn healthz(State(health): State<Arc<Health>>) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, format!("these watches hang: {}\n", hanging.join(", "))).into_response()
 }
 
-/// Ready once everything that exists was read, and while standing by.
+/// Ready once what exists in any namespace was read, and while standing by.
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
-    let waiting = health.waiting_for.lock().clone();
-    if waiting.is_empty() {
-        return (StatusCode::OK, "ready\n").into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", waiting.join(", "))).into_response()
+    health.readiness().into_response()
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
     health.measure();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], health.metrics.encode()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store::Kind;
+
+    #[test]
+    fn a_namespace_that_cannot_be_read_is_named_and_costs_no_readiness() {
+        let syncs = Arc::new(Syncs::default());
+        let flags = ["a", "b"].map(|namespace| {
+            let flag = Arc::new(AtomicBool::new(false));
+            syncs.expect(Kind::Proxy, Some(namespace.to_owned()), Arc::clone(&flag));
+            flag
+        });
+        let health = Health {
+            waiting_for: Mutex::new(vec!["something".to_owned()]),
+            activity: Arc::default(),
+            metrics: Metrics::new(),
+            syncs,
+            proxies: Arc::new(Store::new(Kind::Proxy)),
+        };
+        let metric = |namespace: &str| {
+            health.measure();
+            health.metrics.encode().contains(&format!("packageproxy_unsynced{{namespace=\"{namespace}\"}} 1"))
+        };
+        let note = "namespaces that could not be read yet: ";
+        assert_eq!(
+            health.readiness(),
+            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for something\n{note}a, b\n"))
+        );
+        health.waiting_for.lock().clear();
+        flags[0].store(true, Ordering::Release);
+        assert_eq!(health.readiness(), (StatusCode::OK, format!("ready\n{note}b\n")));
+        assert!(metric("b") && !metric("a"));
+        flags[1].store(true, Ordering::Release);
+        assert_eq!(health.readiness(), (StatusCode::OK, "ready\n".to_owned()));
+        assert!(!metric("b"));
+    }
 }

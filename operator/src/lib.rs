@@ -25,6 +25,7 @@ pub mod render;
 pub mod rollouts;
 pub mod run;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod watches;
 

@@ -23,6 +23,7 @@ pub struct Metrics {
     objects: Family<ObjectLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
     crd_missing: Family<CrdLabel, Gauge>,
+    unsynced: Family<NamespaceLabel, Gauge>,
     /// Whether this process leads.
     pub leader: Gauge,
     /// Proxies that could be worked on now.
@@ -48,6 +49,11 @@ struct KindLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CrdLabel {
     crd: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabel {
+    namespace: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +105,7 @@ impl Metrics {
             objects: Family::default(),
             conditions: Family::default(),
             crd_missing: Family::default(),
+            unsynced: Family::default(),
             leader: Gauge::default(),
             queue_depth: Gauge::default(),
             polls: Family::default(),
@@ -118,6 +125,8 @@ impl Metrics {
         registry.register("objects", "Proxies by ecosystem, owner and readiness", self.objects.clone());
         registry.register("condition", "1 for the status that a condition has", self.conditions.clone());
         registry.register("crd_missing", "1 while the API server does not know a kind", self.crd_missing.clone());
+        let help = "1 for a namespace that could not be read whole yet; an empty one stands for all";
+        registry.register("unsynced", help, self.unsynced.clone());
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register("queue_depth", "Proxies that wait for a worker", self.queue_depth.clone());
         registry.register("polls", "Questions to admin ports by result", self.polls.clone());
@@ -162,10 +171,15 @@ impl Metrics {
         &self,
         objects: impl Iterator<Item = ObjectLabels>,
         conditions: impl Iterator<Item = ConditionLabels>,
-        ages: Vec<(String, Duration)>,
+        ages: impl IntoIterator<Item = (String, Duration)>,
+        unsynced: Vec<String>,
     ) {
         self.objects.clear();
         self.conditions.clear();
+        self.unsynced.clear();
+        for namespace in unsynced {
+            self.unsynced.get_or_create(&NamespaceLabel { namespace }).set(1);
+        }
         for labels in objects {
             self.objects.get_or_create(&labels).inc();
         }

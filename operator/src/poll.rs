@@ -29,6 +29,8 @@ const BODY_LIMIT: usize = 64 << 10;
 const AT_ONCE: usize = 32;
 /// How often a pod is asked whose proxy waits for what it will say.
 const HURRY: Duration = Duration::from_secs(2);
+/// Failures in a row after which a pod is said not to answer: one lost answer means nothing.
+const PATIENCE: u32 = 3;
 /// How often it is looked whom to ask.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -51,9 +53,18 @@ struct State {
 
 #[derive(Debug)]
 struct Known {
+    /// The last answer, until too many failed.
     report: Option<Report>,
+    /// Questions without an answer since then.
+    failures: u32,
     asked: Instant,
     due: Instant,
+}
+
+impl Known {
+    fn is_awaited(&self) -> bool {
+        self.report.is_none() && self.failures < PATIENCE
+    }
 }
 
 /// A pod to ask.
@@ -68,6 +79,11 @@ impl Poll {
     /// Of these pods, each once in `interval`.
     pub fn new(interval: Duration, pods: Arc<Store>, metrics: Arc<Metrics>) -> Self {
         Self { interval, pods, metrics, state: Mutex::default() }
+    }
+
+    /// Whether a ready pod may still give its first answer: it was not asked yet, or not often enough.
+    pub fn is_awaited(&self, pod: &Value) -> bool {
+        target(pod).is_some_and(|target| self.state.lock().known.get(&target.uid).is_none_or(Known::is_awaited))
     }
 
     /// What a pod said last; `None` if it did not answer yet or does not answer any more.
@@ -137,11 +153,14 @@ impl Poll {
     fn learn(&self, target: &Target, report: Option<Report>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let known = Known { report, asked: now, due: now + jittered(jittered(self.interval)) };
-        let news = match state.known.get(&target.uid) {
-            Some(before) => before.report.as_ref().map(meaning) != known.report.as_ref().map(meaning),
-            None => known.report.is_some(),
-        };
+        let before = state.known.remove(&target.uid);
+        let told = |known: &Known| (known.is_awaited(), known.report.as_ref().map(meaning));
+        let told_before = before.as_ref().map_or((true, None), told);
+        let (last, failed) = before.map_or((None, 0), |known| (known.report, known.failures));
+        let failures = if report.is_some() { 0 } else { failed.saturating_add(1) };
+        let report = report.or_else(|| last.filter(|_| failures < PATIENCE));
+        let known = Known { report, failures, asked: now, due: now + jittered(jittered(self.interval)) };
+        let news = told(&known) != told_before;
         state.known.insert(target.uid.clone(), known);
         news
     }
@@ -212,7 +231,7 @@ mod tests {
         let due = poll.due();
         assert_eq!(due.len(), 1);
         assert_eq!(due[0].address, "10.0.0.1:8081");
-        assert!(!poll.learn(&due[0], None), "no answer from a pod that never answered");
+        assert!(!poll.learn(&due[0], None), "it may still answer");
         assert!(poll.due().is_empty());
         tokio::time::advance(HURRY).await;
         assert!(poll.due().is_empty());
@@ -231,5 +250,36 @@ mod tests {
         pods.delete(&Key::new("team", "a"));
         poll.due();
         assert_eq!(poll.report(&pod("a", "True")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_is_silent_after_the_third_question_without_an_answer() {
+        let pods = Arc::new(Store::new(Kind::Pod));
+        let poll = Poll::new(Duration::from_secs(15), Arc::clone(&pods), Metrics::new());
+        let pod = pod("a", "True");
+        pods.apply(pod.clone());
+        let due = poll.due();
+        assert!(poll.is_awaited(&pod), "never asked");
+        for (failure, news, awaited) in [(1, false, true), (2, false, true), (3, true, false), (4, false, false)] {
+            assert_eq!(poll.learn(&due[0], None), news, "{failure}");
+            assert_eq!(poll.is_awaited(&pod), awaited, "{failure}");
+        }
+        assert!(poll.learn(&due[0], Some(Report::default())));
+        for (failure, news, kept) in [(1, false, true), (2, false, true), (3, true, false), (4, false, false)] {
+            assert_eq!(poll.learn(&due[0], None), news, "{failure}");
+            assert_eq!(poll.report(&pod).is_some(), kept, "{failure}");
+            assert!(!poll.is_awaited(&pod), "it has answered before");
+        }
+        assert!(poll.learn(&due[0], Some(Report::default())));
+        assert!(
+            !poll.learn(&due[0], None) && !poll.learn(&due[0], Some(Report::default())) && !poll.learn(&due[0], None)
+        );
+        assert!(poll.report(&pod).is_some(), "failures are counted in a row");
+    }
+
+    #[test]
+    fn only_ready_pods_are_awaited() {
+        let poll = Poll::new(Duration::from_secs(15), Arc::new(Store::new(Kind::Pod)), Metrics::new());
+        assert!(poll.is_awaited(&pod("a", "True")) && !poll.is_awaited(&pod("a", "False")));
     }
 }

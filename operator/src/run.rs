@@ -10,17 +10,17 @@ use crds::class::PackageProxyClassSpec;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 
 use crate::args::{ElectionArguments, RunArguments};
 use crate::backoff::Backoff;
 use crate::client::{self, Activity, Fence, Limit};
-use crate::controller::{Context, Controller, class};
+use crate::controller::{Context, Controller, Syncs, class};
 use crate::health::{self, Health};
 use crate::leader::{Election, Terms};
 use crate::metrics::Metrics;
 use crate::store::Kind;
-use crate::watches::{Scope, Watch, chain};
+use crate::tasks::Tasks;
+use crate::watches::{Scope, Watch, api, chain};
 
 /// How long work under way may take to end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -79,13 +79,16 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let client = client::controller(config.clone(), limit, Arc::clone(&fence), Arc::clone(&activity))
         .map_err(RunError::Client)?;
     let context = Context::new(client.clone(), arguments, built_in, Arc::clone(&metrics));
+    let syncs = Arc::new(Syncs::default());
     let health = Arc::new(Health {
         waiting_for: parking_lot::Mutex::new(vec!["the API server".to_owned()]),
         activity: Arc::clone(&activity),
         metrics: Arc::clone(&metrics),
+        syncs: Arc::clone(&syncs),
         proxies: context.store(Kind::Proxy),
     });
-    tokio::spawn(health::serve(listener, Arc::clone(&health)));
+    let mut tasks = Tasks::default();
+    tasks.spawn("health and metrics", health::serve(listener, Arc::clone(&health)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %arguments.listen, "the operator starts");
 
     let mut election = None;
@@ -106,21 +109,26 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
         outcome = work => outcome?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        ended = tasks.ended() => return Ok(task_ended(ended)),
     }
     tracing::info!("this process leads");
     metrics.leader.set(1);
 
-    let controller = Arc::new(Controller::new(context));
-    let mut tasks = watch(arguments, &controller, &client, &activity, &metrics);
-    let synced = controller.synced();
     *health.waiting_for.lock() = vec!["what exists to be read".to_owned()];
-    let ready = Arc::clone(&health);
-    let serving = Arc::clone(&controller);
+    let controller = Arc::new(Controller::new(context, Arc::clone(&syncs)));
+    watch(&mut tasks, arguments, &controller, &client, &activity, &metrics, &syncs);
+    let (ready, working) = (Arc::clone(&health), Arc::clone(&controller));
     let concurrency = arguments.concurrency.get();
-    tasks.spawn(async move {
-        synced.await;
-        ready.waiting_for.lock().clear();
-        serving.work(concurrency).await;
+    tasks.spawn("the workers", async move {
+        let getting_ready = async {
+            syncs.some().await;
+            ready.waiting_for.lock().clear();
+        };
+        let work = async {
+            syncs.most().await;
+            working.work(concurrency).await;
+        };
+        tokio::join!(getting_ready, work);
     });
 
     let lost = async {
@@ -129,17 +137,18 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
             None => std::future::pending().await,
         }
     };
-    let leads = tokio::select! {
-        () = lost => false,
-        _ = terminate.recv() => true,
-        _ = interrupt.recv() => true,
+    let code = tokio::select! {
+        () = lost => None,
+        _ = terminate.recv() => Some(ExitCode::SUCCESS),
+        _ = interrupt.recv() => Some(ExitCode::SUCCESS),
+        ended = tasks.ended() => Some(task_ended(ended)),
     };
     health.waiting_for.lock().push("nothing: it is leaving".to_owned());
     metrics.leader.set(0);
-    if !leads {
+    let Some(code) = code else {
         tracing::error!("this process leads no more: it ends, and another one goes on");
         return Ok(ExitCode::FAILURE);
-    }
+    };
     tracing::info!("leaving");
     controller.close();
     if tokio::time::timeout(DRAIN, controller.idle()).await.is_err() {
@@ -149,32 +158,40 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     if let Some(election) = &mut election {
         let _ = tokio::time::timeout(RELEASE, election.release()).await;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// What goes on as if nothing had happened would do half of the work: the process ends, and begins anew.
+fn task_ended((name, how): (String, &str)) -> ExitCode {
+    tracing::error!(task = name, how, "a task is gone that must go on: the process ends");
+    ExitCode::FAILURE
 }
 
 /// One task for each kind and namespace, and the one that asks the pods.
 fn watch(
+    tasks: &mut Tasks,
     arguments: &RunArguments,
     controller: &Arc<Controller>,
     client: &Client,
     activity: &Activity,
     metrics: &Arc<Metrics>,
-) -> JoinSet<()> {
+    syncs: &Syncs,
+) {
     let scope = Scope::of(&arguments.namespaces);
-    let mut tasks = JoinSet::new();
     for kind in controller.kinds() {
-        activity.expect(&kind.resource().plural);
         for namespace in scope.parts(kind) {
             let synced = Arc::new(AtomicBool::new(false));
-            controller.await_sync(Arc::clone(&synced));
+            syncs.expect(kind, namespace.clone(), Arc::clone(&synced));
+            let path = api(client, kind, namespace.as_deref()).resource_url().to_owned();
+            activity.expect(&path);
             let watch = Watch { kind, namespace, timeout: arguments.watch_timeout.0, synced };
             let sink = Arc::clone(controller);
-            tasks.spawn(watch.run(client.clone(), controller.store(kind), Arc::clone(metrics), sink));
+            let watching = watch.run(client.clone(), controller.store(kind), Arc::clone(metrics), sink);
+            tasks.spawn(format!("the watch of {path}"), watching);
         }
     }
     let polling = Arc::clone(controller);
-    tasks.spawn(async move { polling.poll().await });
-    tasks
+    tasks.spawn("the questions to pods", async move { polling.poll().await });
 }
 
 fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {

@@ -118,15 +118,21 @@ impl Watch {
         object
     }
 
+    fn apply(&self, object: DynamicObject, store: &Store, sink: &dyn Sink) {
+        for concerned in store.apply(self.whole(object)) {
+            sink.changed(self.kind, concerned);
+        }
+    }
+
     fn take(&self, event: Event<DynamicObject>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
         match event {
             Event::Init => listed.clear(),
-            Event::InitApply(object) | Event::Apply(object) => {
+            Event::InitApply(object) => {
                 listed.insert(key(&object));
-                for concerned in store.apply(self.whole(object)) {
-                    sink.changed(self.kind, concerned);
-                }
+                self.apply(object, store, sink);
             }
+            // No list will ask for it.
+            Event::Apply(object) => self.apply(object, store, sink),
             Event::InitDone => {
                 for concerned in store.retain(self.namespace.as_deref(), listed) {
                     sink.changed(self.kind, concerned);
@@ -181,4 +187,53 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(parking_lot::Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn changed(&self, _: Kind, key: Key) {
+            self.0.lock().push(key.name);
+        }
+
+        fn recovered(&self, _: Kind) {}
+    }
+
+    fn object(name: &str) -> DynamicObject {
+        serde_json::from_value(json!({"metadata": {"namespace": "team", "name": name}})).unwrap()
+    }
+
+    #[test]
+    fn a_list_is_remembered_until_its_end_and_changes_are_not() {
+        let synced = Arc::new(AtomicBool::new(false));
+        let watch = Watch {
+            kind: Kind::Proxy,
+            namespace: Some("team".to_owned()),
+            timeout: Duration::from_secs(1),
+            synced: Arc::clone(&synced),
+        };
+        let (store, heard, mut listed) = (Store::new(Kind::Proxy), Heard::default(), HashSet::new());
+        let mut take = |event| {
+            watch.take(event, &mut listed, &store, &heard);
+            (listed.len(), std::mem::take(&mut *heard.0.lock()))
+        };
+        assert_eq!(take(Event::Init), (0, vec![]));
+        assert_eq!(take(Event::InitApply(object("a"))), (1, vec!["a".to_owned()]));
+        assert!(!synced.load(Ordering::Acquire));
+        assert_eq!(take(Event::InitDone), (0, vec![]));
+        assert!(synced.load(Ordering::Acquire));
+        assert_eq!(take(Event::Apply(object("b"))), (0, vec!["b".to_owned()]));
+        assert_eq!(take(Event::Delete(object("b"))), (0, vec!["b".to_owned()]));
+        // A new list without "a".
+        assert_eq!(take(Event::Init), (0, vec![]));
+        assert_eq!(take(Event::InitApply(object("c"))), (1, vec!["c".to_owned()]));
+        assert_eq!(take(Event::InitDone), (0, vec!["a".to_owned()]));
+    }
 }

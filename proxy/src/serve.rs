@@ -216,7 +216,7 @@ fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, confi
     app.take_over(change);
 }
 
-/// Evicts in time, and takes charge of the volume when the process that had it is gone.
+/// Evicts in time, looks whether a disk that failed has come back, and takes charge of the volume when the process that had it is gone.
 async fn keep_house(app: Arc<App>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     let mut uses_noted = Instant::now();
@@ -229,6 +229,9 @@ async fn keep_house(app: Arc<App>) {
         }
         let work = tokio::task::spawn_blocking(move || {
             let store = &app.engine.store;
+            if store.fault().is_some() {
+                store.try_write();
+            }
             if !store.is_keeper() && store.try_keep() {
                 store.survey(|| app.spaces());
             }

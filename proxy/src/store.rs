@@ -21,7 +21,7 @@ pub use staging::Staging;
 pub use turns::Turns;
 
 use evict::Evictor;
-use health::Health;
+use health::{Health, Step};
 use records::Records;
 
 pub mod blob;
@@ -107,6 +107,8 @@ impl Store {
         {
             store.report(&error);
         }
+        // Before the first fill finds out, and tells only whoever waits for it.
+        store.try_write();
         store
     }
 
@@ -145,9 +147,9 @@ impl Store {
         self.health.fault()
     }
 
-    /// Whether the volume takes no writes because it is mounted read-only.
+    /// Whether the volume takes no writes because it is mounted read-only, or belongs to somebody else.
     pub fn is_read_only(&self) -> bool {
-        self.health.fault_kind() == Some(io::ErrorKind::ReadOnlyFilesystem)
+        matches!(self.health.fault_kind(), Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied))
     }
 
     /// Whether the volume takes no writes because it, or a quota, is full.
@@ -162,7 +164,15 @@ impl Store {
 
     /// Notes that a write failed; said once until writing works again.
     pub fn report(&self, error: &io::Error) {
-        self.health.report(error);
+        self.health.report(error, Step::Staging);
+    }
+
+    /// Writes a small file and removes it again, so that [`Store::fault`] says what holds now: nobody else tries while
+    /// there is nothing to fetch. Blocks on the disk.
+    pub fn try_write(&self) {
+        if self.stage().and_then(|staging| staging.write_at(0, b"trial")).is_ok() {
+            self.health.tried();
+        }
     }
 
     /// Starts a file that may become a blob. Fails where the disk does.
@@ -221,7 +231,7 @@ impl Store {
                 Ok(())
             }
             Err(error) => {
-                self.report(&error);
+                self.health.report(&error, Step::Commit);
                 Err(error)
             }
         }
@@ -245,7 +255,7 @@ impl Store {
         let result = staging.commit(&self.record_path(space, id), self.options.durable);
         match &result {
             Ok(()) => self.health.written(),
-            Err(error) => self.report(error),
+            Err(error) => self.health.report(error, Step::Commit),
         }
         result
     }

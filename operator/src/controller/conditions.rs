@@ -14,7 +14,7 @@ mod storage;
 mod upstream;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{PackageProxyStatus, Problem, ProblemKind};
 use jiff::Timestamp;
@@ -70,8 +70,10 @@ pub struct Observed<'a> {
     /// The pods with the proxy's labels. Read are `metadata.{name, deletionTimestamp}` and
     /// `status.{conditions, containerStatuses}`.
     pub pods: Vec<&'a Value>,
-    /// What pods said on their admin ports, by the name of the pod. A ready pod that is absent did not answer.
+    /// What pods said on their admin ports, by the name of the pod. A ready pod that is absent does not answer.
     pub reports: BTreeMap<String, Report>,
+    /// Pods whose first answer is still awaited, by name: an operator that has just begun knows nothing of any.
+    pub unheard: BTreeSet<String>,
     /// How far the ConfigMaps for clients are.
     pub client_config: ClientConfig,
     /// Whether the numbers of the cache may be written again.
@@ -230,9 +232,34 @@ pub fn status(previous: &PackageProxyStatus, observed: &Observed<'_>, now: Times
             ),
         ),
     ];
+    let verdicts = until_heard(verdicts, previous, observed, &pods);
     let verdicts = ready::with_summary(verdicts, previous, observed, &pods);
     let conditions = merge::conditions(&previous.conditions, verdicts, observed.generation, now);
     merge::fit(fields::status(previous, observed, plan, &pods, conditions))
+}
+
+/// What only pods can tell stays as it was said of this generation until each ready one has had time to tell it.
+fn until_heard(
+    mut verdicts: Vec<(&'static str, Verdict)>,
+    previous: &PackageProxyStatus,
+    observed: &Observed<'_>,
+    pods: &pods::Pods<'_>,
+) -> Vec<(&'static str, Verdict)> {
+    if pods.unheard.is_empty() {
+        return verdicts;
+    }
+    for (kind, verdict) in &mut verdicts {
+        let Some(kept) = Verdict::kept(previous, kind) else { continue };
+        let told = match *kind {
+            kind::CONFIGURATION_LOADED | kind::UPSTREAM_REACHABLE | kind::CREDENTIALS_RESOLVED => true,
+            kind::STORAGE_READY => storage::is_reported(&kept) && verdict.status == kept.status,
+            _ => false,
+        };
+        if told && kept.generation == Some(observed.generation) {
+            *verdict = kept;
+        }
+    }
+    verdicts
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ impl Context {
             });
         }
         let ready = next.conditions.iter().find(|condition| condition.kind == conditions::kind::READY);
-        Ok(looked.plan.is_ok() && ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown))
+        let waits = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown)
+            || self.store(Kind::Pod).of_proxy(key).iter().any(|pod| self.poll.is_awaited(pod));
+        Ok(looked.plan.is_ok() && waits)
     }
 
     async fn next_status(
@@ -81,6 +83,7 @@ impl Context {
         let pods = self.store(Kind::Pod).of_proxy(key);
         let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let reports: BTreeMap<_, _> = pods.iter().filter_map(|pod| Some((name(pod), self.poll.report(pod)?))).collect();
+        let unheard = pods.iter().filter(|pod| self.poll.is_awaited(pod)).map(|pod| name(pod)).collect();
         let observed = Observed {
             generation: proxy["metadata"]["generation"].as_i64().unwrap_or_default(),
             accepted: looked.plan.as_ref().map_err(Clone::clone),
@@ -94,6 +97,7 @@ impl Context {
             claim: foreign.as_ref().or(fresh(ChildKind::PersistentVolumeClaim)).or(claim.as_deref()),
             pods: pods.iter().map(AsRef::as_ref).collect(),
             reports,
+            unheard,
             client_config: looked.client_config.clone(),
             cache_due,
         };

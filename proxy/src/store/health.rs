@@ -18,10 +18,28 @@ const REMINDER: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Health {
     evictor: Arc<Evictor>,
-    writing: Mutex<Option<(String, io::ErrorKind)>>,
+    writing: Mutex<Option<Writing>>,
     reading: Mutex<Reading>,
     /// Whether `reading` holds a fault, so that a hit takes no lock.
     unreadable: AtomicBool,
+}
+
+/// A fault of writing.
+#[derive(Debug)]
+struct Writing {
+    text: String,
+    kind: io::ErrorKind,
+    /// Whether a small file that can be written says that it is over.
+    heals: bool,
+}
+
+/// Where a write failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Where every file begins, which a trial writes, too.
+    Staging,
+    /// At its final place, which no trial reaches.
+    Commit,
 }
 
 #[derive(Debug, Default)]
@@ -37,12 +55,12 @@ impl Health {
 
     /// Why writing fails, if it does.
     pub(super) fn fault(&self) -> Fault {
-        self.writing.lock().as_ref().map(|(text, _)| text.clone())
+        self.writing.lock().as_ref().map(|writing| writing.text.clone())
     }
 
     /// What kind of error writing fails with, if it does.
     pub(super) fn fault_kind(&self) -> Option<io::ErrorKind> {
-        self.writing.lock().as_ref().map(|(_, kind)| *kind)
+        self.writing.lock().as_ref().map(|writing| writing.kind)
     }
 
     /// Why reading fails, if it does.
@@ -51,11 +69,15 @@ impl Health {
     }
 
     /// Notes that a write failed. Makes room if that is what it lacked.
-    pub(super) fn report(&self, error: &io::Error) {
-        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    pub(super) fn report(&self, error: &io::Error, step: Step) {
+        let kind = error.kind();
+        let is_full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if is_full {
             self.evictor.start_emergency();
         }
-        let before = self.writing.lock().replace((error.to_string(), error.kind()));
+        // A full disk may have room for one small file; a read-only one takes nothing anywhere.
+        let heals = !is_full && (step == Step::Staging || kind == io::ErrorKind::ReadOnlyFilesystem);
+        let before = self.writing.lock().replace(Writing { text: error.to_string(), kind, heals });
         if before.is_none() {
             tracing::warn!(error = %error, storage = %self.evictor.root.display(),
                 "the cache cannot be written: requests are served without being kept");
@@ -66,6 +88,13 @@ impl Health {
     pub(super) fn written(&self) {
         if self.writing.lock().take().is_some() {
             tracing::info!(storage = %self.evictor.root.display(), "the cache can be written again");
+        }
+    }
+
+    /// Notes that a small file could be written where every file begins.
+    pub(super) fn tried(&self) {
+        if self.writing.lock().as_ref().is_some_and(|writing| writing.heals) {
+            self.written();
         }
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::health::Health;
+use super::health::{Health, Step};
 
 /// A file in the spool directory.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Staging {
 
     /// Writes at an offset; the store learns of a failure. Blocks on the disk.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset).inspect_err(|error| self.health.report(error))
+        self.file.write_all_at(bytes, offset).inspect_err(|error| self.health.report(error, Step::Staging))
     }
 
     /// Moves the file to its final name: data to disk, rename, directory to disk. Blocks on the disk.

@@ -190,3 +190,51 @@ async fn one_survey_at_a_time_and_the_last_word_counts() {
     assert_eq!((asked.get(), found.unwrap().retired), (2, 1));
     assert!(store.survey(Vec::new).is_some());
 }
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_known_from_the_start_and_heals() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("volume");
+    // Permissions do not stop the superuser; a file in place of a directory does.
+    fs::write(&file, b"").unwrap();
+    let root = file.join("cache");
+    let store = Arc::new(Store::open(Options { root, durable: false, max_size: 10 << 20, memory: 1 << 20 }));
+    assert!(store.fault().is_some());
+    store.try_write();
+    assert!(store.fault().is_some(), "nothing has changed");
+    fs::remove_file(&file).unwrap();
+    store.try_write();
+    assert_eq!(store.fault(), None);
+    let spools = fs::read_dir(file.join("cache/spool")).unwrap().map(|spool| spool.unwrap().path());
+    let left: Vec<_> =
+        spools.flat_map(|spool| fs::read_dir(spool).unwrap()).map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"], "the trial leaves nothing");
+    put(&store, b"kept");
+}
+
+#[tokio::test]
+async fn a_trial_heals_only_what_it_can_judge() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 10 << 20);
+    for (kind, read_only, full, heals) in [
+        (io::ErrorKind::PermissionDenied, true, false, true),
+        (io::ErrorKind::ReadOnlyFilesystem, true, false, true),
+        (io::ErrorKind::NotADirectory, false, false, true),
+        (io::ErrorKind::StorageFull, false, true, false),
+    ] {
+        store.report(&kind.into());
+        assert_eq!((store.is_read_only(), store.is_full()), (read_only, full), "{kind:?}");
+        store.try_write();
+        assert_eq!(store.fault().is_none(), heals, "{kind:?}");
+        put(&store, b"healed");
+        assert_eq!(store.fault(), None);
+    }
+    // Files begin where they can, and end where they cannot.
+    let owners = root.path().join("owners");
+    fs::remove_dir_all(&owners).unwrap();
+    fs::write(&owners, b"").unwrap();
+    let staging = store.stage().unwrap();
+    assert!(store.commit(&space(), staging, BlobId::of(b"")).is_err());
+    store.try_write();
+    assert!(store.fault().is_some());
+}

@@ -31,6 +31,7 @@ pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> 
         (Some(pod), _) => format!(
             "the pod '{pod}' does not answer the operator on port 8081: check the NetworkPolicies of the namespace"
         ),
+        (None, _) if !pods.unheard.is_empty() => pods.why_unknown(),
         (None, 0) => pods.why_unknown(),
         (None, ready) if loaded < ready => {
             "the manifest is on its way to the pods, which takes up to 90 seconds".to_owned()

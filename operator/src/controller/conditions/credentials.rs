@@ -19,7 +19,7 @@ pub(super) fn verdict(plan: &Plan, pods: &Pods<'_>) -> Verdict {
         let sentences: BTreeSet<String> = missing.iter().map(|reference| sentence(plan, reference)).collect();
         return Verdict::fails(reason(first), sentences.into_iter().collect::<Vec<_>>().join("; "));
     }
-    if pods.reports().next().is_none() || pods.silent().next().is_some() {
+    if pods.ready.is_empty() || pods.ready.values().any(Option::is_none) {
         return Verdict::unknown("NotReported", pods.why_unknown());
     }
     Verdict::holds("Resolved", "every Secret and trust bundle that the manifest names is there")

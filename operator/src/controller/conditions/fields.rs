@@ -68,7 +68,8 @@ fn planned(status: &mut PackageProxyStatus, observed: &Observed<'_>, plan: &Plan
 /// The numbers of all replicas, once there are any; then only what moved by a twentieth, and only when it is time.
 fn cache(previous: Option<&CacheStatus>, observed: &Observed<'_>, plan: &Plan, pods: &Pods<'_>) -> Option<CacheStatus> {
     let reports: Vec<&Report> = pods.reports().map(|(_, report)| report).collect();
-    if reports.is_empty() {
+    // Sums over some of the pods would move with each one that answers.
+    if reports.is_empty() || !pods.unheard.is_empty() {
         return previous.cloned();
     }
     let sum = |number: fn(&Report) -> u64| reports.iter().map(|report| number(report)).sum::<u64>();

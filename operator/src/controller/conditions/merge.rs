@@ -30,7 +30,9 @@ pub(super) fn conditions(
             status: verdict.status,
             observed_generation: Some(verdict.generation.unwrap_or(generation)),
             last_transition_time: same_status.map_or_else(|| now.clone(), |before| before.last_transition_time.clone()),
-            message: same_status.and_then(|before| as_before(before, &verdict, &message)).unwrap_or(message),
+            message: same_status
+                .and_then(|before| as_before(before, &verdict, generation, &message))
+                .unwrap_or(message),
             reason: verdict.reason.into_owned(),
         }
     };
@@ -39,11 +41,22 @@ pub(super) fn conditions(
 
 /// The message from before, where the new one differs only in numbers that move by themselves: the scheduler counts
 /// nodes, and upstreams count seconds.
-fn as_before(before: &Condition, verdict: &Verdict, message: &str) -> Option<String> {
-    let counts = before.kind == kind::UPSTREAM_REACHABLE || before.reason == "Unschedulable";
-    let words = |text: &str| text.chars().filter(|character| !character.is_ascii_digit()).collect::<String>();
-    let is_same = counts && before.reason == verdict.reason && words(&before.message) == words(message);
+fn as_before(before: &Condition, verdict: &Verdict, generation: i64, message: &str) -> Option<String> {
+    // `Ready` repeats the messages of others.
+    let counts = [kind::UPSTREAM_REACHABLE, kind::AVAILABLE, kind::READY].contains(&before.kind.as_str());
+    let is_same = counts
+        && before.reason == verdict.reason
+        // What a person changed is shown.
+        && before.observed_generation == Some(generation)
+        && words(&before.message).eq(words(message));
     is_same.then(|| before.message.clone())
+}
+
+/// The words of a message, without their digits except in names, which are quoted.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(' ').map(|word| {
+        if word.starts_with('\'') { word.to_owned() } else { word.replace(|digit: char| digit.is_ascii_digit(), "") }
+    })
 }
 
 /// Shortens messages until the status is small.

@@ -8,6 +8,7 @@ use super::Observed;
 use super::pods::Pods;
 use super::verdict::Verdict;
 use crate::controller::plan::Plan;
+use crate::facts::Report;
 
 pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> Verdict {
     let base = match &plan.workload.storage {
@@ -25,8 +26,18 @@ pub(super) fn unknown() -> Verdict {
     Verdict::unknown("NotReported", "nothing is known of the volume yet")
 }
 
+/// Whether a verdict is what a proxy said of the volume.
+pub(super) fn is_reported(verdict: &Verdict) -> bool {
+    ["CacheReadOnly", "CacheFull"].contains(&verdict.reason.as_ref())
+}
+
 fn reported(pods: &Pods<'_>) -> Option<Verdict> {
-    let unwritable = pods.reports().find(|(_, report)| report.storage.read_only || report.storage.fault.is_some());
+    // A full volume is a fault, too, and has its own remedy.
+    let is_unwritable = |report: &Report| {
+        let storage = &report.storage;
+        storage.read_only || (storage.fault.is_some() && !storage.full)
+    };
+    let unwritable = pods.reports().find(|(_, report)| is_unwritable(report));
     if let Some((pod, report)) = unwritable {
         let fault = report.storage.fault.as_deref().unwrap_or("the volume is read-only");
         let message =

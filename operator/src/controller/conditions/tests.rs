@@ -5,6 +5,7 @@ mod events;
 mod fields;
 mod reported;
 mod summary;
+mod unheard;
 
 use crds::PackageProxyStatus;
 use crds::status::{Condition, ConditionStatus};
@@ -26,6 +27,7 @@ struct Case {
     claim: Option<Value>,
     pods: Vec<Value>,
     reports: BTreeMap<String, Report>,
+    unheard: BTreeSet<String>,
     client_config: ClientConfig,
     cache_due: bool,
 }
@@ -45,6 +47,7 @@ impl Case {
             claim: None,
             pods: names.iter().map(|name| pod(name)).collect(),
             reports: names.iter().map(|name| (name.clone(), report())).collect(),
+            unheard: BTreeSet::new(),
             plan,
             refusal: None,
             suspend: false,
@@ -71,6 +74,7 @@ impl Case {
             claim: self.claim.as_ref(),
             pods: self.pods.iter().collect(),
             reports: self.reports.clone(),
+            unheard: self.unheard.clone(),
             client_config: self.client_config.clone(),
             cache_due: self.cache_due,
         };

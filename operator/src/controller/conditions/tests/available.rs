@@ -162,7 +162,8 @@ fn a_volume_in_trouble_is_told_and_no_reason_to_stop() {
     for (storage, reason, part) in [
         (json!({"full": true}), "CacheFull", "enlarge the volume"),
         (json!({"readOnly": true}), "CacheReadOnly", "read-only"),
-        (json!({"fault": "input/output error", "full": true}), "CacheReadOnly", "input/output error"),
+        (json!({"fault": "input/output error"}), "CacheReadOnly", "input/output error"),
+        (json!({"fault": "no space left on device", "full": true}), "CacheFull", "enlarge the volume"),
     ] {
         let status = Case::good()
             .edit(|case| case.report("left-0").storage = serde_json::from_value(storage.clone()).unwrap())

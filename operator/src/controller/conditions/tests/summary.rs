@@ -236,7 +236,17 @@ fn counters_in_messages_change_nothing() {
     let before = counted(60).first();
     assert!(condition(&before, "UpstreamReachable").message.contains("60"));
     let after = counted(45).after(&before, 2000);
-    assert_eq!(condition(&after, "UpstreamReachable"), condition(&before, "UpstreamReachable"));
+    assert_says(&after, "Ready", TRUE, "ServingStale");
+    assert_eq!(after, before);
+    // What a person changed is shown, and so is another name.
+    let edited = counted(45).edit(|case| case.generation = 8).after(&before, 2000);
+    assert!(condition(&edited, "UpstreamReachable").message.contains("45"));
+    let other = counted(45).edit(|case| {
+        let report = case.reports.remove("left-0").unwrap();
+        case.reports.insert("left-9".to_owned(), report);
+        case.pods = vec![pod("left-9")];
+    });
+    assert!(condition(&other.after(&before, 2000), "UpstreamReachable").message.contains("'left-9'"));
 }
 
 #[test]
