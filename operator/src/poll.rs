@@ -169,9 +169,8 @@ impl Poll {
 /// A report without the numbers that move all the time.
 fn meaning(report: &Report) -> Report {
     let mut report = report.clone();
-    // A twentieth of the volume is what the status shows.
-    let step = (report.storage.max_size / 20).max(1);
-    report.storage.bytes /= step;
+    // The first byte, and then each doubling, is worth a look; smaller steps wait for the usual time.
+    report.storage.bytes = report.storage.bytes.checked_ilog2().map_or(0, |power| u64::from(power) + 1);
     report.storage.objects = 0;
     for proxy in &mut report.proxies {
         proxy.cache = crate::facts::CacheReport::default();
@@ -240,9 +239,11 @@ mod tests {
         let mut report = Report::default();
         report.storage.max_size = 100;
         assert!(poll.learn(&due[0], Some(report.clone())));
-        report.storage.bytes = 3;
-        assert!(!poll.learn(&due[0], Some(report.clone())), "less than a twentieth");
         report.storage.bytes = 30;
+        assert!(poll.learn(&due[0], Some(report.clone())), "the first bytes");
+        report.storage.bytes = 31;
+        assert!(!poll.learn(&due[0], Some(report.clone())), "hardly more");
+        report.storage.bytes = 32;
         assert!(poll.learn(&due[0], Some(report.clone())));
         poll.hurry(&Key::new("team", "npm"), false);
         tokio::time::advance(Duration::from_secs(19)).await;

@@ -306,6 +306,8 @@ fn refusal(child: &Child, error: kube::Error) -> ApplyError {
     match status.code {
         403 if message.contains("because it is being terminated") => ApplyError::NamespaceTerminating,
         404 if message.contains("namespaces") => ApplyError::NamespaceTerminating,
+        // The API server has yet to learn of definitions that were installed a moment ago.
+        403 if message.contains("cannot find RESTMapping") => ApplyError::Unavailable { kind, name, source: error },
         403 if message.contains("exceeded quota") => refused(ApplyFailure::QuotaExceeded),
         403 => refused(ApplyFailure::Forbidden),
         422 if message.contains("immutable") || message.contains("Forbidden: ") => {
@@ -355,6 +357,7 @@ mod tests {
             (403, "unable to create new content in namespace x because it is being terminated", "NamespaceTerminating"),
             (422, "spec.storageClassName: Invalid value: field is immutable", "ImmutableFieldChanged"),
             (422, "spec.ports[0].port: Invalid value: 0", "ApplyFailed"),
+            (403, "cannot set blockOwnerDeletion: cannot find RESTMapping for APIVersion x", "Unavailable"),
             (500, "etcd is away", "Unavailable"),
             (409, "the object has been modified", "Unavailable"),
         ] {

@@ -333,6 +333,9 @@ impl Context {
     /// Why the upstream cannot be reached, by what the pods say.
     fn upstream_trouble(&self, key: &Key) -> Option<String> {
         let pods = self.store(Kind::Pod).of_proxy(key);
+        if pods.iter().any(|pod| self.poll.is_awaited(pod)) {
+            return Some("its pods were not asked yet".to_owned());
+        }
         let reports = pods.iter().filter_map(|pod| self.poll.report(pod));
         let reasons = reports.filter_map(|report| report.proxies.into_iter().next()?.upstream.reason);
         // What a rollout may mend (an authority, an account) must not keep it waiting.

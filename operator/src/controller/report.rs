@@ -46,7 +46,9 @@ impl Context {
         });
         let lagging = written.as_ref().is_some_and(|written| written.at.elapsed() < WATCH_LAG);
         let previous = written.map_or_else(|| stored.clone(), |written| written.status);
-        let next = self.next_status(key, proxy, &looked, &previous, cache_due).await?;
+        // That something is kept at all is news at once.
+        let is_empty = previous.cache.as_ref().is_none_or(|cache| cache.used.as_deref().is_none_or(|used| used == "0"));
+        let next = self.next_status(key, proxy, &looked, &previous, cache_due || is_empty).await?;
         // Somebody else may have changed it, too.
         if next != previous || (next != stored && !lagging) {
             self.write_status(Kind::Proxy, key, &uid, &next).await?;
