@@ -1,4 +1,4 @@
-//! The command line. Each flag of `run` is also a variable `PACKAGEPROXY_OPERATOR_*`.
+//! The command line. Each flag of `run` is also a variable: `PACKAGEPROXY_OPERATOR_*`, or `POD_NAMESPACE` and `POD_NAME`.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};

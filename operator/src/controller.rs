@@ -31,6 +31,8 @@ use crate::queue::Queue;
 use crate::store::{Key, Kind, Store};
 use crate::watches::{Sink, chain};
 
+/// Changes of children come in groups, the operator's own writes above all: one look will do for those of this time.
+const GATHERING: Duration = Duration::from_millis(100);
 /// For one look at a proxy, whatever it has to wait for.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// How often it is looked whether the namespace of a proxy was read.
@@ -155,7 +157,7 @@ impl Sink for Controller {
             }
             Kind::Child(_) | Kind::Pod => {
                 if self.context.exists(&key) {
-                    self.queue.add(key);
+                    self.queue.add_after(key, GATHERING);
                 }
             }
         }

@@ -34,9 +34,9 @@ What the operator may do in a namespace that it serves. There is no right to Sec
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{/* What the operator may do with classes, which are cluster-scoped. */}}

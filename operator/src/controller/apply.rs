@@ -63,6 +63,9 @@ pub enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// The API server has yet to learn of our definitions, which were installed a moment ago.
+    #[error("the API server does not know our kinds everywhere yet")]
+    Unlearned,
     /// The namespace is being deleted: there is nothing to do any more.
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
@@ -306,8 +309,7 @@ fn refusal(child: &Child, error: kube::Error) -> ApplyError {
     match status.code {
         403 if message.contains("because it is being terminated") => ApplyError::NamespaceTerminating,
         404 if message.contains("namespaces") => ApplyError::NamespaceTerminating,
-        // The API server has yet to learn of definitions that were installed a moment ago.
-        403 if message.contains("cannot find RESTMapping") => ApplyError::Unavailable { kind, name, source: error },
+        403 if message.contains("cannot find RESTMapping") => ApplyError::Unlearned,
         403 if message.contains("exceeded quota") => refused(ApplyFailure::QuotaExceeded),
         403 => refused(ApplyFailure::Forbidden),
         422 if message.contains("immutable") || message.contains("Forbidden: ") => {
@@ -357,7 +359,7 @@ mod tests {
             (403, "unable to create new content in namespace x because it is being terminated", "NamespaceTerminating"),
             (422, "spec.storageClassName: Invalid value: field is immutable", "ImmutableFieldChanged"),
             (422, "spec.ports[0].port: Invalid value: 0", "ApplyFailed"),
-            (403, "cannot set blockOwnerDeletion: cannot find RESTMapping for APIVersion x", "Unavailable"),
+            (403, "cannot set blockOwnerDeletion: cannot find RESTMapping for APIVersion x", "Unlearned"),
             (500, "etcd is away", "Unavailable"),
             (409, "the object has been modified", "Unavailable"),
         ] {
@@ -365,6 +367,7 @@ mod tests {
             status.code = code;
             let found = match refusal(&child(ChildKind::Service), kube::Error::Api(Box::new(status))) {
                 ApplyError::Refused { reason, .. } => format!("{reason:?}"),
+                ApplyError::Unlearned => "Unlearned".to_owned(),
                 ApplyError::NamespaceTerminating => "NamespaceTerminating".to_owned(),
                 ApplyError::Unavailable { .. } => "Unavailable".to_owned(),
                 other => panic!("{other}"),

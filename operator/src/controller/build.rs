@@ -31,7 +31,7 @@ pub const DATA_PORT: u16 = 8080;
 pub const ADMIN_PORT: u16 = 8081;
 /// The annotation of a Deployment that holds [`template_hash`].
 pub const TEMPLATE_HASH: &str = "packageproxy.dev/template-hash";
-/// The label and annotation prefix of the owner.
+/// The label that names the owner, on children and on a Namespace.
 pub const OWNER_LABEL: &str = "packageproxy.dev/owner";
 /// Where a client pod mounts the certificate authority that its variables name.
 pub const CLIENT_CA_PATH: &str = "/etc/packageproxy/ca.crt";

@@ -6,7 +6,6 @@ use crds::class::{DEFAULT_CLASS_ANNOTATION, PackageProxyClassSpec};
 use serde_json::Value;
 
 use super::conditions::Refusal;
-
 use crate::store::{Key, Store};
 
 /// The class of a proxy.

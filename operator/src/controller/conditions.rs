@@ -20,7 +20,7 @@ use crds::{PackageProxyStatus, Problem, ProblemKind};
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use events::{EventNote, EventType, events};
+pub use events::events;
 use verdict::Verdict;
 
 use super::plan::Plan;

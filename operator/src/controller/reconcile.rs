@@ -160,7 +160,7 @@ impl Context {
         let children = match self.apply_all(key, proxy, &plan).await {
             // What lasts is said, although trying again is all that can be done about it.
             Err(ReconcileError::Apply(error @ ApplyError::Unavailable { .. })) if self.failures(key) >= LASTING => {
-                let failed = Applied::Failed { reason: ApplyFailure::ApplyFailed, message: chain(&error) };
+                let failed = Applied::Failed { reason: ApplyFailure::ApplyFailed, message: said(&error) };
                 Children { applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
             }
             other => other?,
@@ -383,6 +383,16 @@ impl Context {
     }
 }
 
+/// An error in the words of the API server, where it is one of its own.
+fn said(error: &ApplyError) -> String {
+    match error {
+        ApplyError::Unavailable { kind, name, source: kube::Error::Api(status) } => {
+            format!("{kind} '{name}' could not be applied: {}", status.message)
+        }
+        other => chain(other),
+    }
+}
+
 /// The message about an object that somebody else keeps changing.
 fn contested(wanted: &Wanted, field: &str) -> String {
     let (kind, name) = (wanted.child().kind.kind(), &wanted.child().name);
@@ -395,7 +405,9 @@ fn unless_transient(error: ApplyError, fresh: BTreeMap<ChildKind, Value>) -> Res
     let (reason, again) = match error {
         ApplyError::NameConflict { .. } => (ApplyFailure::NameConflict, CONFLICT_WAIT),
         ApplyError::Refused { reason, .. } => (reason, REFUSED_WAIT),
-        ApplyError::Leftover { .. } => return Ok(Children { applied: Applied::NotYet, fresh, again: Some(SOON) }),
+        ApplyError::Leftover { .. } | ApplyError::Unlearned => {
+            return Ok(Children { applied: Applied::NotYet, fresh, again: Some(SOON) });
+        }
         ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => return Err(error.into()),
     };
     Ok(Children { applied: Applied::Failed { reason, message }, fresh, again: Some(again) })

@@ -16,24 +16,23 @@ use tokio::time::Instant;
 
 use super::apply::FIELD_MANAGER;
 use super::class;
-use super::conditions::{self, EventType, Observed};
+use super::conditions::{self, Observed};
 use super::context::{Context, Written};
 use super::reconcile::{Looked, ReconcileError};
-use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
 use crate::watches::api;
 
 /// Numbers of the cache are written no more often than this.
 const CACHE_PERIOD: Duration = Duration::from_mins(5);
+/// So long after a write the watch may not have brought it yet.
+const WATCH_LAG: Duration = Duration::from_secs(5);
+
 /// Now, in whole seconds as the API server writes times.
 fn now() -> String {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
-
-/// So long after a write the watch may not have brought it yet.
-const WATCH_LAG: Duration = Duration::from_secs(5);
 
 impl Context {
     /// Writes status and events of a proxy; whether its pods are to be asked more often.
@@ -52,10 +51,8 @@ impl Context {
         // Somebody else may have changed it, too.
         if next != previous || (next != stored && !lagging) {
             self.write_status(Kind::Proxy, key, &uid, &next).await?;
-            for event in conditions::events(&previous, &next) {
-                let warning = event.type_ == EventType::Warning;
-                let (reason, action) = (event.reason.clone(), event.action.to_owned());
-                self.events.publish(key, &uid, Note { warning, reason, action, note: event.note }).await;
+            for note in conditions::events(&previous, &next) {
+                self.events.publish(key, &uid, note).await;
             }
             self.with_memory(key, |memory| {
                 if next.cache != previous.cache {

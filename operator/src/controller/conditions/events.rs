@@ -4,52 +4,11 @@ use crds::PackageProxyStatus;
 use crds::status::{Condition, ConditionStatus};
 
 use super::kind;
-use super::merge::cut;
 use super::verdict::find;
-
-/// The longest note that the API takes, in bytes.
-const NOTE_LIMIT: usize = 1024;
-
-/// Whether an event is good news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
-    /// It is, or no news at all.
-    Normal,
-    /// Somebody should look.
-    Warning,
-}
-
-impl EventType {
-    /// The word of the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "Normal",
-            Self::Warning => "Warning",
-        }
-    }
-}
-
-/// One event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventNote {
-    /// Whether it is good news.
-    pub type_: EventType,
-    /// What happened, in one word.
-    pub reason: String,
-    /// What was being done.
-    pub action: &'static str,
-    /// The same in a sentence.
-    pub note: String,
-}
-
-impl EventNote {
-    fn new(type_: EventType, reason: &str, action: &'static str, note: &str) -> Self {
-        Self { type_, reason: reason.to_owned(), action, note: cut(note, NOTE_LIMIT) }
-    }
-}
+use crate::events::Note;
 
 /// The transitions from one status to the next. A first status gives `Applied`, or the one thing that kept it from that.
-pub fn events(previous: &PackageProxyStatus, next: &PackageProxyStatus) -> Vec<EventNote> {
+pub fn events(previous: &PackageProxyStatus, next: &PackageProxyStatus) -> Vec<Note> {
     let rules = [
         (kind::ACCEPTED, accepted as Rule),
         (kind::RESOURCES_APPLIED, applied),
@@ -74,15 +33,15 @@ pub fn events(previous: &PackageProxyStatus, next: &PackageProxyStatus) -> Vec<E
     notes
 }
 
-type Rule = fn(Option<&Condition>, &Condition) -> Option<EventNote>;
+type Rule = fn(Option<&Condition>, &Condition) -> Option<Note>;
 
 /// An event with the words of the condition.
-fn warning(reason: &str, action: &'static str, now: &Condition) -> EventNote {
-    EventNote::new(EventType::Warning, reason, action, &now.message)
+fn warning(reason: &str, action: &str, now: &Condition) -> Note {
+    Note { warning: true, reason: reason.to_owned(), action: action.to_owned(), note: now.message.clone() }
 }
 
-fn normal(reason: &str, action: &'static str, note: &str) -> EventNote {
-    EventNote::new(EventType::Normal, reason, action, note)
+fn normal(reason: &str, action: &str, note: &str) -> Note {
+    Note { warning: false, reason: reason.to_owned(), action: action.to_owned(), note: note.to_owned() }
 }
 
 fn was(before: Option<&Condition>, status: ConditionStatus) -> bool {
@@ -93,7 +52,7 @@ fn reason_was(before: Option<&Condition>, reason: &str) -> bool {
     before.is_some_and(|before| before.reason == reason)
 }
 
-fn accepted(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn accepted(before: Option<&Condition>, now: &Condition) -> Option<Note> {
     match now.status {
         ConditionStatus::False => Some(warning(&now.reason, "Validate", now)),
         ConditionStatus::True if was(before, ConditionStatus::False) => {
@@ -103,7 +62,7 @@ fn accepted(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
     }
 }
 
-fn applied(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn applied(before: Option<&Condition>, now: &Condition) -> Option<Note> {
     match (now.status, now.reason.as_str()) {
         (_, "Suspended") => Some(normal("Suspended", "Suspend", &now.message)),
         (ConditionStatus::False, reason) => Some(warning(reason, "Apply", now)),
@@ -116,16 +75,16 @@ fn applied(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
     }
 }
 
-fn storage(_: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn storage(_: Option<&Condition>, now: &Condition) -> Option<Note> {
     let reasons = ["CacheFull", "CacheReadOnly", "ClaimLost", "ClaimPending"];
     reasons.contains(&now.reason.as_str()).then(|| warning(&now.reason, "Store", now))
 }
 
-fn configuration(_: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn configuration(_: Option<&Condition>, now: &Condition) -> Option<Note> {
     (now.status == ConditionStatus::False).then(|| warning("ConfigurationRejected", "Configure", now))
 }
 
-fn available(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn available(before: Option<&Condition>, now: &Condition) -> Option<Note> {
     match now.reason.as_str() {
         "Progressing" if now.status == ConditionStatus::True => Some(normal("RolloutStarted", "Rollout", &now.message)),
         "MinimumReplicasAvailable" if !reason_was(before, "ScaledToZero") => {
@@ -136,7 +95,7 @@ fn available(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
     }
 }
 
-fn upstream(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn upstream(before: Option<&Condition>, now: &Condition) -> Option<Note> {
     match now.status {
         ConditionStatus::False if !was(before, ConditionStatus::False) => {
             Some(warning("UpstreamUnreachable", "Probe", now))
@@ -148,7 +107,7 @@ fn upstream(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
     }
 }
 
-fn credentials(before: Option<&Condition>, now: &Condition) -> Option<EventNote> {
+fn credentials(before: Option<&Condition>, now: &Condition) -> Option<Note> {
     match now.status {
         ConditionStatus::False => Some(warning("CredentialsMissing", "ResolveCredentials", now)),
         ConditionStatus::True if was(before, ConditionStatus::False) => {

@@ -9,7 +9,7 @@ type Transition = (fn(&mut Case), Vec<&'static str>, Vec<&'static str>);
 fn between(before: &Case, after: &Case) -> Vec<String> {
     let previous = before.first();
     let next = after.after(&previous, 2000);
-    let reasons = |notes: Vec<EventNote>| notes.into_iter().map(|note| note.reason).collect::<Vec<_>>();
+    let reasons = |notes: Vec<crate::events::Note>| notes.into_iter().map(|note| note.reason).collect::<Vec<_>>();
     assert_eq!(reasons(events(&next, &after.after(&next, 3000))), Vec::<String>::new(), "told twice");
     reasons(events(&previous, &next))
 }
@@ -19,11 +19,11 @@ fn the_first_visit_is_one_event() {
     let first = |case: Case| events(&PackageProxyStatus::default(), &case.first());
     let applied = first(Case::good());
     assert_eq!(applied.len(), 1);
-    assert_eq!((applied[0].reason.as_str(), applied[0].type_.name()), ("Applied", "Normal"));
+    assert_eq!((applied[0].reason.as_str(), applied[0].warning), ("Applied", false));
     let refusal = Refusal { reason: RefusalReason::ClassViolation, message: "x".repeat(3000) };
     let refused = first(Case::good().edit(|case| case.refusal = Some(refusal)));
     assert_eq!(refused.len(), 1);
-    assert_eq!((refused[0].reason.as_str(), refused[0].type_.name()), ("ClassViolation", "Warning"));
+    assert_eq!((refused[0].reason.as_str(), refused[0].warning), ("ClassViolation", true));
     assert!(refused[0].note.len() <= 1024);
     assert_eq!(first(Case::good().edit(|case| case.applied = Applied::NotYet)), []);
 }
