@@ -1,8 +1,10 @@
 //! From a `PackageProxy` to its objects and its status, step by step: `class` chooses, `resolve` plans, `build` makes
-//! the objects (pure), `apply` writes what differs, `conditions` says what came of it (pure), `report` writes that down.
+//! the objects (pure), `children` with `apply` write what differs, `conditions` says what came of it (pure), `report`
+//! writes that down.
 
 pub mod apply;
 pub mod build;
+mod children;
 pub mod class;
 pub mod conditions;
 mod contest;
