@@ -1,10 +1,10 @@
 //! Holds a document against its schema, as a Kubernetes API server does with strict field validation: types, required
 //! and unknown fields, enumerations, patterns, lengths, bounds; members that are null count as absent. Every mistake is found, not only the first.
 
-use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use crate::problem::{self, Problem, ProblemKind};
+use crate::values::has_form;
 
 /// Every structural mistake of `document`.
 pub fn check(document: &Value, schema: &Value) -> Vec<Problem> {
@@ -83,7 +83,7 @@ fn string(text: &str, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
     } else if let Some(most) = schema["maxLength"].as_u64().filter(|most| length > *most) {
         report(format!("must have at most {most} characters, not {length}"), "write a shorter value".to_owned());
     } else if let Some(pattern) = schema["pattern"].as_str()
-        && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        && !has_form(text, pattern)
     {
         let (message, remedy) = match title {
             Some(title) => (format!("'{}' is not {title}", shown(text)), format!("write {title}")),

@@ -1,6 +1,11 @@
 //! The values that a manifest spells as text: durations, sizes, addresses. Each parses when it is read, says its form
 //! to the schema, and is written back as it is understood.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use regex_lite::Regex;
+
 mod address;
 mod duration;
 mod quantity;
@@ -12,9 +17,19 @@ pub use duration::GoDuration;
 pub(crate) use quantity::Quantity;
 pub use size::ByteSize;
 
-/// Whether a text matches a pattern.
+thread_local! {
+    /// The patterns that were used, compiled: all of them are our own, so there are few.
+    static FORMS: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
+}
+
+/// Whether a text matches a pattern of ours. Each is compiled once a thread, which takes longer than to match it.
 pub(crate) fn has_form(text: &str, pattern: &str) -> bool {
-    regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+    FORMS.with_borrow_mut(|forms| {
+        if !forms.contains_key(pattern) {
+            forms.insert(pattern.to_owned(), Regex::new(pattern).ok());
+        }
+        forms.get(pattern).and_then(Option::as_ref).is_some_and(|form| form.is_match(text))
+    })
 }
 
 /// Implements the traits of a value that is text in a manifest: `$parse` is a `fn(&str) -> Option<$name>`, and

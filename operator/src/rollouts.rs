@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::controller::build::TEMPLATE_HASH;
 use crate::store::{Key, Store};
 
 /// A place that was given away and whose Deployment did not show it by then is free again.
@@ -17,8 +18,15 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Rollouts {
     places: usize,
-    /// Given away, and when; until the Deployment itself shows that it is rolled out.
-    given: Mutex<HashMap<Key, Instant>>,
+    /// Given away; until the Deployment itself shows that it is rolled out.
+    given: Mutex<HashMap<Key, Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    since: Instant,
+    /// Identifies the template that is rolled out.
+    template: String,
 }
 
 impl Rollouts {
@@ -27,23 +35,21 @@ impl Rollouts {
         Self { places, given: Mutex::default() }
     }
 
-    /// Takes a place for `proxy`, if there is one.
-    pub fn take(&self, proxy: &Key, deployments: &Store) -> bool {
+    /// Takes a place for `proxy` and a new template, if there is one.
+    pub fn take(&self, proxy: &Key, template: &str, deployments: &Store) -> bool {
         let now = Instant::now();
         let mut given = self.given.lock();
-        given.retain(|_, since| now < *since + FORGOTTEN);
-        let rolling = deployments
-            .all()
-            .iter()
-            .filter(|deployment| is_rolling(deployment))
-            .map(|d| Key::of(d))
-            .collect::<Vec<_>>();
-        given.retain(|key, _| !rolling.contains(key));
-        let taken = rolling.iter().chain(given.keys()).filter(|key| *key != proxy).count();
-        if taken >= self.places {
+        let rolling: Vec<Key> =
+            deployments.all().iter().filter(|deployment| is_rolling(deployment)).map(|found| Key::of(found)).collect();
+        given.retain(|key, place| {
+            let shown = deployments.get(key, &key.name).is_some_and(|found| template_of(&found) == place.template);
+            now < place.since + FORGOTTEN && !shown
+        });
+        let taken = rolling.iter().chain(given.keys().filter(|key| !rolling.contains(key)));
+        if taken.filter(|key| *key != proxy).count() >= self.places {
             return false;
         }
-        given.insert(proxy.clone(), now);
+        given.insert(proxy.clone(), Place { since: now, template: template.to_owned() });
         true
     }
 
@@ -51,6 +57,11 @@ impl Rollouts {
     pub fn release(&self, proxy: &Key) {
         self.given.lock().remove(proxy);
     }
+}
+
+/// Which template a Deployment was given last.
+fn template_of(deployment: &Value) -> &str {
+    deployment["metadata"]["annotations"][TEMPLATE_HASH].as_str().unwrap_or_default()
 }
 
 /// Whether a Deployment is being rolled out and may yet succeed. One that failed, then or later, holds nobody up.
@@ -94,22 +105,40 @@ mod tests {
         store.apply(deployment("a", 1, "True"));
         store.apply(deployment("b", 1, "True"));
         let rollouts = Rollouts::new(1);
-        assert!(rollouts.take(&a, &store));
-        assert!(!rollouts.take(&b, &store), "a was given the place and its Deployment has yet to show it");
-        assert!(rollouts.take(&a, &store));
+        assert!(rollouts.take(&a, "new", &store));
+        assert!(!rollouts.take(&b, "new", &store), "a was given the place and its Deployment has yet to show it");
+        assert!(rollouts.take(&a, "new", &store));
         store.apply(deployment("a", 0, "True"));
         tokio::time::advance(FORGOTTEN * 2).await;
-        assert!(!rollouts.take(&b, &store), "a is rolling");
+        assert!(!rollouts.take(&b, "new", &store), "a is rolling");
         store.apply(deployment("a", 0, "False"));
-        assert!(rollouts.take(&b, &store), "a missed its deadline");
+        assert!(rollouts.take(&b, "new", &store), "a missed its deadline");
         rollouts.release(&b);
         let mut crashed = deployment("a", 1, "True");
         crashed["status"]["availableReplicas"] = json!(0);
         store.apply(crashed.clone());
-        assert!(!rollouts.take(&b, &store), "a has yet to become available");
+        assert!(!rollouts.take(&b, "new", &store), "a has yet to become available");
         crashed["status"]["conditions"][0]["reason"] = json!("NewReplicaSetAvailable");
         store.apply(crashed);
-        assert!(rollouts.take(&b, &store), "a was complete before its pod failed");
+        assert!(rollouts.take(&b, "new", &store), "a was complete before its pod failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rollout_that_nobody_saw_frees_its_place_too() {
+        let store = Store::new(Kind::Child(ChildKind::Deployment));
+        let (a, b) = (Key::new("team", "a"), Key::new("team", "b"));
+        let rollouts = Rollouts::new(1);
+        let complete = |template: &str| {
+            let mut deployment = deployment("a", 1, "True");
+            deployment["metadata"]["annotations"] = json!({ TEMPLATE_HASH: template });
+            deployment
+        };
+        store.apply(complete("old"));
+        assert!(rollouts.take(&a, "new", &store));
+        assert!(!rollouts.take(&b, "new", &store), "a has yet to begin");
+        // It was over between two looks.
+        store.apply(complete("new"));
+        assert!(rollouts.take(&b, "new", &store));
     }
 
     #[tokio::test(start_paused = true)]
@@ -118,9 +147,11 @@ mod tests {
         let (a, b) = (Key::new("team", "a"), Key::new("team", "b"));
         let rollouts = Rollouts::new(1);
         store.apply(deployment("a", 0, "True"));
-        assert!(rollouts.take(&a, &store));
-        assert!(!rollouts.take(&b, &store));
-        store.apply(deployment("a", 1, "True"));
-        assert!(rollouts.take(&b, &store));
+        assert!(rollouts.take(&a, "new", &store));
+        assert!(!rollouts.take(&b, "new", &store));
+        let mut complete = deployment("a", 1, "True");
+        complete["metadata"]["annotations"] = json!({ TEMPLATE_HASH: "new" });
+        store.apply(complete);
+        assert!(rollouts.take(&b, "new", &store));
     }
 }

@@ -193,7 +193,9 @@ impl Context {
                  would begin with an empty cache"
             ));
         }
-        if self.rollouts.take(key, &self.store(Kind::Child(ChildKind::Deployment))) {
+        let template = annotation(&child.object, TEMPLATE_HASH);
+        let deployments = self.store(Kind::Child(ChildKind::Deployment));
+        if self.rollouts.take(key, template.as_str().unwrap_or_default(), &deployments) {
             return None;
         }
         Some("the rollout of a changed image or class waits for that of another proxy".to_owned())
