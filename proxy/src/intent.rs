@@ -36,6 +36,18 @@ pub struct Key {
     pub representation: &'static str,
 }
 
+impl Key {
+    /// Names the document about a package, or one of several.
+    pub fn document(package: &str, representation: &'static str) -> Self {
+        Self::file(package, "", "", representation)
+    }
+
+    /// Names one file of a version; parts that the protocol lacks are empty.
+    pub fn file(package: &str, version: &str, file: &str, representation: &'static str) -> Self {
+        Self { package: package.to_owned(), version: version.to_owned(), file: file.to_owned(), representation }
+    }
+}
+
 /// A mutable document.
 #[derive(Clone, Debug)]
 pub struct Metadata {
@@ -55,6 +67,22 @@ pub struct Metadata {
     pub content_type: &'static str,
     /// The request header that selects between representations, named in `Vary`.
     pub varies_by_accept: bool,
+}
+
+impl Metadata {
+    /// A document that is passed on byte for byte, for the configured lifetime. What differs is set with `..`.
+    pub fn verbatim(key: Key, from: UpstreamPath, read: ReadDocument, content_type: &'static str) -> Self {
+        Self {
+            key,
+            from,
+            accept: Some(content_type),
+            lifetime: Lifetime::Configured,
+            read,
+            rewrite: Rewrite::Verbatim,
+            content_type,
+            varies_by_accept: false,
+        }
+    }
 }
 
 /// How long metadata is fresh.
@@ -172,6 +200,12 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// A file that no document lists. What differs is set with `..`.
+    pub fn at(key: Key, source: Source, content_type: &'static str) -> Self {
+        let listed_as = key.file.clone();
+        Self { key, listed_as, source, expect: None, listed_by: |_| Vec::new(), content_type, magic: &[] }
+    }
+
     /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
     /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
     /// fetched beside the body for the digest.

@@ -68,62 +68,36 @@ impl Ecosystem for Cargo {
 }
 
 fn config_file() -> Metadata {
+    let from = UpstreamPath::from_segments(["config.json"]);
     Metadata {
-        key: Key {
-            package: String::new(),
-            version: String::new(),
-            file: "config.json".to_owned(),
-            representation: "config",
-        },
-        from: UpstreamPath::from_segments(["config.json"]),
         accept: None,
         lifetime: Lifetime::AtLeast(Duration::from_hours(1)),
-        read: config::read,
         rewrite: Rewrite::Render(Render { form: "config-1", uses_base: true, with: config::render }),
-        content_type: JSON,
-        varies_by_accept: false,
+        ..Metadata::verbatim(Key::file("", "", "config.json", "config"), from, config::read, JSON)
     }
 }
 
 /// `name` is lower case.
 fn index_file(name: &str) -> Metadata {
-    let folder = prefix(name);
+    let from = UpstreamPath::from_segments(prefix(name).split('/').chain([name]));
+    let key = Key::document(name, "index");
     Metadata {
-        key: Key {
-            package: name.to_owned(),
-            version: String::new(),
-            file: String::new(),
-            representation: "index",
-        },
-        from: UpstreamPath::from_segments(folder.split('/').chain([name])),
         accept: Some("text/plain"),
-        lifetime: Lifetime::Configured,
-        read: index::read,
-        rewrite: Rewrite::Verbatim,
-        content_type: "text/plain; charset=utf-8",
-        varies_by_accept: false,
+        ..Metadata::verbatim(key, from, index::read, "text/plain; charset=utf-8")
     }
 }
 
 /// `name` has its true case, which the index file's table confirms: another spelling is not listed.
 fn crate_file(name: &str, version: &str) -> Artifact {
+    let source = Source::Template(Box::new(Template {
+        document: config_file,
+        build: config::download,
+        needs_listing: config::needs_listing,
+    }));
     Artifact {
-        key: Key {
-            package: name.to_owned(),
-            version: version.to_owned(),
-            file: file(name, version),
-            representation: "crate",
-        },
-        listed_as: file(name, version),
-        source: Source::Template(Box::new(Template {
-            document: config_file,
-            build: config::download,
-            needs_listing: config::needs_listing,
-        })),
-        expect: None,
         listed_by: |key| vec![index_file(&key.package.to_ascii_lowercase())],
-        content_type: "application/gzip",
         magic: &[0x1f, 0x8b],
+        ..Artifact::at(Key::file(name, version, &file(name, version), "crate"), source, "application/gzip")
     }
 }
 

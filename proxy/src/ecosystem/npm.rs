@@ -100,20 +100,11 @@ fn wants_abbreviated(accept: &str) -> bool {
 }
 
 fn metadata(key: Key, from: UpstreamPath, read: ReadDocument) -> Metadata {
-    Metadata {
-        key,
-        from,
-        accept: Some(JSON),
-        lifetime: Lifetime::Configured,
-        read,
-        rewrite: Rewrite::Verbatim,
-        content_type: JSON,
-        varies_by_accept: false,
-    }
+    Metadata::verbatim(key, from, read, JSON)
 }
 
 fn key(package: Package<'_>, version: &str, file: &str, representation: &'static str) -> Key {
-    Key { package: package.name(), version: version.to_owned(), file: file.to_owned(), representation }
+    Key::file(&package.name(), version, file, representation)
 }
 
 fn packument(package: Package<'_>, abbreviated: bool) -> Metadata {
@@ -143,9 +134,7 @@ fn tags(package: Package<'_>) -> Metadata {
 }
 
 fn of_registry(document: &'static str, path: &[&str]) -> Metadata {
-    let key =
-        Key { package: String::new(), version: String::new(), file: document.to_owned(), representation: document };
-    let common = metadata(key, UpstreamPath::from_segments(path), document::read_array);
+    let common = metadata(Key::file("", "", document, document), UpstreamPath::from_segments(path), document::read_array);
     Metadata { lifetime: Lifetime::AtLeast(HOUR), ..common }
 }
 
@@ -167,15 +156,9 @@ fn attestations(subject: &[&str]) -> Result<Intent, Refusal> {
 
 fn tarball(package: Package<'_>, file: &str) -> Artifact {
     let version = package.version_of(file);
-    Artifact {
-        key: key(package, version.unwrap_or_default(), file, "tarball"),
-        listed_as: file.to_owned(),
-        source: Source::Layout(package.tarball(file)),
-        expect: None,
-        listed_by: listings,
-        content_type: "application/octet-stream",
-        magic: &[0x1f, 0x8b],
-    }
+    let key = key(package, version.unwrap_or_default(), file, "tarball");
+    let common = Artifact::at(key, Source::Layout(package.tarball(file)), "application/octet-stream");
+    Artifact { listed_by: listings, magic: &[0x1f, 0x8b], ..common }
 }
 
 /// The documents that name a tarball.

@@ -106,20 +106,7 @@ fn project(name: &str) -> Result<String, Refusal> {
 }
 
 fn metadata(key: Key, from: UpstreamPath, read: ReadDocument) -> Metadata {
-    Metadata {
-        key,
-        from,
-        accept: Some("application/json"),
-        lifetime: Lifetime::Configured,
-        read,
-        rewrite: Rewrite::Verbatim,
-        content_type: "application/json",
-        varies_by_accept: false,
-    }
-}
-
-fn key(package: &str, version: &str, file: &str, representation: &'static str) -> Key {
-    Key { package: package.to_owned(), version: version.to_owned(), file: file.to_owned(), representation }
+    Metadata::verbatim(key, from, read, "application/json")
 }
 
 fn project_page(project: &str, form: Form) -> Metadata {
@@ -133,7 +120,7 @@ fn project_page(project: &str, form: Form) -> Metadata {
         rewrite: Rewrite::Render(render),
         content_type: form.content_type(),
         varies_by_accept: true,
-        ..metadata(key(project, "", "", "page"), from, page::read)
+        ..metadata(Key::document(project, "page"), from, page::read)
     }
 }
 
@@ -148,26 +135,23 @@ fn project_list(form: Form) -> Metadata {
         rewrite: Rewrite::Render(render),
         content_type: form.content_type(),
         varies_by_accept: true,
-        ..metadata(key("", "", "", "projects"), UpstreamPath::from_segments(["simple"]).slash(), projects::read)
+        ..metadata(Key::document("", "projects"), UpstreamPath::from_segments(["simple"]).slash(), projects::read)
     }
 }
 
 /// A distribution, its `.metadata` or its `.asc`: the project's page lists them all.
 fn distribution(project: &str, file: &str) -> Artifact {
+    let version = name::version(file, project).unwrap_or_default();
     Artifact {
-        key: key(project, name::version(file, project).unwrap_or_default(), file, "file"),
-        listed_as: file.to_owned(),
-        source: Source::Listed,
-        expect: None,
         listed_by: |key| vec![project_page(&key.package, Form::Json)],
-        content_type: "application/octet-stream",
         magic: name::magic(file),
+        ..Artifact::at(Key::file(project, version, file, "file"), Source::Listed, "application/octet-stream")
     }
 }
 
 fn about(project: &str, version: Option<&str>) -> Metadata {
     let from = UpstreamPath::from_segments(["pypi", project].into_iter().chain(version).chain(["json"]));
-    let common = metadata(key(project, version.unwrap_or_default(), "", "about"), from, api::read);
+    let common = metadata(Key::file(project, version.unwrap_or_default(), "", "about"), from, api::read);
     Metadata { rewrite: Rewrite::Edits, ..common }
 }
 
@@ -177,7 +161,7 @@ fn provenance(project: &str, version: &str, file: &str) -> Metadata {
         accept: Some("application/vnd.pypi.integrity.v1+json"),
         lifetime: Lifetime::AtLeast(Duration::from_hours(24)),
         content_type: "application/vnd.pypi.integrity.v1+json",
-        ..metadata(key(project, version, file, "provenance"), from, api::read_provenance)
+        ..metadata(Key::file(project, version, file, "provenance"), from, api::read_provenance)
     }
 }
 
