@@ -213,7 +213,7 @@ impl App {
         present: Secrets,
         before: Option<&Site>,
     ) -> Result<Site, ApplyError> {
-        let fetch = stack::build(&settings.upstream, &secrets, &self.shared)
+        let fetch = stack::build(&settings.upstream, settings.cache.negative_ttl, &secrets, &self.shared)
             .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
         let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
         let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);

@@ -33,6 +33,7 @@ mod intake;
 mod lately;
 pub mod policy;
 mod receive;
+mod source;
 pub mod splice;
 pub mod table;
 mod unwritten;
@@ -283,6 +284,7 @@ impl Cache {
         self.state.distrust.clear();
         self.state.asked_again.clear();
         self.state.absent.clear();
+        self.fetch.forget();
         purged
     }
 

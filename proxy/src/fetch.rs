@@ -11,6 +11,7 @@ use std::time::Duration;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
+use url::Url;
 
 pub use breaker::{CircuitBreaker, OriginState, Origins, State};
 pub use credential::CredentialError;
@@ -52,11 +53,18 @@ pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, FetchError>> + Sen
 pub trait Fetch: Send + Sync + 'static {
     /// Sends one request and waits for the head of its answer. Dropping the future or the body ends the request.
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>>;
+
+    /// Forgets what it remembers of addresses that did not have something.
+    fn forget(&self) {}
 }
 
 impl<F: Fetch + ?Sized> Fetch for Arc<F> {
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
         (**self).fetch(ask)
+    }
+
+    fn forget(&self) {
+        (**self).forget();
     }
 }
 
@@ -79,6 +87,17 @@ pub struct Ask {
     pub body: Option<AskBody>,
     /// Identifies the cache key, so that repeated failures of one key count once for the breaker.
     pub key: u64,
+    /// Which address of the registry is to answer, where it has several; `None`: they are asked in their order.
+    pub source: Option<Wanted>,
+}
+
+/// An address of a registry that is to answer before the others, or alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Base of the fallback; `None`: the first address.
+    pub fallback: Option<Url>,
+    /// No other may answer, because nothing would tell its bytes from those that belong together.
+    pub alone: bool,
 }
 
 /// What a request is for.
@@ -132,6 +151,8 @@ pub struct Reply {
     /// Whether the end of the body is marked: by a length, a last chunk or the end of a stream. Otherwise it is the
     /// end of the connection, which may as well have broken (RFC 9112 §6.3).
     pub framed: bool,
+    /// Base of the fallback that gave it; `None`: the first address of the registry, or the only one.
+    pub fallback: Option<Url>,
     /// The body.
     pub body: BodyStream,
 }

@@ -193,6 +193,8 @@ pub struct Artifact {
     pub expect: Option<Digest>,
     /// Makes what [`Self::listings`] gives, of the key alone: a file that is in the cache never needs them.
     pub listed_by: fn(&Key) -> Vec<Metadata>,
+    /// Makes what [`Self::siblings`] gives, of the key alone.
+    pub follows: fn(&Key) -> Vec<Key>,
     /// The `Content-Type` served: the upstream's is never passed on.
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
@@ -203,7 +205,22 @@ impl Artifact {
     /// A file that no document lists. What differs is set with `..`.
     pub fn at(key: Key, source: Source, content_type: &'static str) -> Self {
         let listed_as = key.file.clone();
-        Self { key, listed_as, source, expect: None, listed_by: |_| Vec::new(), content_type, magic: &[] }
+        Self {
+            key,
+            listed_as,
+            source,
+            expect: None,
+            listed_by: |_| Vec::new(),
+            follows: |_| Vec::new(),
+            content_type,
+            magic: &[],
+        }
+    }
+
+    /// The artifacts that belong together with this one, so that all have to come from one address where the registry
+    /// has several. The first that is there decides.
+    pub fn siblings(&self) -> Vec<Key> {
+        (self.follows)(&self.key)
     }
 
     /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and

@@ -71,6 +71,7 @@ impl Cache {
             resume: None,
             body: None,
             key: id.short(),
+            source: None,
         }
     }
 

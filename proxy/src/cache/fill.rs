@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
+use url::Url;
 
 use super::Cache;
 use super::intake::Intake;
@@ -14,7 +15,7 @@ use crate::cache_status::CacheStatus;
 use crate::digest::{Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
-use crate::fetch::{FetchError, Purpose, Reply};
+use crate::fetch::{FetchError, Purpose, Reply, Wanted};
 use crate::intent::{Artifact, Unexpected};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::{HELD_BACK, Spool};
@@ -26,6 +27,8 @@ pub struct Fill {
     /// The growing body.
     pub spool: Arc<Spool>,
     error: OnceLock<Error>,
+    /// Which address gives it, once that has answered.
+    pub(super) source: OnceLock<Option<Url>>,
     /// The outcome, before it is on disk.
     finished: OnceLock<(Arc<Record>, Blob)>,
 }
@@ -159,14 +162,16 @@ impl Cache {
         }
         let purges = self.purges();
         let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
-        let mut reply = self.ask_artifact(id, &target).await?;
+        let mut reply = self.ask_artifact(id, artifact, &target).await?;
         if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
             target = elsewhere;
-            reply = self.ask_artifact(id, &target).await?;
+            reply = self.ask_artifact(id, artifact, &target).await?;
         }
         self.check_head(artifact, &target, &reply)?;
+        let source = reply.fallback.clone();
+        fill.set_source(source.clone());
         if target.expected.is_nothing()
             && let Some(pinned) = self.record(id).await.as_deref().and_then(Record::artifact)
         {
@@ -193,7 +198,7 @@ impl Cache {
         };
         let blob = Blob::file(blob_id(&digests), length, Arc::clone(staging.file()));
         let verified = verified.map(|digest| digest.to_string());
-        let state = State::Artifact(store::Artifact { blob: blob.id(), length, verified, last_modified });
+        let state = State::Artifact(store::Artifact { blob: blob.id(), length, verified, last_modified, source });
         let record = Arc::new(Record::new(&artifact.key, self.now(), state));
         let blob_id = blob.id();
         let _ = fill.finished.set((Arc::clone(&record), blob));
@@ -207,7 +212,8 @@ impl Cache {
     pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
-        let mut ask = Self::get(id, target.url, Purpose::Artifact);
+        let mut ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+        ask.source = self.wanted(id, artifact, &target).await;
         ask.method = http::Method::HEAD;
         let reply = self.ask(ask).await?;
         match reply.status {
@@ -216,9 +222,19 @@ impl Cache {
         }
     }
 
-    async fn ask_artifact(self: &Arc<Self>, id: RecordId, target: &Target) -> Result<Reply, Error> {
-        let ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+    async fn ask_artifact(
+        self: &Arc<Self>,
+        id: RecordId,
+        artifact: &Artifact,
+        target: &Target,
+    ) -> Result<Reply, Error> {
+        let mut ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+        ask.source = self.wanted(id, artifact, target).await;
         let reply = self.ask(ask.clone()).await?;
+        if !self.settings.upstream.fallbacks.is_empty() {
+            // The rest of the body too, where there is a choice.
+            ask.source = Some(Wanted { fallback: reply.fallback.clone(), alone: false });
+        }
         // Bytes that are checked against a digest at the end may be pieced together from any two answers.
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
     }

@@ -1,23 +1,27 @@
 //! Several addresses of one registry, asked in turn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::FallbackOn;
-use http::StatusCode;
 use http::header::{ETAG, LAST_MODIFIED};
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 use url::Url;
 
 use super::credential::Scope;
-use super::{Ask, BoxFuture, Fetch, FetchError, Reply, SafeUrl, Validators};
+use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl, Validators, Wanted};
 
 /// The most fallbacks that one upstream has.
 pub const LIMIT: usize = 4;
+/// Addresses that are remembered at most as having nothing: a flood of names must not fill the memory.
+const ABSENCES: usize = 8192;
 
 /// The first upstream and those that are asked where it fails.
 pub struct Fallbacks {
-    base: Url,
-    first: Arc<dyn Fetch>,
-    others: Vec<Fallback>,
+    sources: Vec<Source>,
+    absent: quick_cache::sync::Cache<(usize, Url), (StatusCode, Instant)>,
+    absent_for: Duration,
 }
 
 /// One further address of the same registry.
@@ -30,31 +34,117 @@ pub struct Fallback {
     pub fetch: Arc<dyn Fetch>,
 }
 
+/// An address of the registry, the first one included.
+type Source = Fallback;
+
 impl Fallbacks {
-    /// Asks `first`, whose base is `base`, then `others` in their order.
-    pub fn new(base: Url, first: Arc<dyn Fetch>, mut others: Vec<Fallback>) -> Self {
+    /// Asks `first`, whose base is `base`, then `others` in their order. A 404 or 410 of one address sends nobody there
+    /// again for `absent_for`.
+    pub fn new(base: Url, first: Arc<dyn Fetch>, mut others: Vec<Fallback>, absent_for: Duration) -> Self {
         others.truncate(LIMIT);
-        Self { base, first, others }
+        // Where a fallback was asked before it, nothing speaks against the first address.
+        let mut sources = vec![Source { base, on: FallbackOn::NotFound, fetch: first }];
+        sources.append(&mut others);
+        Self { sources, absent: quick_cache::sync::Cache::new(ABSENCES), absent_for }
+    }
+
+    /// The addresses in the order in which they are asked.
+    fn order(&self, wanted: Option<&Wanted>) -> Vec<usize> {
+        let all = 0..self.sources.len();
+        // One that is no longer configured cannot answer.
+        let position = |wanted: &Wanted| match &wanted.fallback {
+            None => Some(0),
+            Some(base) => self.sources.iter().skip(1).position(|source| source.base == *base).map(|index| index + 1),
+        };
+        match wanted.and_then(|wanted| Some((position(wanted)?, wanted.alone))) {
+            None => all.collect(),
+            Some((index, true)) => vec![index],
+            Some((index, false)) => std::iter::once(index).chain(all.filter(|other| *other != index)).collect(),
+        }
+    }
+
+    /// Asks one address, unless it has just said that it has no such thing.
+    async fn ask(&self, index: usize, ask: &Ask) -> Result<Reply, FetchError> {
+        let source = &self.sources[index];
+        let url = match index {
+            0 => ask.url.expose().clone(),
+            _ => rebase(ask.url.expose(), &self.sources[0].base, &source.base),
+        };
+        let remembers = ask.purpose != Purpose::Forward && !self.absent_for.is_zero();
+        let key = (index, url);
+        if remembers
+            && let Some((status, until)) = self.absent.get(&key)
+            && until > Instant::now()
+        {
+            return Ok(without_body(status, HeaderMap::new(), SafeUrl::from(key.1)));
+        }
+        let reply = match index {
+            0 => source.fetch.fetch(ask.clone()).await?,
+            _ => {
+                let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.1.clone()))).await?;
+                Reply { fallback: Some(source.base.clone()), ..without_validators(reply) }
+            }
+        };
+        if remembers && is_absent(reply.status) {
+            self.absent.insert(key, (reply.status, Instant::now() + self.absent_for));
+        }
+        Ok(reply)
+    }
+
+    async fn ask_in_turn(&self, ask: Ask) -> Result<Reply, FetchError> {
+        // A link to another origin has no counterpart below a fallback's base.
+        let is_below = Scope::below(&self.sources[0].base).covers(ask.url.expose());
+        let order = if is_below { self.order(ask.source.as_ref()) } else { vec![0] };
+        let mut outcome = self.ask(order[0], &ask).await;
+        let mut failure: Option<Result<Reply, FetchError>> = None;
+        for &index in &order[1..] {
+            let on = self.sources[index].on;
+            if !leads_on(&outcome, on) {
+                continue;
+            }
+            if failure.is_none() && !is_absence(&outcome) {
+                failure = Some(bare(&outcome));
+            }
+            // The reply holds a place among the requests to its upstream.
+            drop(outcome);
+            outcome = self.ask(index, &ask).await;
+            // A registry that adds to one which does not answer cannot say what that one lacks.
+            if let Some(failure) = failure.as_ref().filter(|_| on == FallbackOn::NotFound && is_absence(&outcome)) {
+                outcome = bare(failure);
+            }
+        }
+        outcome
     }
 }
 
 impl Fetch for Fallbacks {
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
-        Box::pin(async move {
-            let mut last = self.first.fetch(ask.clone()).await;
-            // A link to another origin has no counterpart below a fallback's base.
-            for fallback in &self.others {
-                let Some(url) = rebase(ask.url.expose(), &self.base, &fallback.base) else { break };
-                if !leads_on(&last, fallback.on) {
-                    continue;
-                }
-                // The reply holds a place among the requests to its upstream.
-                drop(last);
-                last = fallback.fetch.fetch(elsewhere(&ask, url)).await.map(without_validators);
-            }
-            last
-        })
+        Box::pin(self.ask_in_turn(ask))
     }
+
+    fn forget(&self) {
+        self.absent.clear();
+    }
+}
+
+fn is_absent(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
+fn is_absence(outcome: &Result<Reply, FetchError>) -> bool {
+    outcome.as_ref().is_ok_and(|reply| is_absent(reply.status))
+}
+
+/// The same outcome without a body.
+fn bare(outcome: &Result<Reply, FetchError>) -> Result<Reply, FetchError> {
+    match outcome {
+        Ok(reply) => Ok(without_body(reply.status, reply.headers.clone(), reply.url.clone())),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn without_body(status: StatusCode, headers: HeaderMap, url: SafeUrl) -> Reply {
+    Reply { status, headers, url, framed: true, fallback: None, body: Box::pin(futures_util::stream::empty()) }
 }
 
 /// Whether an outcome sends the request to a fallback. What was refused here, for want of a credential or by the
@@ -62,7 +152,7 @@ impl Fetch for Fallbacks {
 fn leads_on(outcome: &Result<Reply, FetchError>, on: FallbackOn) -> bool {
     match outcome {
         Ok(reply) => match reply.status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => on == FallbackOn::NotFound,
+            status if is_absent(status) => on == FallbackOn::NotFound,
             // What the next request would get as a pause.
             StatusCode::TOO_MANY_REQUESTS => true,
             status => status.is_server_error(),
@@ -73,15 +163,12 @@ fn leads_on(outcome: &Result<Reply, FetchError>, on: FallbackOn) -> bool {
 }
 
 /// The same place below another base.
-fn rebase(url: &Url, from: &Url, to: &Url) -> Option<SafeUrl> {
-    if !Scope::below(from).covers(url) {
-        return None;
-    }
+fn rebase(url: &Url, from: &Url, to: &Url) -> Url {
     let below = url.path().strip_prefix(from.path()).unwrap_or_default();
     let mut rebased = to.clone();
     rebased.set_path(&format!("{}{below}", to.path()));
     rebased.set_query(url.query());
-    Some(SafeUrl::from(rebased))
+    rebased
 }
 
 /// The request as a fallback gets it: the validators are another server's, which may use the same ones for other bytes.
@@ -108,6 +195,7 @@ mod tests {
     use crate::fetch::testing::{Fake, ask, broken, reply, reply_with};
 
     const BASE: &str = "https://registry.example/npm/";
+    const TTL: Duration = Duration::from_secs(30);
 
     /// An upstream that answers with one status, or not at all (0), or refuses for want of a credential (1).
     fn answering(status: u16) -> Arc<Fake> {
@@ -146,7 +234,7 @@ mod tests {
             let fakes: Vec<_> = others.iter().map(|(status, _)| answering(*status)).collect();
             let list = others.iter().zip(&fakes).enumerate();
             let list = list.map(|(index, ((_, on), fake))| fallback(fake, index, *on)).collect();
-            let all = Fallbacks::new(Url::parse(BASE).unwrap(), Arc::clone(&primary) as Arc<dyn Fetch>, list);
+            let all = Fallbacks::new(Url::parse(BASE).unwrap(), Arc::clone(&primary) as Arc<dyn Fetch>, list, TTL);
             let _ = all.fetch(ask("https://registry.example/npm/@scope%2fname?x=y")).await;
             let asked: String = std::iter::once(&primary)
                 .chain(&fakes)
@@ -165,7 +253,7 @@ mod tests {
     async fn validators_stay_with_who_gave_them() {
         let (primary, mirror) = (answering(0), answering(200));
         let list = vec![fallback(&mirror, 0, FallbackOn::Unavailable)];
-        let all = Fallbacks::new(Url::parse(BASE).unwrap(), Arc::clone(&primary) as Arc<dyn Fetch>, list);
+        let all = Fallbacks::new(Url::parse(BASE).unwrap(), Arc::clone(&primary) as Arc<dyn Fetch>, list, TTL);
         let mut conditional = ask("https://registry.example/npm/a");
         conditional.validators.etag = Some(HeaderValue::from_static("\"ours\""));
         let found = all.fetch(conditional).await.unwrap();
@@ -181,10 +269,98 @@ mod tests {
             Url::parse(BASE).unwrap(),
             Fake::new(|ask| Ok(reply(ask, 500))),
             vec![fallback(&mirror, 0, FallbackOn::Unavailable)],
+            TTL,
         );
         for url in ["https://files.registry.example/npm/a", "https://registry.example/npm-evil/a"] {
             assert_eq!(all.fetch(ask(url)).await.unwrap().status.as_u16(), 500);
         }
         assert!(mirror.asked().is_empty());
+    }
+
+    /// All of them, with what they answer. Each may be told to answer otherwise later.
+    fn chain(statuses: &[(u16, FallbackOn)]) -> (Fallbacks, Vec<Arc<Fake>>) {
+        let fakes: Vec<_> = statuses.iter().map(|(status, _)| answering(*status)).collect();
+        let others = fakes[1..].iter().zip(&statuses[1..]).enumerate();
+        let others = others.map(|(index, (fake, (_, on)))| fallback(fake, index, *on)).collect();
+        let first = Arc::clone(&fakes[0]) as Arc<dyn Fetch>;
+        (Fallbacks::new(Url::parse(BASE).unwrap(), first, others, TTL), fakes)
+    }
+
+    fn counts(fakes: &[Arc<Fake>]) -> Vec<usize> {
+        fakes.iter().map(|fake| fake.asked().len()).collect()
+    }
+
+    fn mirror(index: usize) -> Option<Url> {
+        Some(Url::parse(&format!("https://mirror{index}.example/a/b/")).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_one_that_does_not_answer_lacks_is_not_known() {
+        use FallbackOn::{NotFound, Unavailable};
+        for (statuses, expected) in [
+            (vec![(503, Unavailable), (404, NotFound)], 503),
+            (vec![(404, Unavailable), (503, NotFound), (404, NotFound)], 503),
+            (vec![(503, Unavailable), (404, NotFound), (200, Unavailable)], 200),
+            (vec![(404, Unavailable), (503, NotFound)], 503),
+            // A mirror of the same registry knows.
+            (vec![(503, Unavailable), (404, Unavailable)], 404),
+            (vec![(404, Unavailable), (410, NotFound)], 410),
+        ] {
+            let (all, _) = chain(&statuses);
+            let reply = all.fetch(ask("https://registry.example/npm/a")).await.unwrap();
+            assert_eq!(reply.status.as_u16(), expected, "{statuses:?}");
+        }
+        let (all, _) = chain(&[(0, Unavailable), (404, NotFound)]);
+        assert!(all.fetch(ask("https://registry.example/npm/a")).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_said_no_is_left_alone_for_a_while() {
+        let (all, fakes) = chain(&[(404, FallbackOn::Unavailable), (200, FallbackOn::NotFound)]);
+        let fetch = |path: &str| all.fetch(ask(&format!("https://registry.example/npm/{path}")));
+        for _ in 0..3 {
+            let reply = fetch("a").await.unwrap();
+            assert_eq!((reply.status.as_u16(), reply.fallback), (200, mirror(0)));
+        }
+        assert_eq!(counts(&fakes), [1, 3]);
+        fetch("b").await.unwrap();
+        assert_eq!(counts(&fakes), [2, 4], "another address");
+        tokio::time::advance(TTL).await;
+        fetch("a").await.unwrap();
+        assert_eq!(counts(&fakes), [3, 5], "after its time");
+        all.forget();
+        fetch("a").await.unwrap();
+        assert_eq!(counts(&fakes), [4, 6], "after a purge");
+        for number in 0..ABSENCES * 2 {
+            let forward = Ask { purpose: Purpose::Forward, ..ask(&format!("https://registry.example/npm/{number}")) };
+            all.fetch(if number % 2 == 0 { forward } else { ask(&format!("https://registry.example/npm/{number}")) })
+                .await
+                .unwrap();
+        }
+        assert!(all.absent.len() <= ABSENCES);
+    }
+
+    #[tokio::test]
+    async fn one_may_be_asked_for_by_name() {
+        use FallbackOn::{NotFound, Unavailable};
+        let unknown = Url::parse("https://gone.example/").unwrap();
+        for (fallback, alone, statuses, expected, count) in [
+            (mirror(0), true, [200, 200, 200], Ok(200), [0, 1, 0]),
+            (mirror(0), true, [200, 404, 200], Ok(404), [0, 1, 0]),
+            (mirror(1), true, [200, 200, 0], Err(()), [0, 0, 1]),
+            (mirror(1), false, [200, 200, 0], Ok(200), [1, 0, 1]),
+            (mirror(1), false, [503, 200, 503], Ok(200), [1, 1, 1]),
+            (mirror(1), false, [200, 200, 404], Ok(200), [1, 0, 1]),
+            (None, true, [404, 200, 200], Ok(404), [1, 0, 0]),
+            (None, false, [404, 200, 200], Ok(200), [1, 1, 0]),
+            (Some(unknown), true, [200, 200, 200], Ok(200), [1, 0, 0]),
+        ] {
+            let (all, fakes) =
+                chain(&[(statuses[0], Unavailable), (statuses[1], NotFound), (statuses[2], Unavailable)]);
+            let source = Some(Wanted { fallback: fallback.clone(), alone });
+            let reply = all.fetch(Ask { source, ..ask("https://registry.example/npm/a") }).await;
+            let found = reply.as_ref().map(|reply| reply.status.as_u16()).map_err(|_| ());
+            assert_eq!((found, counts(&fakes).as_slice()), (expected, count.as_slice()), "{fallback:?} {statuses:?}");
+        }
     }
 }

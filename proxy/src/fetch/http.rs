@@ -147,7 +147,7 @@ impl HttpFetcher {
         let framed = head::is_framed(response.version(), &headers);
         let limits = Limits::of(&self.settings, origin);
         let body = limits.keep(pieces(response, url.clone()), place);
-        Ok(Reply { status, headers, url, framed, body })
+        Ok(Reply { status, headers, url, framed, fallback: None, body })
     }
 
     fn request(&self, client: &Client, ask: &Ask, url: &SafeUrl) -> Result<reqwest::Request, FetchError> {

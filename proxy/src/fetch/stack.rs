@@ -1,6 +1,7 @@
 //! Puts the fetchers of one manifest together. Read from the outside in, each layer says why it is there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::{AuthSettings, FallbackSettings, UpstreamSettings};
 use rustls::RootCertStore;
@@ -73,7 +74,13 @@ pub enum BuildError {
 
 /// Builds what asks the upstream of `settings`. A credential or a bundle that is missing or broken is no error here:
 /// every request ends with [`FetchError::Credential`] or [`FetchError::Trust`] until a reload brings the object.
-pub fn build(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Result<Arc<dyn Fetch>, BuildError> {
+/// `absent_for`: how long one of several addresses is left alone after it said that it has no such thing.
+pub fn build(
+    settings: &UpstreamSettings,
+    absent_for: Duration,
+    secrets: &Secrets,
+    shared: &Shared,
+) -> Result<Arc<dyn Fetch>, BuildError> {
     let first = single(settings, secrets, shared)?;
     if settings.fallbacks.is_empty() {
         return Ok(first);
@@ -82,7 +89,8 @@ pub fn build(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) ->
         let fetch = single(&of_fallback(settings, fallback), secrets, shared)?;
         Ok(Fallback { base: fallback.url.clone(), on: fallback.on, fetch })
     });
-    Ok(Arc::new(Fallbacks::new(settings.url.clone(), first, others.collect::<Result<_, BuildError>>()?)))
+    let others = others.collect::<Result<_, BuildError>>()?;
+    Ok(Arc::new(Fallbacks::new(settings.url.clone(), first, others, absent_for)))
 }
 
 fn single(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Result<Arc<dyn Fetch>, BuildError> {

@@ -26,6 +26,7 @@ pub(super) fn ask(url: &str) -> Ask {
         resume: None,
         body: None,
         key,
+        source: None,
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) fn reply_with(ask: &Ask, status: u16, headers: &[(&str, &str)], text:
         headers: headers.iter().map(header).collect::<HeaderMap>(),
         url: ask.url.clone(),
         framed: true,
+        fallback: None,
         body: body(vec![Ok(Bytes::from(text.to_owned()))]),
     }
 }

@@ -54,6 +54,7 @@ where
         resume: None,
         body,
         key: 0,
+        source: None,
     };
     let reply = cache.ask(ask).await?;
     // What was sent is gone.

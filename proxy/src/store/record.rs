@@ -162,6 +162,9 @@ pub struct Artifact {
     pub verified: Option<String>,
     /// The upstream's `Last-Modified`, if it gave one.
     pub last_modified: Option<String>,
+    /// Base of the fallback that gave it; `None`: the first address of the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Url>,
 }
 
 impl Record {
@@ -261,6 +264,7 @@ mod tests {
                 length: 1,
                 verified: Some("sha1:00".into()),
                 last_modified: None,
+                source: Some(Url::parse("https://mirror.example/").unwrap()),
             }),
         );
         let bytes = record.encode();

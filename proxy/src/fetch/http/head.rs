@@ -82,6 +82,7 @@ mod tests {
             resume: None,
             body: None,
             key: 0,
+            source: None,
         };
         let sent = |ask: &Ask| {
             let headers = headers(ask);

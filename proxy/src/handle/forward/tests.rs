@@ -126,7 +126,14 @@ struct Upstream {
 impl Fetch for Upstream {
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
         let headers = HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static("a=b"))]);
-        let reply = Reply { status: self.status, headers, url: ask.url.clone(), framed: true, body: pieces(3, 2) };
+        let reply = Reply {
+            status: self.status,
+            headers,
+            url: ask.url.clone(),
+            framed: true,
+            fallback: None,
+            body: pieces(3, 2),
+        };
         self.asked.lock().push(ask);
         Box::pin(async move { Ok(reply) })
     }
