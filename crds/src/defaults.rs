@@ -16,10 +16,14 @@ impl Settings {
     pub fn from_manifest(manifest: &PackageProxy) -> Result<Self, Problem> {
         let spec = &manifest.spec;
         let upstream = spec.upstream.clone().unwrap_or_default();
-        let Some(HttpUrl(url)) = upstream.url.clone() else {
+        let upstream = if let Some(HttpUrl(url)) = upstream.url.clone() {
+            upstream_settings(UpstreamSettings::at(with_slash(url)), upstream)
+        } else if spec.ecosystem.needs_upstream() {
             let message = "UpstreamMissing: no registry is named, and none is built in";
             let remedy = "set spec.upstream.url; `packageproxy init` prints what this machine's clients use";
             return Err(Problem::invalid("spec.upstream.url", message, remedy).of_kind(ProblemKind::UpstreamMissing));
+        } else {
+            UpstreamSettings::none()
         };
         let namespace = manifest.metadata.namespace.clone();
         Ok(Self {
@@ -29,14 +33,13 @@ impl Settings {
             owner: spec.owner.clone().or_else(|| namespace.clone()).unwrap_or_else(|| "default".to_owned()),
             namespace,
             external_url: spec.external_url.clone().map(|HttpUrl(url)| url),
-            upstream: upstream_settings(url, upstream),
+            upstream,
             cache: cache_settings(&spec.cache.clone().unwrap_or_default()),
         })
     }
 }
 
-fn upstream_settings(url: Url, spec: UpstreamSpec) -> UpstreamSettings {
-    let base = UpstreamSettings::at(with_slash(url));
+fn upstream_settings(base: UpstreamSettings, spec: UpstreamSpec) -> UpstreamSettings {
     let duration = |given: Option<GoDuration>, default| given.map_or(default, |GoDuration(value)| value);
     UpstreamSettings {
         auth: spec.auth.map(auth_settings),

@@ -32,6 +32,10 @@ macro_rules! ecosystems {
 ecosystems! {
     /// The sparse registry protocol of Rust's package manager.
     Cargo = "cargo",
+    /// The build cache of Gradle over HTTP. An upstream is optional.
+    Gradle = "gradle",
+    /// The repository layout of Maven, which Gradle, sbt and Ivy read too.
+    Maven = "maven",
     /// The registry protocol of npm, pnpm and Yarn.
     Npm = "npm",
     /// The simple repository API of Python packages (PEP 503, 691, 700).
@@ -43,8 +47,14 @@ impl Ecosystem {
     /// every registry, so that no stranger can give a missing name.
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
-            Self::Cargo | Self::Npm | Self::Pypi => false,
+            Self::Maven => true,
+            Self::Cargo | Self::Gradle | Self::Npm | Self::Pypi => false,
         }
+    }
+
+    /// Whether a proxy without a registry behind it makes no sense. A build cache that is empty is one.
+    pub const fn needs_upstream(self) -> bool {
+        !matches!(self, Self::Gradle)
     }
 }
 

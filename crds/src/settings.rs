@@ -191,7 +191,22 @@ impl Default for BreakerSettings {
     }
 }
 
+/// The scheme of the address that stands for no upstream.
+const NOWHERE: &str = "none";
+
 impl UpstreamSettings {
+    /// No registry: whatever is not here is nowhere.
+    pub fn none() -> Self {
+        // Parses as any address does: a scheme and a path.
+        #[expect(clippy::expect_used, reason = "a constant")]
+        Self::at(Url::parse("none:/").expect("an address"))
+    }
+
+    /// Whether there is no registry.
+    pub fn is_none(&self) -> bool {
+        self.url.scheme() == NOWHERE
+    }
+
     /// The defaults of every field but the address, which must end in `/`.
     pub fn at(url: Url) -> Self {
         Self {

@@ -26,6 +26,7 @@ use lately::{Absent, Distrust, Recently};
 use policy::Decision;
 
 mod ask;
+mod checksum;
 mod document;
 mod fill;
 pub mod flight;
@@ -169,6 +170,13 @@ impl Cache {
         let held = self.held(id).await;
         let record = held.as_ref().map(|held| &held.record);
         let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
+        let decision = match decision {
+            // A client asks for its checksum next: by then the document beside would have been replaced.
+            Decision::StaleWhileRevalidate { stale } if metadata.checksum_siblings.is_some() => {
+                Decision::Revalidate { stale, usable: true }
+            }
+            decision => decision,
+        };
         match (decision, held) {
             (Decision::Fresh { ttl }, Some(held)) => {
                 Ok((held, CacheStatus::Hit { ttl: i64::try_from(ttl).unwrap_or(i64::MAX) }))

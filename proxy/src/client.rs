@@ -66,6 +66,11 @@ pub(crate) fn plain_host(base: &str) -> Option<&str> {
     Some(port.map_or(authority, |colon| &authority[..colon]))
 }
 
+/// How clients that run on Java learn of a certificate authority, which they take from no setting of theirs.
+pub(crate) fn java_trusts(authority: &str) -> String {
+    format!("Java trusts it after: keytool -importcert -noprompt -cacerts -storepass changeit -alias packageproxy -file {authority}")
+}
+
 /// Whether a host is the machine itself.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');

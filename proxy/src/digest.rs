@@ -1,5 +1,6 @@
 //! Digests: the spellings of the registries, and several algorithms in one pass over the bytes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::{BASE64, Encoding, HEXLOWER_PERMISSIVE};
@@ -10,6 +11,8 @@ use sha2::Digest as _;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
+    /// 128 bits; guards against accidents only. Repositories of Maven have it beside each file.
+    Md5,
     /// 160 bits; all that old npm packages have.
     Sha1,
     /// 256 bits.
@@ -21,11 +24,12 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+    const ALL: [Self; 5] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
     /// The name in subresource integrity and in `algorithm:hex` notation.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Md5 => "md5",
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
@@ -36,6 +40,7 @@ impl Algorithm {
     /// Length of a digest in bytes.
     pub const fn length(self) -> usize {
         match self {
+            Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -93,7 +98,7 @@ impl Digest {
     pub fn from_integrity(integrity: &str) -> Vec<Self> {
         let one = |item: &str| {
             let (name, value) = item.split_once('-')?;
-            let algorithm = Algorithm::named(name)?;
+            let algorithm = Algorithm::named(name).filter(|algorithm| *algorithm > Algorithm::Md5)?;
             Self::decoded(algorithm, &BASE64, value.split('?').next()?)
         };
         let mut digests = Vec::new();
@@ -144,51 +149,57 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// SHA-256, which names blobs, and at most one digest to verify, in one pass.
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a digest"))
+    }
+}
+
+/// SHA-256, which names blobs, and what else is wanted, in one pass.
 #[derive(Clone, Debug)]
 pub struct Hasher {
     sha256: sha2::Sha256,
-    other: Other,
+    others: Vec<Other>,
 }
 
 #[derive(Clone, Debug)]
 enum Other {
-    None,
+    Md5(md5::Md5),
     Sha1(sha1::Sha1),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
-    /// The expected digest arrives beside the body, so every algorithm that it may have is kept going.
-    Undecided(sha1::Sha1, sha2::Sha512),
 }
 
 impl Hasher {
-    /// For a digest that is known from the start; `None`: only SHA-256.
-    pub fn for_algorithm(algorithm: Option<Algorithm>) -> Self {
-        let other = match algorithm {
-            None | Some(Algorithm::Sha256) => Other::None,
-            Some(Algorithm::Sha1) => Other::Sha1(sha1::Sha1::new()),
-            Some(Algorithm::Sha384) => Other::Sha384(sha2::Sha384::new()),
-            Some(Algorithm::Sha512) => Other::Sha512(sha2::Sha512::new()),
+    /// Under SHA-256 and these.
+    pub fn under(algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        let wanted: BTreeSet<Algorithm> = algorithms.into_iter().collect();
+        let other = |algorithm| match algorithm {
+            Algorithm::Sha256 => None,
+            Algorithm::Md5 => Some(Other::Md5(md5::Md5::new())),
+            Algorithm::Sha1 => Some(Other::Sha1(sha1::Sha1::new())),
+            Algorithm::Sha384 => Some(Other::Sha384(sha2::Sha384::new())),
+            Algorithm::Sha512 => Some(Other::Sha512(sha2::Sha512::new())),
         };
-        Self { sha256: sha2::Sha256::new(), other }
-    }
-
-    /// For a digest that becomes known later: SHA-1, SHA-256 and SHA-512 together.
-    pub fn undecided() -> Self {
-        Self { sha256: sha2::Sha256::new(), other: Other::Undecided(sha1::Sha1::new(), sha2::Sha512::new()) }
+        Self { sha256: sha2::Sha256::new(), others: wanted.into_iter().filter_map(other).collect() }
     }
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
-        match &mut self.other {
-            Other::None => {}
-            Other::Sha1(hasher) => hasher.update(bytes),
-            Other::Sha384(hasher) => hasher.update(bytes),
-            Other::Sha512(hasher) => hasher.update(bytes),
-            Other::Undecided(sha1, sha512) => {
-                sha1.update(bytes);
-                sha512.update(bytes);
+        for other in &mut self.others {
+            match other {
+                Other::Md5(hasher) => hasher.update(bytes),
+                Other::Sha1(hasher) => hasher.update(bytes),
+                Other::Sha384(hasher) => hasher.update(bytes),
+                Other::Sha512(hasher) => hasher.update(bytes),
             }
         }
     }
@@ -196,17 +207,13 @@ impl Hasher {
     /// The digests of all bytes taken.
     pub fn finish(self) -> Digests {
         let digest = Digest::of;
-        let mut others = Vec::new();
-        match self.other {
-            Other::None => {}
-            Other::Sha1(hasher) => others.push(digest(Algorithm::Sha1, &hasher.finalize())),
-            Other::Sha384(hasher) => others.push(digest(Algorithm::Sha384, &hasher.finalize())),
-            Other::Sha512(hasher) => others.push(digest(Algorithm::Sha512, &hasher.finalize())),
-            Other::Undecided(sha1, sha512) => {
-                others.push(digest(Algorithm::Sha1, &sha1.finalize()));
-                others.push(digest(Algorithm::Sha512, &sha512.finalize()));
-            }
-        }
+        let other = |other| match other {
+            Other::Md5(hasher) => digest(Algorithm::Md5, &hasher.finalize()),
+            Other::Sha1(hasher) => digest(Algorithm::Sha1, &hasher.finalize()),
+            Other::Sha384(hasher) => digest(Algorithm::Sha384, &hasher.finalize()),
+            Other::Sha512(hasher) => digest(Algorithm::Sha512, &hasher.finalize()),
+        };
+        let others = self.others.into_iter().map(other).collect();
         Digests { sha256: digest(Algorithm::Sha256, &self.sha256.finalize()), others }
     }
 }
@@ -227,6 +234,11 @@ impl Digests {
         bytes
     }
 
+    /// Those of these algorithms that were computed.
+    pub fn of(&self, algorithms: &[Algorithm]) -> Vec<Digest> {
+        algorithms.iter().filter_map(|algorithm| self.under(*algorithm).cloned()).collect()
+    }
+
     /// The digest under an algorithm, if it was computed.
     pub fn under(&self, algorithm: Algorithm) -> Option<&Digest> {
         std::iter::once(&self.sha256).chain(&self.others).find(|digest| digest.algorithm == algorithm)
@@ -243,7 +255,7 @@ mod tests {
     #[test]
     fn spellings() {
         let integrity =
-            Digest::from_integrity(&format!("md5-xx sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk= sha512-{EMPTY_SHA512}?opt"));
+            Digest::from_integrity(&format!("md5-1B2M2Y8AsgTpgAmY7PhCfg== sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk= sha512-{EMPTY_SHA512}?opt"));
         assert_eq!(
             integrity.iter().map(|digest| digest.algorithm).collect::<Vec<_>>(),
             [Algorithm::Sha1, Algorithm::Sha512]
@@ -252,7 +264,7 @@ mod tests {
         let sha1 = Digest::from_hex(Algorithm::Sha1, "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709").unwrap();
         assert_eq!(sha1, integrity[0]);
         assert_eq!(Digest::parse(&sha1.to_string()), Some(sha1));
-        for bad in ["sha1:zz", "sha1:da39", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256"] {
+        for bad in ["sha1:zz", "sha1:da39", "md5:d41d8cd98f00b204e9800998ecf842", "sha256"] {
             assert_eq!(Digest::parse(bad), None, "{bad}");
         }
         let long = "ab".repeat(65);
@@ -263,14 +275,16 @@ mod tests {
 
     #[test]
     fn one_pass_gives_every_digest() {
-        let mut hasher = Hasher::undecided();
+        let mut hasher = Hasher::under([Algorithm::Sha512, Algorithm::Md5, Algorithm::Md5, Algorithm::Sha256]);
         hasher.update(b"");
         let digests = hasher.finish();
         assert_eq!(digests.sha256, Digest::sha256(b""));
         assert_eq!(digests.under(Algorithm::Sha512), Digest::from_integrity(&format!("sha512-{EMPTY_SHA512}")).first());
+        assert_eq!(digests.under(Algorithm::Md5).unwrap().hex(), "d41d8cd98f00b204e9800998ecf8427e");
         assert!(digests.under(Algorithm::Sha384).is_none());
+        assert_eq!(digests.of(&[Algorithm::Sha1, Algorithm::Md5]).len(), 1);
         for algorithm in Algorithm::ALL {
-            assert!(Hasher::for_algorithm(Some(algorithm)).finish().under(algorithm).is_some());
+            assert!(Hasher::under([algorithm]).finish().under(algorithm).is_some());
         }
     }
 }

@@ -22,6 +22,11 @@ pub trait Ecosystem: Send + Sync + 'static {
         ("text/plain; charset=utf-8", format!("{message}\n").into_bytes())
     }
 
+    /// The status of an error, where clients of this ecosystem take the usual one for something else.
+    fn status(&self, status: StatusCode) -> StatusCode {
+        status
+    }
+
     /// Whether `@scope%2fname` in a path is read as the two segments `@scope` and `name`. Everywhere else an encoded
     /// slash is refused.
     fn encoded_scope_slash(&self) -> bool {
@@ -49,6 +54,8 @@ macro_rules! ecosystems {
 
 ecosystems! {
     Cargo => cargo::Cargo,
+    Gradle => gradle::Gradle,
+    Maven => maven::Maven,
     Npm => npm::Npm,
     Pypi => pypi::Pypi,
 }

@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::cache::{Cache, Form, Served};
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
-use crate::intent::{Artifact, Intent, Metadata, Refusal};
+use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::Call;
 use crate::respond;
@@ -66,6 +66,7 @@ async fn walk(
     match site.protocol.parse(&call)? {
         Intent::Answer(answer) => Ok(respond::local(answer)),
         Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
+        Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
         Intent::Metadata(metadata) => document(site, &metadata, &parts.headers, client).await,
         Intent::Artifact(artifact) => {
             let response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
@@ -99,6 +100,21 @@ async fn document(
         (document, status) = cache.fetched(metadata, Some(&record)).await?;
     }
     Err(Error::Abandoned)
+}
+
+/// The digest of what would be served.
+async fn digest(cache: &Arc<Cache>, checksum: &Checksum, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+    match &checksum.of {
+        Checked::Artifact(artifact) => {
+            let (digest, status) = cache.checksum_of_file(artifact, checksum.algorithm).await?;
+            Ok(respond::checksum(cache, &digest, headers, status, None))
+        }
+        Checked::Metadata(metadata) => {
+            let (digest, document, status) = cache.checksum_of_document(metadata, checksum.algorithm).await?;
+            let fresh = cache.freshness(&document.record, metadata.lifetime);
+            Ok(respond::checksum(cache, &digest, headers, status, Some(fresh)))
+        }
+    }
 }
 
 /// An artifact: from the store with ranges and validators, or as it arrives.

@@ -14,8 +14,10 @@ use search::Search;
 pub use search::{Found, NotFound};
 
 mod cargo;
+mod gradle;
 mod machine;
 mod manifests;
+mod maven;
 mod npm;
 mod pypi;
 mod search;
@@ -40,6 +42,8 @@ async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr
     // Exhaustive, so that a new ecosystem says how its clients are asked.
     let remedy = match ecosystem {
         Ecosystem::Cargo => cargo::find(machine, &mut search).await,
+        Ecosystem::Gradle => gradle::REMEDY,
+        Ecosystem::Maven => maven::find(machine, &mut search).await,
         Ecosystem::Npm => npm::find(machine, &mut search).await,
         Ecosystem::Pypi => pypi::find(machine, &mut search).await,
     };

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use url::Url;
 
-use crate::digest::Digest;
+use crate::checksum_sibling::ChecksumSiblings;
+use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
 /// The meaning of one request.
@@ -20,6 +21,8 @@ pub enum Intent {
     Forward(Forward),
     /// Answered here.
     Answer(Answer),
+    /// The digest of what another request is answered with.
+    Checksum(Checksum),
 }
 
 /// Names one thing below one proxy. Two requests have equal keys exactly if they have one upstream address and one
@@ -59,14 +62,17 @@ pub struct Metadata {
     pub accept: Option<&'static str>,
     /// How long it is fresh.
     pub lifetime: Lifetime,
-    /// Understands the upstream's bytes, once, when they are stored.
-    pub read: ReadDocument,
+    /// Understands the upstream's bytes, once, when they are stored. `None`: they mean nothing to us and may be very
+    /// many.
+    pub read: Option<ReadDocument>,
     /// Turns the stored bytes into what is served.
     pub rewrite: Rewrite,
     /// The `Content-Type` served, unless [`Rewrite::Render`] gives another.
     pub content_type: &'static str,
     /// The request header that selects between representations, named in `Vary`.
     pub varies_by_accept: bool,
+    /// The digests that go with it.
+    pub checksum_siblings: Option<&'static ChecksumSiblings>,
 }
 
 impl Metadata {
@@ -77,11 +83,17 @@ impl Metadata {
             from,
             accept: Some(content_type),
             lifetime: Lifetime::Configured,
-            read,
+            read: Some(read),
             rewrite: Rewrite::Verbatim,
             content_type,
             varies_by_accept: false,
+            checksum_siblings: None,
         }
+    }
+
+    /// A file that may change, of any size and any kind: never in memory, and passed on byte for byte.
+    pub fn opaque(key: Key, from: UpstreamPath, content_type: &'static str) -> Self {
+        Self { accept: None, read: None, ..Self::verbatim(key, from, |_| Ok(Reading::default()), content_type) }
     }
 }
 
@@ -199,6 +211,8 @@ pub struct Artifact {
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
     pub magic: &'static [u8],
+    /// The digests that go with it: where [`Self::listings`] are empty, it is verified by those of the upstream.
+    pub checksum_siblings: Option<&'static ChecksumSiblings>,
 }
 
 impl Artifact {
@@ -214,6 +228,7 @@ impl Artifact {
             follows: |_| Vec::new(),
             content_type,
             magic: &[],
+            checksum_siblings: None,
         }
     }
 
@@ -251,6 +266,24 @@ pub struct Template {
     pub build: fn(Raw<'_>, &Artifact, Option<&ListedFile>) -> Result<String, Unexpected>,
     /// Whether `build` needs the listing's entry; else it is looked up beside the body.
     pub needs_listing: fn(Raw<'_>) -> bool,
+}
+
+/// The digest of exactly the bytes that a request for `of` is answered with.
+#[derive(Clone, Debug)]
+pub struct Checksum {
+    /// What it is of.
+    pub of: Checked,
+    /// The hash function.
+    pub algorithm: Algorithm,
+}
+
+/// What has a checksum.
+#[derive(Clone, Debug)]
+pub enum Checked {
+    /// A mutable document, as it is stored.
+    Metadata(Metadata),
+    /// A file.
+    Artifact(Artifact),
 }
 
 /// A request that goes to the upstream each time.

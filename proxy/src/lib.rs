@@ -21,6 +21,7 @@ pub mod cache;
 pub mod cache_status;
 #[cfg(feature = "server")]
 pub mod certificate;
+pub mod checksum_sibling;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod client;

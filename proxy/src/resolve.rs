@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::cache::Cache;
+use crate::checksum_sibling::ChecksumSiblings;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::fetch::SafeUrl;
@@ -34,11 +35,13 @@ pub enum Expected {
     /// None, but these bytes were the first ones seen under this name.
     Pinned(BlobId),
     /// Still being asked for, beside the body.
-    Pending(JoinHandle<Result<Option<ListedFile>, Error>>),
+    Pending(JoinHandle<Result<Vec<Digest>, Error>>),
+    /// The head of the file's answer will say it, or what lies beside the file.
+    Beside(&'static ChecksumSiblings),
 }
 
 impl Expected {
-    fn of(digests: Vec<Digest>) -> Self {
+    pub(crate) fn of(digests: Vec<Digest>) -> Self {
         if digests.is_empty() { Self::Nothing } else { Self::Digests(digests) }
     }
 
@@ -52,13 +55,15 @@ impl Expected {
         matches!(self, Self::Digests(_) | Self::Pinned(_))
     }
 
-    /// The hasher that will be able to tell.
-    pub fn hasher(&self) -> Hasher {
-        match self {
-            Self::Digests(digests) => Hasher::for_algorithm(Digest::strongest(digests).map(Digest::algorithm)),
-            Self::Nothing | Self::Pinned(_) => Hasher::for_algorithm(None),
-            Self::Pending(_) => Hasher::undecided(),
-        }
+    /// The hasher that will be able to tell, and computes these besides.
+    pub fn hasher(&self, besides: &[Algorithm]) -> Hasher {
+        let telling = match self {
+            Self::Digests(digests) => Digest::strongest(digests).map_or_else(Vec::new, |digest| vec![digest.algorithm()]),
+            Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Vec::new(),
+            // It arrives beside the body, so every algorithm that it may have is kept going.
+            Self::Pending(_) => vec![Algorithm::Sha1, Algorithm::Sha512],
+        };
+        Hasher::under(telling.into_iter().chain(besides.iter().copied()))
     }
 
     /// The digests, waited for where they are still on their way. A failure to learn them is not the same as their
@@ -66,11 +71,8 @@ impl Expected {
     pub async fn settled(self) -> Result<Vec<Digest>, Error> {
         match self {
             Self::Digests(digests) => Ok(digests),
-            Self::Nothing | Self::Pinned(_) => Ok(Vec::new()),
-            Self::Pending(lookup) => {
-                let file = lookup.await.map_err(|_| Error::Abandoned)??;
-                Ok(file.map(|file| file.digests).unwrap_or_default())
-            }
+            Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Ok(Vec::new()),
+            Self::Pending(lookup) => lookup.await.map_err(|_| Error::Abandoned)?,
         }
     }
 }
@@ -135,11 +137,14 @@ impl Cache {
             let digests = file.map(|file| file.digests).unwrap_or_default();
             return Ok(Target { url, expected: Expected::of(digests), listed: false });
         }
-        let expected = if artifact.listings().is_empty() {
-            Expected::Nothing
-        } else {
-            let (cache, artifact) = (Arc::clone(self), artifact.clone());
-            Expected::Pending(tokio::spawn(async move { cache.look_up(&artifact).await }))
+        let expected = match artifact.checksum_siblings {
+            _ if !artifact.listings().is_empty() => {
+                let (cache, artifact) = (Arc::clone(self), artifact.clone());
+                let look_up = async move { cache.look_up(&artifact).await };
+                Expected::Pending(tokio::spawn(async { Ok(look_up.await?.map(|file| file.digests).unwrap_or_default()) }))
+            }
+            Some(siblings) => Expected::Beside(siblings),
+            None => Expected::Nothing,
         };
         let url = self.address(artifact, None).await?;
         Ok(Target { url, expected, listed: false })

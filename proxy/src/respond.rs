@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use crate::body::Body;
 use crate::cache::{Cache, Content, Fill, Form};
 use crate::cache_status::CacheStatus;
+use crate::checksum_sibling;
+use crate::digest::Digest;
 use crate::ecosystem::Ecosystem;
 use crate::error::Error;
 use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
@@ -96,6 +98,7 @@ pub fn document(
     if let Some(document) = record.document() {
         set(&mut response, header::LAST_MODIFIED, &http_date(document.changed));
     }
+    checksums(&mut response, record);
     let fresh = match status {
         CacheStatus::Stale { .. } => 0,
         _ => cache.freshness(record, metadata.lifetime),
@@ -144,6 +147,7 @@ pub fn stored(
     set(&mut response, header::ETAG, &etag);
     set(&mut response, header::LAST_MODIFIED, &last_modified);
     response.headers_mut().insert(header::ACCEPT_RANGES, BYTES);
+    checksums(&mut response, record);
     immutable(&mut response, cache);
     match range {
         None if code == StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -166,6 +170,40 @@ pub fn stored(
         }
     }
     response
+}
+
+/// A digest as a small text, with so many seconds of freshness; `None`: for good.
+pub fn checksum(
+    cache: &Cache,
+    digest: &Digest,
+    headers: &HeaderMap,
+    status: CacheStatus,
+    fresh: Option<u64>,
+) -> Response<Body> {
+    let text = digest.hex();
+    let etag = format!("\"{text}\"");
+    let current = negotiate::is_current(headers, &etag, None);
+    let code = if current { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let mut response = start(code, "text/plain; charset=utf-8", status);
+    set(&mut response, header::ETAG, &etag);
+    match fresh {
+        Some(seconds) => fresh_for(&mut response, cache, seconds),
+        None => immutable(&mut response, cache),
+    }
+    if !current {
+        length(&mut response, text.len() as u64);
+        *response.body_mut() = Body::full(text.into());
+    }
+    response
+}
+
+/// The digests of a whole body in headers, which spare clients a request for each.
+fn checksums(response: &mut Response<Body>, record: &Record) {
+    for digest in record.digests() {
+        if let Some(name) = checksum_sibling::header_of(digest.algorithm()) {
+            set(response, name, &digest.hex());
+        }
+    }
 }
 
 /// An artifact on its way. As long as it is not verified it has no validators and no ranges, so that no client
@@ -263,6 +301,8 @@ pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, bod
 /// An error, in the words that the ecosystem's client prints.
 pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> Response<Body> {
     let (status, retry_after) = status_of(error);
+    let status = protocol.map_or(status, |protocol| protocol.status(status));
+    let retry_after = retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
     let message = format!("{what}: {error}");
     let (content_type, text) = match protocol {
         Some(protocol) => protocol.error(status, &message),

@@ -203,7 +203,9 @@ impl Cache {
 
     fn ask_for(&self, id: RecordId, metadata: &Metadata, held: Option<&StoredDocument>) -> Ask {
         let url = SafeUrl::from(metadata.from.below(&self.settings.upstream.url));
-        let mut ask = Self::get(id, url, Purpose::Metadata);
+        // What is not understood is not worth decoding either.
+        let purpose = if metadata.read.is_some() { Purpose::Metadata } else { Purpose::Artifact };
+        let mut ask = Self::get(id, url, purpose);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
         if let Some(document) = held.and_then(|held| held.record.document()) {
             ask.validators = Validators {
@@ -234,8 +236,12 @@ impl Cache {
         let final_url = reply.url.expose().clone();
         let headers = reply.headers.clone();
         let framed = reply.framed;
-        let limit = self.settings.cache.max_metadata_size;
-        let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit).await?;
+        let limit = match metadata.read {
+            Some(_) => self.settings.cache.max_metadata_size,
+            None => self.settings.cache.max_metadata_size.max(self.engine.store.inventory().max_size()),
+        };
+        let algorithms = metadata.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
+        let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit, algorithms).await?;
         self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
         let now = self.now();
         let text = |name: HeaderName| header_text(&headers, name);
@@ -250,6 +256,7 @@ impl Cache {
             last_modified: text(header::LAST_MODIFIED),
             changed: now,
             variants: Vec::new(),
+            digests: received.digests.clone(),
         };
         if let Some(held) = held
             && let Some(before) = held.record.document()
@@ -278,13 +285,14 @@ impl Cache {
         received: Received,
         upstream: String,
     ) -> Result<(Blob, Option<Table>, Vec<Finished>), Error> {
+        let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // its permit already: nobody waits for memory while holding some.
         let permit = match received.memory {
             Some(permit) => permit,
             None => self.engine.memory.take(received.blob.length() * 2).await?,
         };
-        let (read, key) = (metadata.read, metadata.key.clone());
+        let key = metadata.key.clone();
         let (content_type, url) = (document.content_type.clone(), document.url.clone());
         let store = Arc::clone(&self.engine.store);
         let work = move || {
@@ -362,6 +370,20 @@ impl Cache {
         let (document, _) = self.fetched(metadata, Some(&document.record)).await?;
         self.look_in(&document, name).await.map_err(|Lost| Error::Abandoned)
     }
+}
+
+/// Takes a document of which nothing is understood; its label tells a web page.
+fn take_opaque(
+    content_type: &str,
+    received: Received,
+    upstream: String,
+) -> Result<(Blob, Option<Table>, Vec<Finished>), Error> {
+    if content_type.starts_with("text/html") || received.blob.length() == 0 {
+        let reason = Unexpected("a web page or nothing where a file was asked for".to_owned());
+        return Err(Error::Unexpected { upstream, reason });
+    }
+    let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
+    Ok((received.blob, None, files))
 }
 
 /// The disk has lost what a record promises.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 use url::Url;
 
@@ -31,6 +32,8 @@ pub struct Fill {
     pub(super) source: OnceLock<Option<Url>>,
     /// The outcome, before it is on disk.
     finished: OnceLock<(Arc<Record>, Blob)>,
+    /// Of all of it, once that is verified.
+    digests: OnceLock<Digests>,
 }
 
 impl Fill {
@@ -49,6 +52,12 @@ impl Fill {
     /// The artifact, once it is verified and in a file.
     pub fn finished_blob(&self) -> Option<(Arc<Record>, Blob)> {
         self.finished.get().cloned()
+    }
+
+    /// Reads the body to its end and says what digests it has, kept or not.
+    pub(super) async fn digests(&self, mut body: ByteStream) -> Result<Digests, Error> {
+        while let Some(Ok(_)) = body.next().await {}
+        self.digests.get().cloned().ok_or_else(|| self.error.get().cloned().unwrap_or(Error::Abandoned))
     }
 
     /// Whether a new client would get all of it.
@@ -169,6 +178,14 @@ impl Cache {
             target = elsewhere;
             reply = self.ask_artifact(id, artifact, &target).await?;
         }
+        if let Expected::Beside(siblings) = target.expected {
+            target.expected = self.expected_beside(id, &target.url, siblings, &reply);
+        }
+        if is_web_page(&reply) && matches!(target.expected, Expected::Pending(_)) {
+            // Whether a digest vouches for it decides what it is.
+            let pending = std::mem::replace(&mut target.expected, Expected::Nothing);
+            target.expected = Expected::of(pending.settled().await?);
+        }
         self.check_head(artifact, &target, &reply)?;
         let source = reply.fallback.clone();
         fill.set_source(source.clone());
@@ -190,6 +207,7 @@ impl Cache {
         }
         self.state.distrust.acquit(id);
         self.state.absent.lift(id);
+        let _ = fill.digests.set(digests.clone());
         // Without a digest and without a length nothing says that this is all of it.
         let keep = (verified.is_some() || framed) && purges == self.purges();
         let Some(staging) = intake.staging.take().filter(|_| keep) else {
@@ -198,7 +216,9 @@ impl Cache {
         };
         let blob = Blob::file(blob_id(&digests), length, Arc::clone(staging.file()));
         let verified = verified.map(|digest| digest.to_string());
-        let state = State::Artifact(store::Artifact { blob: blob.id(), length, verified, last_modified, source });
+        let served = artifact.checksum_siblings.map_or_else(Vec::new, |siblings| digests.of(siblings.served));
+        let stored = store::Artifact { blob: blob.id(), length, verified, last_modified, source, digests: served };
+        let state = State::Artifact(stored);
         let record = Arc::new(Record::new(&artifact.key, self.now(), state));
         let blob_id = blob.id();
         let _ = fill.finished.set((Arc::clone(&record), blob));
@@ -248,9 +268,8 @@ impl Cache {
             }
             _ => return Err(self.refused(reply)),
         }
-        let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
-        if target.expected.is_nothing() && kind.starts_with("text/html") && artifact.content_type != "text/html" {
+        if target.expected.is_nothing() && is_web_page(reply) && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
         }
         Ok(())
@@ -267,7 +286,7 @@ impl Cache {
         let upstream = reply.url.origin();
         let announced = content_length(&reply);
         let mut body = Batches::new(reply.body);
-        let mut intake = Intake::new(self, target, announced);
+        let mut intake = Intake::new(self, artifact, target, announced);
         if let Some(staging) = &intake.staging {
             fill.spool.set_file(Arc::clone(staging.file()));
         }
@@ -299,7 +318,7 @@ impl Cache {
             let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
             return Err(Error::Fetch(FetchError::Broken { origin: upstream, source }));
         }
-        let digests = std::mem::replace(&mut intake.hasher, Hasher::for_algorithm(None)).finish();
+        let digests = std::mem::replace(&mut intake.hasher, Hasher::under([])).finish();
         Ok((length, digests, intake))
     }
 
@@ -362,6 +381,11 @@ fn blob_id(digests: &Digests) -> BlobId {
 fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
     let count = first.len().min(magic.len());
     first[..count] == magic[..count]
+}
+
+fn is_web_page(reply: &Reply) -> bool {
+    let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 fn content_length(reply: &Reply) -> Option<u64> {

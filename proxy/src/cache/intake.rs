@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Cache;
 use crate::digest::Hasher;
 use crate::error::Error;
+use crate::intent::Artifact;
 use crate::resolve::Target;
 use crate::store::{Reservation, Staging};
 
@@ -20,7 +21,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(cache: &Arc<Cache>, target: &Target, announced: Option<u64>) -> Self {
+    pub(super) fn new(cache: &Arc<Cache>, artifact: &Artifact, target: &Target, announced: Option<u64>) -> Self {
         let store = &cache.engine.store;
         let reservation = store.inventory().reserve(announced.unwrap_or(0));
         if store.inventory().is_full() {
@@ -29,7 +30,8 @@ impl Intake {
         }
         // A body that could never be kept goes through.
         let staging = if reservation.is_some() { store.stage().ok() } else { None };
-        Self { staging, hasher: target.expected.hasher(), reservation, announced: announced.is_some() }
+        let besides = artifact.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
+        Self { staging, hasher: target.expected.hasher(besides), reservation, announced: announced.is_some() }
     }
 
     /// Hashes and writes one piece. When the disk refuses it, or the store could never hold so much, the file is given

@@ -93,6 +93,7 @@ mod tests {
             last_modified: None,
             changed: STORED,
             variants: Vec::new(),
+            digests: Vec::new(),
         }))
     }
 

@@ -9,6 +9,7 @@ use futures_util::stream::Fuse;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header;
 
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::fetch::{BodyStream, FetchError, Reply};
 use crate::intent::Unexpected;
@@ -33,10 +34,18 @@ pub(super) struct Received {
     pub staging: Option<Staging>,
     /// Memory taken in place of a file.
     pub memory: Option<Permit>,
+    /// Its digests under the algorithms that were asked for.
+    pub digests: Vec<Digest>,
 }
 
 /// Takes a whole body.
-pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, limit: u64) -> Result<Received, Error> {
+pub(super) async fn receive(
+    reply: Reply,
+    store: &Arc<Store>,
+    budget: &Budget,
+    limit: u64,
+    algorithms: &[Algorithm],
+) -> Result<Received, Error> {
     let upstream = reply.url.origin();
     let coding = reply.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
     let gzip = match coding.trim() {
@@ -47,7 +56,7 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
             return Err(Error::Unexpected { upstream, reason });
         }
     };
-    let plain = Sink::bounded(store, limit, MEMORY);
+    let plain = Sink::bounded(store, limit, MEMORY).hashing(algorithms);
     // A document in memory counts for as long as it is there, with what will be made of it.
     let memory = if plain.is_in_memory() { Some(budget.take(limit.min(MEMORY) * 2).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
@@ -71,8 +80,9 @@ pub(super) async fn receive(reply: Reply, store: &Arc<Store>, budget: &Budget, l
     }
     let finish = tokio::task::spawn_blocking(move || sink.finish()).await.map_err(|_| Error::Abandoned)?;
     let plain = finish.map_err(|error| failed(&error, &upstream, limit, gzip))?;
+    let digests = if algorithms.is_empty() { Vec::new() } else { plain.digests().of(algorithms) };
     let (blob, staging) = plain.finish();
-    Ok(Received { blob, staging, memory })
+    Ok(Received { blob, staging, memory, digests })
 }
 
 /// A body in pieces that are worth a call to the disk.

@@ -70,7 +70,7 @@ impl<'a> Form<'a> {
         let base = if uses_base(metadata) { chosen.base.as_str() } else { "" };
         let kept = chosen.kept || base.is_empty();
         let coding = match codings.first() {
-            Some(coding) if length >= WORTH_CODING && kept => *coding,
+            Some(coding) if length >= WORTH_CODING && kept && metadata.read.is_some() => *coding,
             _ => Coding::Identity,
         };
         let form = match metadata.rewrite {

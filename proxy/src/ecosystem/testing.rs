@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
 use super::Ecosystem;
-use crate::intent::{Artifact, Intent, Key, Metadata, Raw, Reading, Refusal, Render, Rewrite, Unexpected};
+use crate::intent::{Artifact, Checked, Intent, Key, Metadata, Raw, Reading, Refusal, Render, Rewrite, Unexpected};
 use crate::request::Call;
 
 /// Parses `PATH[?QUERY]` as a request.
@@ -35,6 +35,13 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
         Ok(Intent::Artifact(artifact)) => {
             let listings = artifact.listings().iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
             format!("artifact {} in {}", key(&artifact.key), listings.join(" "))
+        }
+        Ok(Intent::Checksum(checksum)) => {
+            let of = match &checksum.of {
+                Checked::Metadata(metadata) => Intent::Metadata(metadata.clone()),
+                Checked::Artifact(artifact) => Intent::Artifact(artifact.clone()),
+            };
+            format!("{} of {}", checksum.algorithm.name(), described(&Ok(of)))
         }
         Ok(Intent::Forward(forward)) => {
             let query = forward.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
@@ -94,7 +101,7 @@ impl Fetched {
 
     /// What the document says.
     pub(super) fn read(&self) -> Result<Reading, Unexpected> {
-        (self.metadata.read)(self.raw())
+        self.metadata.read.map_or_else(|| Ok(Reading::default()), |read| read(self.raw()))
     }
 
     /// What a client is served that has `base`.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{AuthSettings, FallbackSettings, UpstreamSettings};
+use futures_util::stream;
+use http::{HeaderMap, StatusCode};
 use rustls::RootCertStore;
 
 use super::breaker::{CircuitBreaker, Origins};
@@ -81,6 +83,9 @@ pub fn build(
     secrets: &Secrets,
     shared: &Shared,
 ) -> Result<Arc<dyn Fetch>, BuildError> {
+    if settings.is_none() {
+        return Ok(Arc::new(Nowhere));
+    }
     let first = single(settings, secrets, shared)?;
     if settings.fallbacks.is_empty() {
         return Ok(first);
@@ -143,6 +148,23 @@ struct Unusable(FetchError);
 impl Fetch for Unusable {
     fn fetch(&self, _: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
         Box::pin(std::future::ready(Err(self.0.clone())))
+    }
+}
+
+/// Stands in for an upstream where there is none: it has nothing.
+struct Nowhere;
+
+impl Fetch for Nowhere {
+    fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
+        let reply = Reply {
+            status: StatusCode::NOT_FOUND,
+            headers: HeaderMap::new(),
+            url: ask.url,
+            framed: true,
+            fallback: None,
+            body: Box::pin(stream::empty()),
+        };
+        Box::pin(std::future::ready(Ok(reply)))
     }
 }
 

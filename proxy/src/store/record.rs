@@ -9,6 +9,7 @@ use url::Url;
 
 use super::BlobId;
 use crate::clock::Millis;
+use crate::digest::Digest;
 use crate::intent::Key;
 
 /// The version of [`Record`]'s form. A change of meaning takes the next number.
@@ -136,6 +137,9 @@ pub struct Document {
     pub changed: Millis,
     /// What was made of it for clients, newest last.
     pub variants: Vec<Variant>,
+    /// The digests of the bytes that are kept, where clients ask for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
 }
 
 /// One form of a document that is kept ready.
@@ -165,6 +169,9 @@ pub struct Artifact {
     /// Base of the fallback that gave it; `None`: the first address of the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Url>,
+    /// The digests of its bytes, where clients ask for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
 }
 
 impl Record {
@@ -193,6 +200,14 @@ impl Record {
         match &self.state {
             State::Artifact(artifact) => Some(artifact),
             State::Document(_) => None,
+        }
+    }
+
+    /// The digests of its bytes that clients ask for.
+    pub fn digests(&self) -> &[Digest] {
+        match &self.state {
+            State::Document(document) => &document.digests,
+            State::Artifact(artifact) => &artifact.digests,
         }
     }
 
@@ -265,6 +280,7 @@ mod tests {
                 verified: Some("sha1:00".into()),
                 last_modified: None,
                 source: Some(Url::parse("https://mirror.example/").unwrap()),
+                digests: vec![Digest::sha256(b"x")],
             }),
         );
         let bytes = record.encode();

@@ -153,6 +153,7 @@ mod tests {
                 verified: None,
                 last_modified: None,
                 source: None,
+                digests: Vec::new(),
             }),
         )
     }

@@ -5,14 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use super::{Blob, BlobId, Staging, Store};
+use crate::digest::{Algorithm, Digests, Hasher};
 
 /// Takes the bytes of one blob.
 pub struct Sink {
     target: Target,
-    hasher: sha2::Sha256,
+    hasher: Hasher,
     length: u64,
     limit: u64,
     memory_limit: u64,
@@ -46,7 +45,18 @@ impl Sink {
     /// the disk fails; a write past that fails with [`PastMemory`].
     pub fn bounded(store: &Store, limit: u64, memory_limit: u64) -> Self {
         let target = store.stage().map_or_else(|_| Target::Memory(Vec::new()), Target::File);
-        Self { target, hasher: sha2::Sha256::new(), length: 0, limit, memory_limit }
+        Self { target, hasher: Hasher::under([]), length: 0, limit, memory_limit }
+    }
+
+    /// The same, before its first byte, computing digests under these as well.
+    #[must_use]
+    pub fn hashing(self, algorithms: &[Algorithm]) -> Self {
+        Self { hasher: Hasher::under(algorithms.iter().copied()), ..self }
+    }
+
+    /// The digests of all bytes taken so far.
+    pub fn digests(&self) -> Digests {
+        self.hasher.clone().finish()
     }
 
     fn check_memory(&self, more: usize) -> io::Result<()> {
@@ -69,7 +79,7 @@ impl Sink {
 
     /// The blob, and the file that has to be committed for it to last.
     pub fn finish(self) -> (Blob, Option<Staging>) {
-        let id = BlobId::from_digest(self.hasher.finalize().into());
+        let id = BlobId::from_digest(self.hasher.finish().sha256_bytes());
         match self.target {
             Target::File(staging) => (Blob::file(id, self.length, Arc::clone(staging.file())), Some(staging)),
             Target::Memory(bytes) => (Blob::memory(id, bytes.into()), None),
