@@ -39,6 +39,7 @@ fn upstream_settings(url: Url, spec: UpstreamSpec) -> UpstreamSettings {
     let base = UpstreamSettings::at(with_slash(url));
     let duration = |given: Option<GoDuration>, default| given.map_or(default, |GoDuration(value)| value);
     UpstreamSettings {
+        namespace: spec.namespace,
         auth: spec.auth.map(auth_settings),
         allow_plaintext_auth: spec.allow_plaintext_auth.unwrap_or(base.allow_plaintext_auth),
         trust: spec.trust.and_then(trust_settings),

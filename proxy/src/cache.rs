@@ -33,6 +33,8 @@ mod intake;
 mod lately;
 pub mod policy;
 mod receive;
+mod references;
+mod revalidate;
 pub mod splice;
 pub mod table;
 mod unwritten;

@@ -4,8 +4,9 @@ use crds::Ecosystem as Kind;
 use http::StatusCode;
 
 use crate::client::{ClientSetup, Endpoint};
-use crate::intent::{Intent, Refusal};
+use crate::intent::{Intent, Key, Refusal};
 use crate::request::Call;
+use crate::store::BlobId;
 
 mod accept;
 mod gathered;
@@ -20,6 +21,22 @@ pub trait Ecosystem: Send + Sync + 'static {
     /// The body of an error, as this ecosystem's client prints it: `Content-Type` and bytes.
     fn error(&self, _status: StatusCode, message: &str) -> (&'static str, Vec<u8>) {
         ("text/plain; charset=utf-8", format!("{message}\n").into_bytes())
+    }
+
+    /// The same where the path below the proxy tells more than the status.
+    fn error_at(&self, _path: &str, status: StatusCode, message: &str) -> (&'static str, Vec<u8>) {
+        self.error(status, message)
+    }
+
+    /// Headers of every answer, and of one that carries what a key names. `sha256`: its digest, where that is known
+    /// already.
+    fn headers(&self, _content: Option<(&Key, Option<BlobId>)>) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Whether its registries send clients to a token server.
+    fn uses_tokens(&self) -> bool {
+        false
     }
 
     /// Whether `@scope%2fname` in a path is read as the two segments `@scope` and `name`. Everywhere else an encoded
@@ -49,6 +66,7 @@ macro_rules! ecosystems {
 
 ecosystems! {
     Cargo => cargo::Cargo,
+    Container => container::Container,
     Npm => npm::Npm,
     Pypi => pypi::Pypi,
 }

@@ -259,7 +259,13 @@ impl Cache {
                 .map_err(|_| Error::Abandoned)?
                 .map_err(|error| Error::Storage(Arc::new(error)))?,
         };
-        let raw = Raw { bytes: &bytes, content_type: &stored.content_type, url: &stored.url, key: &metadata.key };
+        let raw = Raw {
+            bytes: &bytes,
+            content_type: &stored.content_type,
+            url: &stored.url,
+            key: &metadata.key,
+            headers: None,
+        };
         read(raw).map_err(|reason| Error::Unexpected { upstream: self.upstream(), reason })
     }
 

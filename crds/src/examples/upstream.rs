@@ -40,6 +40,13 @@ fn good() -> Vec<Example> {
         ),
         admitted("nothing where an object may be", upstream(json!({"retry": {}, "breaker": {}}))),
         admitted("the bounds", upstream(json!({"connectTimeout": "100ms", "readTimeout": "5m", "minimumRate": "0"}))),
+        admitted(
+            "the host in the names of images",
+            proxy(json!({
+                "ecosystem": "container",
+                "upstream": {"url": "https://registry-1.registry.example/", "namespace": "registry.example:5000"},
+            })),
+        ),
         admitted("decimals", upstream(json!({"readTimeout": "1.5s", "minimumRate": "1.5Ki"}))),
         admitted(
             "networks",
@@ -53,6 +60,18 @@ fn addresses() -> Vec<Example> {
     let (field, message) =
         ("spec.upstream.url", "`url` must be an http(s) address without user info, query and fragment");
     let mut examples = vec![
+        rule(
+            "a namespace where names hold no host",
+            upstream(json!({"namespace": "registry.example"})),
+            "spec.upstream.namespace",
+            "`namespace` must be absent unless `ecosystem` is 'container'",
+        ),
+        rule(
+            "the address of a container registry with its version",
+            proxy(json!({"ecosystem": "container", "upstream": {"url": "https://registry.example/v2"}})),
+            field,
+            "`url` must be the address above 'v2/', which the proxy appends itself",
+        ),
         schema("a short address", url("http://"), field, "at least 8 characters"),
         schema("a number for an address", upstream(json!({"url": 8080})), field, "must be a string, not a number"),
         rule(

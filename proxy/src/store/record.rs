@@ -9,7 +9,7 @@ use url::Url;
 
 use super::BlobId;
 use crate::clock::Millis;
-use crate::intent::Key;
+use crate::intent::{Key, ServedAs};
 
 /// The version of [`Record`]'s form. A change of meaning takes the next number.
 const FORMAT: u32 = 1;
@@ -132,6 +132,9 @@ pub struct Document {
     pub etag: Option<String>,
     /// See `etag`.
     pub last_modified: Option<String>,
+    /// What is served beside the bytes.
+    #[serde(default)]
+    pub served: ServedAs,
     /// When these bytes were first seen.
     pub changed: Millis,
     /// What was made of it for clients, newest last.
@@ -162,6 +165,9 @@ pub struct Artifact {
     pub verified: Option<String>,
     /// The upstream's `Last-Modified`, if it gave one.
     pub last_modified: Option<String>,
+    /// A document named it and nobody has asked for it yet: its bytes are served if another key has brought them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub referenced: bool,
 }
 
 impl Record {
@@ -261,6 +267,7 @@ mod tests {
                 length: 1,
                 verified: Some("sha1:00".into()),
                 last_modified: None,
+                referenced: false,
             }),
         );
         let bytes = record.encode();
