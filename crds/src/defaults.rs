@@ -42,6 +42,7 @@ impl Settings {
 fn upstream_settings(base: UpstreamSettings, spec: UpstreamSpec) -> UpstreamSettings {
     let duration = |given: Option<GoDuration>, default| given.map_or(default, |GoDuration(value)| value);
     UpstreamSettings {
+        namespace: spec.namespace,
         auth: spec.auth.map(auth_settings),
         allow_plaintext_auth: spec.allow_plaintext_auth.unwrap_or(base.allow_plaintext_auth),
         trust: spec.trust.and_then(trust_settings),

@@ -32,6 +32,8 @@ macro_rules! ecosystems {
 ecosystems! {
     /// The sparse registry protocol of Rust's package manager.
     Cargo = "cargo",
+    /// The distribution protocol of container images and other OCI artifacts, for pulls.
+    Container = "container",
     /// The build cache of Gradle over HTTP. An upstream is optional.
     Gradle = "gradle",
     /// The repository layout of Maven, which Gradle, sbt and Ivy read too.
@@ -48,7 +50,7 @@ impl Ecosystem {
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
             Self::Maven => true,
-            Self::Cargo | Self::Gradle | Self::Npm | Self::Pypi => false,
+            Self::Cargo | Self::Container | Self::Gradle | Self::Npm | Self::Pypi => false,
         }
     }
 

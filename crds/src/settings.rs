@@ -33,6 +33,8 @@ pub struct Settings {
 pub struct UpstreamSettings {
     /// Base of every address below the registry. Ends in `/`; no user info, query or fragment.
     pub url: Url,
+    /// The host in the names of images, where it is not that of [`Self::url`].
+    pub namespace: Option<String>,
     /// The account that this proxy uses, if any.
     pub auth: Option<AuthSettings>,
     /// Credentials over plain http are refused unless this is set.
@@ -69,6 +71,14 @@ pub struct UpstreamSettings {
 impl UpstreamSettings {
     /// The span over which [`Self::minimum_rate`] is measured.
     pub const MINIMUM_RATE_WINDOW: Duration = Duration::from_mins(1);
+
+    /// What clients put before the name of an image of this registry: `HOST[:PORT]`, the port where it is not the
+    /// scheme's.
+    pub fn namespace(&self) -> String {
+        let port = self.url.port().map_or(String::new(), |port| format!(":{port}"));
+        let host = self.url.host_str().unwrap_or_default();
+        self.namespace.clone().unwrap_or_else(|| format!("{host}{port}"))
+    }
 }
 
 /// A Secret that authenticates to an upstream, and the form it takes on the wire.
@@ -211,6 +221,7 @@ impl UpstreamSettings {
     pub fn at(url: Url) -> Self {
         Self {
             url,
+            namespace: None,
             auth: None,
             allow_plaintext_auth: false,
             trust: None,

@@ -13,6 +13,7 @@ use url::Url;
 use crate::cache::{Cache, Engine};
 use crate::certificate::Certificate;
 use crate::config::{Loaded, Refused};
+use crate::ecosystem;
 use crate::fetch::credential::SecretHosts;
 use crate::fetch::probe::{Probe, probe};
 use crate::fetch::stack::{self, BuildError, Shared};
@@ -213,7 +214,8 @@ impl App {
         present: Secrets,
         before: Option<&Site>,
     ) -> Result<Site, ApplyError> {
-        let fetch = stack::build(&settings.upstream, settings.cache.negative_ttl, &secrets, &self.shared)
+        let tokens = ecosystem::of(settings.ecosystem).uses_tokens();
+        let fetch = stack::build(&settings.upstream, settings.cache.negative_ttl, &secrets, &self.shared, tokens)
             .map_err(|source| ApplyError::Upstream { proxy: settings.name.clone(), source })?;
         let path = if self.placement.at_root { String::new() } else { format!("/{}", settings.name) };
         let bases = Bases::new(settings.external_url.as_ref(), &self.placement.bases, &path);

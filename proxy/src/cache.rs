@@ -34,6 +34,8 @@ mod intake;
 mod lately;
 pub mod policy;
 mod receive;
+mod references;
+mod revalidate;
 mod source;
 pub mod splice;
 pub mod table;

@@ -100,7 +100,11 @@ mod tests {
             format!("SHA1(a-1.0.jar)= {EMPTY}\n"),
             format!("\u{feff}{EMPTY}\nmore"),
         ] {
-            assert_eq!(read(body.as_bytes(), Algorithm::Sha1).map(|digest| digest.hex()).as_deref(), Some(EMPTY), "{body}");
+            assert_eq!(
+                read(body.as_bytes(), Algorithm::Sha1).map(|digest| digest.hex()).as_deref(),
+                Some(EMPTY),
+                "{body}"
+            );
         }
         for body in ["", "\n\n", &EMPTY[1..], &format!("{EMPTY}0"), "<html>login</html>", "a-1.0.jar", "\0"] {
             assert_eq!(read(body.as_bytes(), Algorithm::Sha1), None, "{body}");
@@ -121,7 +125,8 @@ mod tests {
         let sha1 = format!("sha1:{EMPTY}");
         assert_eq!(of(&[("x-checksum-sha1", EMPTY)]), [sha1.as_str()]);
         assert_eq!(of(&[("etag", &format!("\"{{SHA1{{{EMPTY}}}}}\""))]), [sha1.as_str()]);
-        let both = of(&[("x-checksum-md5", "d41d8cd98f00b204e9800998ecf8427e"), ("x-checksum-sha1", &EMPTY.to_uppercase())]);
+        let both =
+            of(&[("x-checksum-md5", "d41d8cd98f00b204e9800998ecf8427e"), ("x-checksum-sha1", &EMPTY.to_uppercase())]);
         assert_eq!(both, [sha1.as_str(), "md5:d41d8cd98f00b204e9800998ecf8427e"]);
         assert!(of(&[("x-checksum-sha1", "none"), ("etag", "\"x\"")]).is_empty());
     }

@@ -13,12 +13,20 @@ pub struct Endpoint<'a> {
     pub base: &'a str,
     /// Path of the file with the certificate authority of an https address; `None` where clients trust it already.
     pub authority: Option<&'a str>,
+    /// What clients put before the names of this registry's images.
+    pub namespace: &'a str,
 }
 
 impl<'a> Endpoint<'a> {
     /// An address that ends in `/`. Over plain http there is nothing to trust.
     pub fn new(base: &'a str, authority: Option<&'a str>) -> Self {
-        Self { base, authority: authority.filter(|_| base.starts_with("https:")) }
+        Self { base, authority: authority.filter(|_| base.starts_with("https:")), namespace: "registry.example" }
+    }
+
+    /// The same for the registry that clients name so.
+    #[must_use]
+    pub fn of(self, namespace: &'a str) -> Self {
+        Self { namespace, ..self }
     }
 }
 
@@ -38,24 +46,24 @@ pub struct ClientSetup {
 
 /// The configuration files of all clients of an ecosystem for the proxy at `base`, by file name: valid keys of a
 /// `ConfigMap`. `authority`: path of the certificate authority where the files are read.
-pub fn files(kind: Ecosystem, base: &str, authority: Option<&str>) -> BTreeMap<String, String> {
+pub fn files(kind: Ecosystem, base: &str, authority: Option<&str>, namespace: &str) -> BTreeMap<String, String> {
     let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let files = setups(kind, base, authority).into_iter().flat_map(|setup| setup.files);
+    let files = setups(kind, base, authority, namespace).into_iter().flat_map(|setup| setup.files);
     // Clients that read the same file find the same in it.
     files.map(|(path, text)| (name(path), text)).collect()
 }
 
 /// The environment variables of all clients of an ecosystem for the proxy at `base`: nothing secret, and valid for
 /// `envFrom`.
-pub fn variables(kind: Ecosystem, base: &str, authority: Option<&str>) -> BTreeMap<String, String> {
-    let variables = setups(kind, base, authority).into_iter().flat_map(|setup| setup.environment);
+pub fn variables(kind: Ecosystem, base: &str, authority: Option<&str>, namespace: &str) -> BTreeMap<String, String> {
+    let variables = setups(kind, base, authority, namespace).into_iter().flat_map(|setup| setup.environment);
     variables.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The set-up of every client of an ecosystem for the proxy at `base`, with or without its final slash.
-pub fn setups(kind: Ecosystem, base: &str, authority: Option<&str>) -> Vec<ClientSetup> {
+pub fn setups(kind: Ecosystem, base: &str, authority: Option<&str>, namespace: &str) -> Vec<ClientSetup> {
     let base = format!("{}/", base.trim_end_matches('/'));
-    ecosystem::of(kind).clients(Endpoint::new(&base, authority))
+    ecosystem::of(kind).clients(Endpoint::new(&base, authority).of(namespace))
 }
 
 /// The host (without port) of an address with plain http; `None` for any other address. Most clients want to be told
@@ -68,7 +76,9 @@ pub(crate) fn plain_host(base: &str) -> Option<&str> {
 
 /// How clients that run on Java learn of a certificate authority, which they take from no setting of theirs.
 pub(crate) fn java_trusts(authority: &str) -> String {
-    format!("Java trusts it after: keytool -importcert -noprompt -cacerts -storepass changeit -alias packageproxy -file {authority}")
+    format!(
+        "Java trusts it after: keytool -importcert -noprompt -cacerts -storepass changeit -alias packageproxy -file {authority}"
+    )
 }
 
 /// Whether a host is the machine itself.

@@ -254,8 +254,9 @@ mod tests {
 
     #[test]
     fn spellings() {
-        let integrity =
-            Digest::from_integrity(&format!("md5-1B2M2Y8AsgTpgAmY7PhCfg== sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk= sha512-{EMPTY_SHA512}?opt"));
+        let integrity = Digest::from_integrity(&format!(
+            "md5-1B2M2Y8AsgTpgAmY7PhCfg== sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk= sha512-{EMPTY_SHA512}?opt"
+        ));
         assert_eq!(
             integrity.iter().map(|digest| digest.algorithm).collect::<Vec<_>>(),
             [Algorithm::Sha1, Algorithm::Sha512]

@@ -4,8 +4,9 @@ use crds::Ecosystem as Kind;
 use http::StatusCode;
 
 use crate::client::{ClientSetup, Endpoint};
-use crate::intent::{Intent, Refusal};
+use crate::intent::{Intent, Key, Refusal};
 use crate::request::Call;
+use crate::store::BlobId;
 
 mod accept;
 mod gathered;
@@ -25,6 +26,22 @@ pub trait Ecosystem: Send + Sync + 'static {
     /// The status of an error, where clients of this ecosystem take the usual one for something else.
     fn status(&self, status: StatusCode) -> StatusCode {
         status
+    }
+
+    /// The same where the path below the proxy tells more than the status.
+    fn error_at(&self, _path: &str, status: StatusCode, message: &str) -> (&'static str, Vec<u8>) {
+        self.error(status, message)
+    }
+
+    /// Headers of every answer, and of one that carries what a key names. `sha256`: its digest, where that is known
+    /// already.
+    fn headers(&self, _content: Option<(&Key, Option<BlobId>)>) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Whether its registries send clients to a token server.
+    fn uses_tokens(&self) -> bool {
+        false
     }
 
     /// Whether `@scope%2fname` in a path is read as the two segments `@scope` and `name`. Everywhere else an encoded
@@ -54,6 +71,7 @@ macro_rules! ecosystems {
 
 ecosystems! {
     Cargo => cargo::Cargo,
+    Container => container::Container,
     Gradle => gradle::Gradle,
     Maven => maven::Maven,
     Npm => npm::Npm,

@@ -14,6 +14,7 @@ use futures_util::Stream;
 use url::Url;
 
 pub use breaker::{CircuitBreaker, OriginState, Origins, State};
+pub use challenge::TokenChallenge;
 pub use credential::CredentialError;
 pub use http::HttpFetcher;
 pub use probe::{Probe, probe};
@@ -24,6 +25,7 @@ pub use retry::Retry;
 pub use stack::{BuildError, Shared, build};
 
 pub mod breaker;
+pub mod challenge;
 pub mod credential;
 pub mod dns;
 pub mod egress;
@@ -85,6 +87,8 @@ pub struct Ask {
     pub resume: Option<Resume>,
     /// Body of a POST.
     pub body: Option<AskBody>,
+    /// `Authorization`, in place of the upstream's own credential. A redirect to another origin loses it.
+    pub authorization: Option<HeaderValue>,
     /// Identifies the cache key, so that repeated failures of one key count once for the breaker.
     pub key: u64,
     /// Which address of the registry is to answer, where it has several; `None`: they are asked in their order.

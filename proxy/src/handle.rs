@@ -16,7 +16,7 @@ use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::Call;
 use crate::respond;
-use crate::site::{Site, Sites};
+use crate::site::{Routed, Site, Sites, Unrouted};
 
 mod forward;
 
@@ -24,19 +24,23 @@ mod forward;
 pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Access) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
     normalize(&mut parts);
-    let Some((site, path)) = sites.route(parts.uri.path()) else {
-        let names = sites.names();
-        let hint = format!("no proxy is served here; there are: {names}");
-        let error = Error::Refused(Refusal::NotFound(hint));
-        return access.of(None, respond::refused(&error, None, parts.uri.path()));
+    let Routed { site, path, namespace } = match sites.route(parts.uri.path(), parts.uri.query()) {
+        Ok(routed) => routed,
+        Err(Unrouted { reason, protocol }) => {
+            let error = Error::Refused(Refusal::NotFound(reason));
+            let response = respond::refused(&error, protocol, "", parts.uri.path());
+            return access.of(None, respond::without_body(&parts.method, response));
+        }
     };
-    let response = match walk(&site, &parts, &path, incoming, access.client()).await {
+    let mut response = match walk(&site, &parts, &path, incoming, access.client()).await {
         Ok(response) => response,
         Err(error) => {
             let what = format!("{}/{path}", site.settings.name);
-            respond::refused(&error, Some(site.protocol), &what)
+            respond::refused(&error, Some(site.protocol), &path, &what)
         }
     };
+    respond::label(&mut response, site.protocol.headers(None));
+    respond::label(&mut response, namespace.map(|namespace| ("oci-namespace", namespace)));
     access.of(Some(&site), respond::without_body(&parts.method, response))
 }
 
@@ -67,9 +71,10 @@ async fn walk(
         Intent::Answer(answer) => Ok(respond::local(answer)),
         Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
         Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
-        Intent::Metadata(metadata) => document(site, &metadata, &parts.headers, client).await,
+        Intent::Metadata(metadata) => document(site, &metadata, parts, client).await,
         Intent::Artifact(artifact) => {
-            let response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
+            let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
+            respond::label(&mut response, site.protocol.headers(Some((&artifact.key, None))));
             respond::in_version(parts.version, &parts.method, response).await
         }
     }
@@ -79,9 +84,10 @@ async fn walk(
 async fn document(
     site: &Site,
     metadata: &Metadata,
-    headers: &HeaderMap,
+    parts: &http::request::Parts,
     client: IpAddr,
 ) -> Result<Response<Body>, Error> {
+    let headers = &parts.headers;
     let cache = &site.cache;
     let base = site.base(headers, client);
     let codings = negotiate::codings(headers);
@@ -91,11 +97,18 @@ async fn document(
         let record = Arc::clone(&document.record);
         let form = Form::new(metadata, &document, &base, &codings);
         let last_modified = record.document().map(|document| respond::http_date(document.changed));
-        if negotiate::is_current(headers, &form.etag(), last_modified.as_deref()) {
-            return Ok(respond::document(cache, metadata, &record, &form, status, None));
-        }
-        if let Some(content) = cache.content(&form).await? {
-            return Ok(respond::document(cache, metadata, &record, &form, status, Some(content)));
+        let content = if negotiate::is_current(headers, &form.etag(), last_modified.as_deref()) {
+            Some(None)
+        } else {
+            cache.content(&form).await?.map(Some)
+        };
+        if let Some(content) = content {
+            let mut response = respond::document(cache, metadata, &record, &form, status, content);
+            if let Some(stored) = record.document() {
+                respond::label(&mut response, site.protocol.headers(Some((&metadata.key, Some(stored.raw)))));
+                respond::next_page(&mut response, &stored.served, &parts.uri);
+            }
+            return Ok(response);
         }
         (document, status) = cache.fetched(metadata, Some(&record)).await?;
     }

@@ -14,6 +14,7 @@ use search::Search;
 pub use search::{Found, NotFound};
 
 mod cargo;
+mod container;
 mod gradle;
 mod machine;
 mod manifests;
@@ -42,6 +43,7 @@ async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr
     // Exhaustive, so that a new ecosystem says how its clients are asked.
     let remedy = match ecosystem {
         Ecosystem::Cargo => cargo::find(machine, &mut search).await,
+        Ecosystem::Container => container::find(machine, &mut search).await,
         Ecosystem::Gradle => gradle::REMEDY,
         Ecosystem::Maven => maven::find(machine, &mut search).await,
         Ecosystem::Npm => npm::find(machine, &mut search).await,

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::checksum_sibling::ChecksumSiblings;
@@ -58,10 +59,18 @@ pub struct Metadata {
     pub key: Key,
     /// Where it is, below the upstream's base.
     pub from: UpstreamPath,
+    /// The query there, already encoded, from parameters that the protocol knows.
+    pub query: Option<String>,
     /// The `Accept` header that selects this representation at the upstream.
     pub accept: Option<&'static str>,
     /// How long it is fresh.
     pub lifetime: Lifetime,
+    /// How the upstream is asked whether it has changed.
+    pub revalidate: Revalidate,
+    /// Digest that the request itself names: other bytes are refused.
+    pub expect: Option<Digest>,
+    /// Most bytes, where the protocol sets a limit.
+    pub limit: Option<u64>,
     /// Understands the upstream's bytes, once, when they are stored. `None`: they mean nothing to us and may be very
     /// many.
     pub read: Option<ReadDocument>,
@@ -73,6 +82,8 @@ pub struct Metadata {
     pub varies_by_accept: bool,
     /// The digests that go with it.
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
+    /// Whether clients know it by its digest: it is never sent in a content coding, and the digest is its entity tag.
+    pub content_addressed: bool,
 }
 
 impl Metadata {
@@ -81,13 +92,18 @@ impl Metadata {
         Self {
             key,
             from,
+            query: None,
             accept: Some(content_type),
             lifetime: Lifetime::Configured,
+            revalidate: Revalidate::Conditional,
+            expect: None,
+            limit: None,
             read: Some(read),
             rewrite: Rewrite::Verbatim,
             content_type,
             varies_by_accept: false,
             checksum_siblings: None,
+            content_addressed: false,
         }
     }
 
@@ -97,6 +113,16 @@ impl Metadata {
     }
 }
 
+/// How the upstream is asked whether a document has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revalidate {
+    /// By a GET with the validators that it gave.
+    Conditional,
+    /// By a HEAD whose answer tells the document's digest in this header; a GET follows where it is another. What that
+    /// header says of a body must be true as well.
+    Digest(&'static str),
+}
+
 /// How long metadata is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -104,6 +130,8 @@ pub enum Lifetime {
     Configured,
     /// At least this long, even where the configured lifetime is shorter: documents that hardly ever change.
     AtLeast(Duration),
+    /// For good: its name is its digest.
+    Forever,
 }
 
 /// Upstream bytes together with what is needed to understand them.
@@ -117,6 +145,8 @@ pub struct Raw<'a> {
     pub url: &'a Url,
     /// Its key, for the names in it.
     pub key: &'a Key,
+    /// The upstream's headers, while it is read to be stored.
+    pub headers: Option<&'a HeaderMap>,
 }
 
 /// Checks that a document is what the protocol says, and extracts what later requests need of it.
@@ -132,6 +162,36 @@ pub struct Reading {
     /// Stored instead of the upstream's bytes, where these are not of the representation that was asked for. The
     /// ranges of `edits` then refer to these bytes.
     pub replacement: Option<Vec<u8>>,
+    /// What is served beside the bytes.
+    pub served: ServedAs,
+    /// Another key of the same document: its digest.
+    pub also: Option<Key>,
+    /// Artifacts that may be served because this document names them, if their bytes are at hand.
+    pub references: Vec<Reference>,
+}
+
+/// What a document's own content and headers say of how it is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServedAs {
+    /// Its `Content-Type`, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The query of the next page, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Further headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+}
+
+/// An artifact that a document names by its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The artifact's key.
+    pub key: Key,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// One file that a document names.

@@ -58,7 +58,9 @@ impl Expected {
     /// The hasher that will be able to tell, and computes these besides.
     pub fn hasher(&self, besides: &[Algorithm]) -> Hasher {
         let telling = match self {
-            Self::Digests(digests) => Digest::strongest(digests).map_or_else(Vec::new, |digest| vec![digest.algorithm()]),
+            Self::Digests(digests) => {
+                Digest::strongest(digests).map_or_else(Vec::new, |digest| vec![digest.algorithm()])
+            }
             Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Vec::new(),
             // It arrives beside the body, so every algorithm that it may have is kept going.
             Self::Pending(_) => vec![Algorithm::Sha1, Algorithm::Sha512],
@@ -141,7 +143,9 @@ impl Cache {
             _ if !artifact.listings().is_empty() => {
                 let (cache, artifact) = (Arc::clone(self), artifact.clone());
                 let look_up = async move { cache.look_up(&artifact).await };
-                Expected::Pending(tokio::spawn(async { Ok(look_up.await?.map(|file| file.digests).unwrap_or_default()) }))
+                Expected::Pending(tokio::spawn(async {
+                    Ok(look_up.await?.map(|file| file.digests).unwrap_or_default())
+                }))
             }
             Some(siblings) => Expected::Beside(siblings),
             None => Expected::Nothing,
@@ -264,7 +268,13 @@ impl Cache {
                 .map_err(|_| Error::Abandoned)?
                 .map_err(|error| Error::Storage(Arc::new(error)))?,
         };
-        let raw = Raw { bytes: &bytes, content_type: &stored.content_type, url: &stored.url, key: &metadata.key };
+        let raw = Raw {
+            bytes: &bytes,
+            content_type: &stored.content_type,
+            url: &stored.url,
+            key: &metadata.key,
+            headers: None,
+        };
         read(raw).map_err(|reason| Error::Unexpected { upstream: self.upstream(), reason })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use tokio::sync::watch;
 
 use crate::body::Body;
@@ -13,7 +13,7 @@ use crate::checksum_sibling;
 use crate::digest::Digest;
 use crate::ecosystem::Ecosystem;
 use crate::error::Error;
-use crate::intent::{Answer, Artifact, Forward, Metadata, Refusal};
+use crate::intent::{Answer, Artifact, Forward, Lifetime, Metadata, Refusal, ServedAs};
 use crate::negotiate::{self, Wanted};
 use crate::store::spool::Progress;
 use crate::store::{Blob, ByteStream, Record, body};
@@ -62,6 +62,26 @@ fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     }
 }
 
+/// Adds headers that a protocol has besides those of HTTP.
+pub fn label<'a>(response: &mut Response<Body>, headers: impl IntoIterator<Item = (&'a str, String)>) {
+    for (name, value) in headers {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            set(response, name, &value);
+        }
+    }
+}
+
+/// Says where the next page of a list is (RFC 8288): at the client's own address of this one.
+pub fn next_page(response: &mut Response<Body>, served: &ServedAs, asked: &Uri) {
+    if let Some(next) = &served.next {
+        let kept = asked.query().into_iter().flat_map(|query| query.split('&')).filter(|part| part.starts_with("ns="));
+        let query = std::iter::once(next.as_str()).chain(kept).collect::<Vec<_>>().join("&");
+        // An address cannot end early: a parsed path has no `>` unless it is encoded.
+        let path = asked.path().replace('>', "%3E");
+        set(response, header::LINK, &format!("<{path}?{}>; rel=\"next\"", query.replace('>', "%3E")));
+    }
+}
+
 fn length(response: &mut Response<Body>, length: u64) {
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
 }
@@ -97,13 +117,21 @@ pub fn document(
     set(&mut response, header::ETAG, &form.etag());
     if let Some(document) = record.document() {
         set(&mut response, header::LAST_MODIFIED, &http_date(document.changed));
+        if let Some(kind) = &document.served.content_type {
+            set(&mut response, header::CONTENT_TYPE, kind);
+        }
+        label(&mut response, document.served.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
     }
     checksums(&mut response, record);
     let fresh = match status {
         CacheStatus::Stale { .. } => 0,
         _ => cache.freshness(record, metadata.lifetime),
     };
-    fresh_for(&mut response, cache, fresh);
+    if metadata.lifetime == Lifetime::Forever {
+        immutable(&mut response, cache);
+    } else {
+        fresh_for(&mut response, cache, fresh);
+    }
     let vary = if metadata.varies_by_accept { "Accept, Accept-Encoding" } else { "Accept-Encoding" };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static(vary));
     if let Some(content) = content {
@@ -128,7 +156,10 @@ pub fn stored(
     headers: &HeaderMap,
     status: CacheStatus,
 ) -> Response<Body> {
-    let etag = format!("\"{}\"", blob.id());
+    let etag = match &artifact.expect {
+        Some(digest) => format!("\"{digest}\""),
+        None => format!("\"{}\"", blob.id()),
+    };
     let last_modified = record.artifact().and_then(|artifact| artifact.last_modified.clone());
     let last_modified = last_modified.unwrap_or_else(|| http_date(record.validated));
     let current = negotiate::is_current(headers, &etag, Some(&last_modified));
@@ -299,13 +330,14 @@ pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, bod
 }
 
 /// An error, in the words that the ecosystem's client prints.
-pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> Response<Body> {
+/// `path` is below the proxy.
+pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, path: &str, what: &str) -> Response<Body> {
     let (status, retry_after) = status_of(error);
     let status = protocol.map_or(status, |protocol| protocol.status(status));
     let retry_after = retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
     let message = format!("{what}: {error}");
     let (content_type, text) = match protocol {
-        Some(protocol) => protocol.error(status, &message),
+        Some(protocol) => protocol.error_at(path, status, &message),
         None => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
     };
     let mut response = start(status, content_type, CacheStatus::Bypass);

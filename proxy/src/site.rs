@@ -13,6 +13,8 @@ use crate::ecosystem::{self, Ecosystem};
 use crate::links::{Bases, Chosen};
 use crate::secrets::Secrets;
 
+mod registries;
+
 /// One proxy.
 pub struct Site {
     /// Its settings.
@@ -90,6 +92,25 @@ impl Site {
     }
 }
 
+/// A proxy and what is asked of it.
+#[derive(Debug)]
+pub struct Routed {
+    /// The proxy.
+    pub site: Arc<Site>,
+    /// The raw path below it, without a leading slash.
+    pub path: String,
+    /// The registry that the client named beside the path.
+    pub namespace: Option<String>,
+}
+
+/// A request that means no proxy.
+pub struct Unrouted {
+    /// Why.
+    pub reason: String,
+    /// Whose clients sent it, if that is clear.
+    pub protocol: Option<&'static dyn Ecosystem>,
+}
+
 /// All proxies of a process.
 #[derive(Debug, Default)]
 pub struct Sites {
@@ -103,14 +124,25 @@ impl Sites {
         Self { by_name: sites.into_iter().map(|site| (site.settings.name.clone(), site)).collect(), at_root }
     }
 
-    /// The proxy that a raw path means, and the rest of the path without its leading slash.
-    pub fn route(&self, path: &str) -> Option<(Arc<Site>, String)> {
+    /// The proxy that a raw path and query mean.
+    pub fn route(&self, path: &str, query: Option<&str>) -> Result<Routed, Unrouted> {
         let path = path.strip_prefix('/').unwrap_or(path);
-        if self.at_root {
-            return self.by_name.values().next().map(|site| (Arc::clone(site), path.to_owned()));
-        }
+        let routed = |site: &Arc<Site>, path: &str| {
+            Ok(Routed { site: Arc::clone(site), path: path.to_owned(), namespace: None })
+        };
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-        self.by_name.get(name).map(|site| (Arc::clone(site), rest.to_owned()))
+        let at_root = self.by_name.values().next().filter(|_| self.at_root);
+        match at_root {
+            _ if name == registries::VERSION && self.registries().next().is_some() => self.registry(rest, query),
+            Some(site) => routed(site, path),
+            None => match self.by_name.get(name) {
+                Some(site) => routed(site, rest),
+                None => Err(Unrouted {
+                    reason: format!("no proxy is served here; there are: {}", self.names()),
+                    protocol: None,
+                }),
+            },
+        }
     }
 
     /// The proxy of a name.

@@ -6,10 +6,12 @@ use crate::bytes_of::seeded;
 use crate::upstream::{Resource, Upstream};
 
 pub use cargo::CARGO;
+pub use container::CONTAINER;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
 mod cargo;
+pub mod container;
 mod npm;
 mod pypi;
 
@@ -32,6 +34,18 @@ pub trait Protocol: Sync {
     fn artifact(&self, package: &str, version: &str) -> String;
     /// A release's file, below the base of whatever holds the files.
     fn upstream_artifact(&self, package: &str, version: &str) -> String;
+    /// The file of a release, where its address follows from its bytes; see [`Self::artifact`].
+    fn artifact_of(&self, package: &str, release: &Release) -> String {
+        self.artifact(package, &release.version)
+    }
+    /// See [`Self::artifact_of`] and [`Self::upstream_artifact`].
+    fn upstream_artifact_of(&self, package: &str, release: &Release) -> String {
+        self.upstream_artifact(package, &release.version)
+    }
+    /// The cases of the conformance suite that mean nothing in this protocol, each with the reason.
+    fn lacks(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
     /// Every document of the registry: the path below the upstream's base, and what it answers. `files` is the base
     /// of the files, which need not be the upstream; it ends in `/`.
     fn documents(&self, package: &Package, files: &str) -> Vec<(String, Resource)>;
@@ -140,14 +154,14 @@ impl Fixture {
 
     /// The file of a release, on the proxy.
     pub fn artifact(&self, release: usize) -> String {
-        let version = &self.package.releases[release].version;
-        format!("/{}/{}", self.protocol.name(), self.protocol.artifact(&self.package.name, version))
+        let release = &self.package.releases[release];
+        format!("/{}/{}", self.protocol.name(), self.protocol.artifact_of(&self.package.name, release))
     }
 
     /// The file of a release, on the upstream (or below any other origin's [`BASE`]).
     pub fn upstream_artifact(&self, release: usize) -> String {
-        let version = &self.package.releases[release].version;
-        format!("{BASE}{}", self.protocol.upstream_artifact(&self.package.name, version))
+        let release = &self.package.releases[release];
+        format!("{BASE}{}", self.protocol.upstream_artifact_of(&self.package.name, release))
     }
 
     /// The true bytes of a release's file.
@@ -174,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);

@@ -40,6 +40,13 @@ fn good() -> Vec<Example> {
         ),
         admitted("nothing where an object may be", upstream(json!({"retry": {}, "breaker": {}}))),
         admitted("the bounds", upstream(json!({"connectTimeout": "100ms", "readTimeout": "5m", "minimumRate": "0"}))),
+        admitted(
+            "the host in the names of images",
+            proxy(json!({
+                "ecosystem": "container",
+                "upstream": {"url": "https://registry-1.registry.example/", "namespace": "registry.example:5000"},
+            })),
+        ),
         admitted("decimals", upstream(json!({"readTimeout": "1.5s", "minimumRate": "1.5Ki"}))),
         admitted(
             "networks",
@@ -53,6 +60,18 @@ fn addresses() -> Vec<Example> {
     let (field, message) =
         ("spec.upstream.url", "`url` must be an http(s) address without user info, query and fragment");
     let mut examples = vec![
+        rule(
+            "a namespace where names hold no host",
+            upstream(json!({"namespace": "registry.example"})),
+            "spec.upstream.namespace",
+            "`namespace` must be absent unless `ecosystem` is 'container'",
+        ),
+        rule(
+            "the address of a container registry with its version",
+            proxy(json!({"ecosystem": "container", "upstream": {"url": "https://registry.example/v2"}})),
+            field,
+            "`url` must be the address above 'v2/', which the proxy appends itself",
+        ),
         schema("a short address", url("http://"), field, "at least 8 characters"),
         schema("a number for an address", upstream(json!({"url": 8080})), field, "must be a string, not a number"),
         rule(
@@ -179,6 +198,8 @@ fn fallbacks() -> Vec<Example> {
     let five: Vec<Value> = (0..5).map(|n| json!({"url": format!("https://m{n}.example/")})).collect();
     let mut pypi = fallback(json!({"url": "https://mirror.example/simple/"}));
     pypi["spec"]["ecosystem"] = json!("pypi");
+    let mut container = fallback(json!({"url": "https://mirror.example/v2/"}));
+    container["spec"]["ecosystem"] = json!("container");
     vec![
         schema(
             "a fallback without address",
@@ -197,7 +218,7 @@ fn fallbacks() -> Vec<Example> {
             "a fallback for what is missing",
             fallback(json!({"when": "NotFound"})),
             list,
-            "`when` must not be 'NotFound' for cargo, npm, pypi: a stranger could supply a missing name",
+            "`when` must not be 'NotFound' for cargo, container, npm, pypi: a stranger could supply a missing name",
         ),
         rule(
             "a fallback's credentials over http",
@@ -242,6 +263,12 @@ fn fallbacks() -> Vec<Example> {
             pypi,
             list,
             "`url` of `fallbacks` must be the address above 'simple/', which the proxy appends itself",
+        ),
+        rule(
+            "a fallback for a container registry with its version",
+            container,
+            list,
+            "`url` of `fallbacks` must be the address above 'v2/', which the proxy appends itself",
         ),
     ]
 }

@@ -19,7 +19,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "spec.upstreams",
             "`upstreams.pypi` must be the address above 'simple/', which the proxy appends itself",
             "!('pypi' in self) || !self['pypi'].matches('/simple/*$')",
-            |upstreams| !upstreams.get("pypi").text().is_some_and(upstream::ends_in_simple),
+            |upstreams| !upstreams.get("pypi").text().is_some_and(|url| upstream::ends_in(url, "simple")),
         )
         .remedy("leave out 'simple/' at the end"),
     ];

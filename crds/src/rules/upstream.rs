@@ -204,33 +204,57 @@ pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
     )
     .field("upstream.fallbacks")
     .remedy("use 'Unavailable', or a PackageProxy of its own for the other registry");
-    let is_pypi = |spec: &Node<'_>| spec.get("ecosystem").text() == Some("pypi");
-    let above = |url: &Node<'_>| !url.text().is_some_and(ends_in_simple);
-    let remedy = "leave out 'simple/' at the end";
-    vec![
-        not_found,
+    let mut rules = vec![not_found, namespace()];
+    rules.extend(base_above("pypi", "simple"));
+    rules.extend(base_above("container", "v2"));
+    rules
+}
+
+/// Only images have a registry's host in their names.
+fn namespace() -> Rule {
+    Rule::at(
+        "spec",
+        "`namespace` must be absent unless `ecosystem` is 'container'",
+        "self.ecosystem == 'container' || !has(self.upstream) || !has(self.upstream.namespace)",
+        |spec| spec.get("ecosystem").text() == Some("container") || !spec.get("upstream").get("namespace").is_set(),
+    )
+    .field("upstream.namespace")
+    .remedy("remove `namespace`")
+}
+
+/// The addresses of an ecosystem whose proxy appends the first segment itself.
+fn base_above(ecosystem: &'static str, segment: &'static str) -> [Rule; 2] {
+    let concerns = move |spec: &Node<'_>| spec.get("ecosystem").text() == Some(ecosystem);
+    let above = move |url: &Node<'_>| !url.text().is_some_and(|url| ends_in(url, segment));
+    let must = format!("must be the address above '{segment}/', which the proxy appends itself");
+    let remedy = format!("leave out '{segment}/' at the end");
+    [
         Rule::at(
             "spec",
-            "`url` must be the address above 'simple/', which the proxy appends itself",
-            "self.ecosystem != 'pypi' || !has(self.upstream) || !has(self.upstream.url) || \
-             !self.upstream.url.matches('/simple/*$')",
-            move |spec| !is_pypi(spec) || spec.find("upstream.url").iter().all(above),
+            format!("`url` {must}"),
+            format!(
+                "self.ecosystem != '{ecosystem}' || !has(self.upstream) || !has(self.upstream.url) || \
+                 !self.upstream.url.matches('/{segment}/*$')"
+            ),
+            move |spec| !concerns(spec) || spec.find("upstream.url").iter().all(above),
         )
         .field("upstream.url")
-        .remedy(remedy),
+        .remedy(remedy.clone()),
         Rule::at(
             "spec",
-            "`url` of `fallbacks` must be the address above 'simple/', which the proxy appends itself",
-            "self.ecosystem != 'pypi' || !has(self.upstream) || !has(self.upstream.fallbacks) || \
-             self.upstream.fallbacks.all(f, !f.url.matches('/simple/*$'))",
-            move |spec| !is_pypi(spec) || spec.find("upstream.fallbacks[].url").iter().all(above),
+            format!("`url` of `fallbacks` {must}"),
+            format!(
+                "self.ecosystem != '{ecosystem}' || !has(self.upstream) || !has(self.upstream.fallbacks) || \
+                 self.upstream.fallbacks.all(f, !f.url.matches('/{segment}/*$'))"
+            ),
+            move |spec| !concerns(spec) || spec.find("upstream.fallbacks[].url").iter().all(above),
         )
         .field("upstream.fallbacks")
         .remedy(remedy),
     ]
 }
 
-/// Whether an address names the index of Python packages itself.
-pub(super) fn ends_in_simple(url: &str) -> bool {
-    url.trim_end_matches('/').ends_with("/simple")
+/// Whether the last segment of an address is this one.
+pub(super) fn ends_in(url: &str, segment: &str) -> bool {
+    url.trim_end_matches('/').strip_suffix(segment).is_some_and(|above| above.ends_with('/'))
 }

@@ -11,9 +11,13 @@ use crate::values::{ByteSize, Cidr, GoDuration, HttpUrl};
 #[serde(rename_all = "camelCase", default)]
 pub struct UpstreamSpec {
     /// Base address of the registry: `npm config get registry`; for pypi the index without its final `simple/`; for
-    /// cargo the address of `config.json` without the file and without `sparse+`.
+    /// cargo the address of `config.json` without the file and without `sparse+`; for container the address above `v2/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<HttpUrl>,
+    /// The host in the names of images, where it is not that of `url`: container clients send it as `ns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$"))]
+    pub namespace: Option<String>,
     /// The account that is used there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthSpec>,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Cache;
+use crate::ecosystem;
 use crate::error::Error;
 use crate::fetch::retry_after::retry_after;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
@@ -56,6 +57,10 @@ impl Cache {
             401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
                 Error::CredentialRejected { upstream }
             }
+            // Registries ask strangers for an account where there is nothing at all. Not kept: there may be.
+            401 if self.settings.upstream.auth.is_none() && ecosystem::of(self.settings.ecosystem).uses_tokens() => {
+                Error::Upstream { status: 404, upstream, retry_after: None }
+            }
             status => Error::Upstream { status, upstream, retry_after: retry_after(&reply.headers, Timestamp::now()) },
         }
     }
@@ -70,6 +75,7 @@ impl Cache {
             validators: Validators::default(),
             resume: None,
             body: None,
+            authorization: None,
             key: id.short(),
             source: None,
         }

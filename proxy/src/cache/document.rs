@@ -8,11 +8,13 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::receive::{self, Received};
+use super::revalidate;
 use super::table::{self, Table};
+use super::unwritten::Turn;
 use super::write::Finished;
 use crate::error::Error;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
-use crate::intent::{ListedFile, Metadata, Raw, Reading, Unexpected};
+use crate::intent::{Key, ListedFile, Metadata, Raw, Reading, Revalidate, ServedAs, Unexpected};
 use crate::store::{Blob, BlobId, Document, Record, RecordId, State};
 
 /// A document with what is already open of it.
@@ -79,7 +81,11 @@ enum Afterwards {
     /// The record in memory is right already: write it.
     Persist,
     /// Commit these files, then the record.
-    Commit(Vec<Finished>),
+    Commit {
+        files: Vec<Finished>,
+        /// Another key of the same document.
+        other_key: Option<Key>,
+    },
 }
 
 impl Cache {
@@ -153,17 +159,30 @@ impl Cache {
             Afterwards::Persist => {
                 tokio::spawn(async move { cache.state.writer.persist(id).await });
             }
-            Afterwards::Commit(files) => {
+            Afterwards::Commit { files, other_key } => {
                 let record = Arc::clone(&document.record);
                 let turn = self.state.unwritten.enter(id, document.clone());
+                let other = other_key.map(|key| self.under_another_key(&key, document));
                 tokio::spawn(async move {
                     if purges == cache.purges() {
                         cache.state.writer.store(id, record, files).await;
+                        if let Some((id, record, _)) = &other {
+                            cache.state.writer.store(*id, Arc::clone(record), Vec::new()).await;
+                        }
                     }
-                    drop(turn);
+                    drop((turn, other));
                 });
             }
         }
+    }
+
+    /// Has a document serve under a second key until it is written there, too.
+    fn under_another_key(&self, key: &Key, document: &StoredDocument) -> (RecordId, Arc<Record>, Turn) {
+        let id = self.space.record_id(key);
+        let record = Arc::new(Record::new(key, document.record.validated, document.record.state.clone()));
+        self.state.absent.lift(id);
+        let turn = self.state.unwritten.enter(id, StoredDocument { record: Arc::clone(&record), ..document.clone() });
+        (id, record, turn)
     }
 
     async fn fetch_document(
@@ -174,17 +193,16 @@ impl Cache {
         let mut held = self.held_document(metadata).await;
         loop {
             let ask = self.ask_for(id, metadata, held.as_ref());
+            if let Some(stored) = held.as_ref()
+                && self.is_unchanged(metadata, &ask, stored).await?
+            {
+                return self.confirmed(id, stored.clone(), &HeaderMap::new());
+            }
             let sent = ask.validators.etag.clone();
             let reply = self.ask(ask).await?;
             match (reply.status, held) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
-                    let Some(mut document) = stored.record.document().cloned() else { return Err(Error::Abandoned) };
-                    document.etag = header_text(&reply.headers, header::ETAG).or(document.etag);
-                    document.last_modified =
-                        header_text(&reply.headers, header::LAST_MODIFIED).or(document.last_modified);
-                    let record = self.state.writer.confirm(id, self.now(), &stored.record, &document);
-                    let document = StoredDocument { record, ..stored };
-                    return Ok((Refreshed { document, status: 304 }, Afterwards::Persist));
+                    return self.confirmed(id, stored, &reply.headers);
                 }
                 // It confirms something else than what is stored: asked once more without validators.
                 (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
@@ -201,13 +219,31 @@ impl Cache {
         }
     }
 
+    /// What is held is still right.
+    fn confirmed(
+        &self,
+        id: RecordId,
+        held: StoredDocument,
+        headers: &HeaderMap,
+    ) -> Result<(Refreshed, Afterwards), Error> {
+        let Some(mut document) = held.record.document().cloned() else { return Err(Error::Abandoned) };
+        document.etag = header_text(headers, header::ETAG).or(document.etag);
+        document.last_modified = header_text(headers, header::LAST_MODIFIED).or(document.last_modified);
+        let record = self.state.writer.confirm(id, self.now(), &held.record, &document);
+        let document = StoredDocument { record, ..held };
+        Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
+    }
+
     fn ask_for(&self, id: RecordId, metadata: &Metadata, held: Option<&StoredDocument>) -> Ask {
-        let url = SafeUrl::from(metadata.from.below(&self.settings.upstream.url));
+        let mut url = metadata.from.below(&self.settings.upstream.url);
+        url.set_query(metadata.query.as_deref());
         // What is not understood is not worth decoding either.
         let purpose = if metadata.read.is_some() { Purpose::Metadata } else { Purpose::Artifact };
-        let mut ask = Self::get(id, url, purpose);
+        let mut ask = Self::get(id, SafeUrl::from(url), purpose);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
-        if let Some(document) = held.and_then(|held| held.record.document()) {
+        if let Some(document) = held.and_then(|held| held.record.document())
+            && metadata.revalidate == Revalidate::Conditional
+        {
             ask.validators = Validators {
                 etag: document.etag.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
                 last_modified: document.last_modified.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
@@ -236,9 +272,10 @@ impl Cache {
         let final_url = reply.url.expose().clone();
         let headers = reply.headers.clone();
         let framed = reply.framed;
+        let most = self.settings.cache.max_metadata_size;
         let limit = match metadata.read {
-            Some(_) => self.settings.cache.max_metadata_size,
-            None => self.settings.cache.max_metadata_size.max(self.engine.store.inventory().max_size()),
+            Some(_) => metadata.limit.map_or(most, |limit| limit.min(most)),
+            None => most.max(self.engine.store.inventory().max_size()),
         };
         let algorithms = metadata.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
         let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit, algorithms).await?;
@@ -254,6 +291,7 @@ impl Cache {
             url: final_url,
             etag: text(header::ETAG),
             last_modified: text(header::LAST_MODIFIED),
+            served: ServedAs::default(),
             changed: now,
             variants: Vec::new(),
             digests: received.digests.clone(),
@@ -268,10 +306,11 @@ impl Cache {
             let record = self.state.writer.confirm(id, now, &held.record, &document);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
-        let (raw, table, files) = self.read_document(metadata, &mut document, received, upstream).await?;
+        let (raw, table, files, other_key) =
+            self.read_document(metadata, &mut document, received, &headers, upstream).await?;
         // A record must not promise what only memory holds, nor keep a document of which nothing says that it is whole.
         let whole = framed && files.len() == 1 + usize::from(table.is_some());
-        let afterwards = if whole { Afterwards::Commit(files) } else { Afterwards::Nothing };
+        let afterwards = if whole { Afterwards::Commit { files, other_key } } else { Afterwards::Nothing };
         let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
         let document = StoredDocument { record, raw: Some(raw), extract: table.into() };
         Ok((Refreshed { document, status: 200 }, afterwards))
@@ -283,8 +322,9 @@ impl Cache {
         metadata: &Metadata,
         document: &mut Document,
         received: Received,
+        headers: &HeaderMap,
         upstream: String,
-    ) -> Result<(Blob, Option<Table>, Vec<Finished>), Error> {
+    ) -> Result<(Blob, Option<Table>, Vec<Finished>, Option<Key>), Error> {
         let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // its permit already: nobody waits for memory while holding some.
@@ -292,14 +332,18 @@ impl Cache {
             Some(permit) => permit,
             None => self.engine.memory.take(received.blob.length() * 2).await?,
         };
-        let key = metadata.key.clone();
+        let (asked, headers) = (metadata.clone(), headers.clone());
         let (content_type, url) = (document.content_type.clone(), document.url.clone());
         let store = Arc::clone(&self.engine.store);
         let work = move || {
             let _permit = permit;
+            revalidate::verify(&asked, &headers, &received.blob, &upstream)?;
             let bytes = received.blob.read_all().map_err(|error| Error::Storage(Arc::new(error)))?;
-            let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &key };
+            let headers = Some(&headers);
+            let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &asked.key, headers };
             let mut reading: Reading = read(raw).map_err(|reason| Error::Unexpected { upstream, reason })?;
+            let said =
+                (std::mem::take(&mut reading.served), reading.also.take(), std::mem::take(&mut reading.references));
             let mut files = Vec::new();
             let raw = match reading.replacement.take() {
                 None => {
@@ -312,14 +356,17 @@ impl Cache {
                 }
             };
             let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
-            Ok::<_, Error>((raw, extract, files))
+            Ok::<_, Error>((raw, extract, files, said))
         };
-        let (raw, extract, files) = self.engine.workshop.run(work).await??;
+        let (raw, extract, files, (served, other_key, references)) = self.engine.workshop.run(work).await??;
+        document.served = served;
         document.raw = raw.id();
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
         let table = extract.map(|extract| Table::open(extract).ok_or(Error::Abandoned)).transpose()?;
-        Ok((raw, table, files))
+        // Before any client has the document and can ask for what it names.
+        self.note_references(references).await;
+        Ok((raw, table, files, other_key))
     }
 
     /// The stored bytes of a document; `None` if they are gone.
@@ -377,13 +424,13 @@ fn take_opaque(
     content_type: &str,
     received: Received,
     upstream: String,
-) -> Result<(Blob, Option<Table>, Vec<Finished>), Error> {
+) -> Result<(Blob, Option<Table>, Vec<Finished>, Option<Key>), Error> {
     if content_type.starts_with("text/html") || received.blob.length() == 0 {
         let reason = Unexpected("a web page or nothing where a file was asked for".to_owned());
         return Err(Error::Unexpected { upstream, reason });
     }
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
-    Ok((received.blob, None, files))
+    Ok((received.blob, None, files, None))
 }
 
 /// The disk has lost what a record promises.

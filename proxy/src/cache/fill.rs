@@ -135,7 +135,12 @@ impl Cache {
     pub async fn stored_artifact(&self, id: RecordId) -> Result<Option<Served>, Error> {
         let Some(record) = self.record(id).await else { return self.present(id).map(|()| None) };
         let Some(artifact) = record.artifact() else { return Ok(None) };
-        match self.engine.store.blob(&self.space, artifact.blob, artifact.length).await {
+        let store = &self.engine.store;
+        let blob = match artifact.referenced {
+            true => store.owned_blob(&self.space, artifact.blob).await,
+            false => store.blob(&self.space, artifact.blob, artifact.length).await,
+        };
+        match blob {
             Some(blob) => Ok(Some(Served::Stored { record, blob })),
             None => self.present(id).map(|()| None),
         }
@@ -187,6 +192,15 @@ impl Cache {
             target.expected = Expected::of(pending.settled().await?);
         }
         self.check_head(artifact, &target, &reply)?;
+        if let Some((record, blob)) = self.held_elsewhere(artifact, content_length(&reply)).await {
+            // The upstream has let us have it here, too: the same bytes need not come again.
+            drop(reply);
+            let length = blob.length();
+            let _ = fill.finished.set((Arc::clone(&record), blob));
+            fill.spool.complete(length);
+            self.state.writer.store(id, record, Vec::new()).await;
+            return Ok(());
+        }
         let source = reply.fallback.clone();
         fill.set_source(source.clone());
         if target.expected.is_nothing()
@@ -217,7 +231,15 @@ impl Cache {
         let blob = Blob::file(blob_id(&digests), length, Arc::clone(staging.file()));
         let verified = verified.map(|digest| digest.to_string());
         let served = artifact.checksum_siblings.map_or_else(Vec::new, |siblings| digests.of(siblings.served));
-        let stored = store::Artifact { blob: blob.id(), length, verified, last_modified, source, digests: served };
+        let stored = store::Artifact {
+            blob: blob.id(),
+            length,
+            verified,
+            last_modified,
+            source,
+            digests: served,
+            referenced: false,
+        };
         let state = State::Artifact(stored);
         let record = Arc::new(Record::new(&artifact.key, self.now(), state));
         let blob_id = blob.id();

@@ -10,6 +10,8 @@ use crate::store::{Record, State};
 
 /// A stamp this far ahead of now comes from a clock that was wrong: what it says of freshness means nothing.
 const CLOCK_SLACK: Millis = 5_000;
+/// Seconds that stand for ever: a year, the longest that RFC 9111 gives meaning to.
+const FOREVER: u64 = 31_536_000;
 
 /// What to do with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
         State::Artifact(_) => Decision::Absent,
         State::Document(_) => {
             let fresh_for = millis(match lifetime {
+                Lifetime::Forever => return Decision::Fresh { ttl: FOREVER },
                 // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
                 Lifetime::AtLeast(_) if settings.metadata_ttl.is_zero() => Duration::ZERO,
                 Lifetime::AtLeast(least) => settings.metadata_ttl.max(least),
@@ -71,7 +74,7 @@ fn millis(duration: Duration) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::Key;
+    use crate::intent::{Key, ServedAs};
     use crate::store::{BlobId, Document};
 
     const STORED: Millis = 1_000_000_000;
@@ -91,6 +94,7 @@ mod tests {
             url: url::Url::parse("https://registry.example/a").unwrap(),
             etag: None,
             last_modified: None,
+            served: ServedAs::default(),
             changed: STORED,
             variants: Vec::new(),
             digests: Vec::new(),

@@ -69,8 +69,9 @@ impl<'a> Form<'a> {
         let length = stored.map_or(0, |stored| stored.length);
         let base = if uses_base(metadata) { chosen.base.as_str() } else { "" };
         let kept = chosen.kept || base.is_empty();
+        let is_text = metadata.read.is_some() && !metadata.content_addressed;
         let coding = match codings.first() {
-            Some(coding) if length >= WORTH_CODING && kept && metadata.read.is_some() => *coding,
+            Some(coding) if length >= WORTH_CODING && kept && is_text => *coding,
             _ => Coding::Identity,
         };
         let form = match metadata.rewrite {
@@ -90,6 +91,9 @@ impl<'a> Form<'a> {
 
     /// The strong entity tag of exactly these bytes. Known without making them.
     pub fn etag(&self) -> String {
+        if let Some(stored) = self.document.record.document().filter(|_| self.metadata.content_addressed) {
+            return format!("\"sha256:{}\"", stored.raw);
+        }
         format!("\"{}\"", self.fingerprint)
     }
 
@@ -272,8 +276,13 @@ impl Recipe {
         let plain: Box<dyn Read> = match self.metadata.rewrite {
             Rewrite::Render(render) => {
                 let bytes = self.raw.read_all().map_err(storage)?;
-                let raw =
-                    Raw { bytes: &bytes, content_type: &self.content_type, url: &self.url, key: &self.metadata.key };
+                let raw = Raw {
+                    bytes: &bytes,
+                    content_type: &self.content_type,
+                    url: &self.url,
+                    key: &self.metadata.key,
+                    headers: None,
+                };
                 let rendered = (render.with)(raw, &self.base)
                     .map_err(|reason| Error::Unexpected { upstream: upstream.to_owned(), reason })?;
                 Box::new(std::io::Cursor::new(rendered))

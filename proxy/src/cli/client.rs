@@ -37,7 +37,7 @@ pub struct ClientArguments {
 
 /// Prints the set-up of each client of the proxy's ecosystem.
 pub fn run(arguments: &ClientArguments, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let (kind, external_url) = match find(arguments) {
+    let Target { kind, external_url, namespace } = match find(arguments) {
         Ok(found) => found,
         Err(lines) => {
             for line in lines {
@@ -47,28 +47,40 @@ pub fn run(arguments: &ClientArguments, out: &mut dyn Write) -> io::Result<ExitC
         }
     };
     let base = base(arguments, external_url.as_ref());
-    for setup in client::setups(kind, &base, arguments.ca.as_deref()) {
+    for setup in client::setups(kind, &base, arguments.ca.as_deref(), &namespace) {
         print(&setup, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The ecosystem of the named proxy and its `externalURL`, or lines that say why there is none.
-fn find(arguments: &ClientArguments) -> Result<(Ecosystem, Option<url::Url>), Vec<String>> {
+/// What clients must know of a proxy.
+struct Target {
+    kind: Ecosystem,
+    external_url: Option<url::Url>,
+    /// The registry's host in the names of images.
+    namespace: String,
+}
+
+/// The named proxy, or lines that say why there is none.
+fn find(arguments: &ClientArguments) -> Result<Target, Vec<String>> {
     let ConfigArguments { files, secrets, unknown_fields } = &arguments.config;
     let name = arguments.name.as_str();
     let unknown = |names: Vec<&str>| vec![format!("there is no proxy '{name}'; there is: {}", names.join(", "))];
     if files.is_empty() {
         let named = Ecosystem::ALL.iter().copied().find(|ecosystem| ecosystem.name() == name);
         return named
-            .map(|ecosystem| (ecosystem, None))
+            .map(|kind| Target { kind, external_url: None, namespace: "registry.example".to_owned() })
             .ok_or_else(|| unknown(Ecosystem::ALL.iter().map(|ecosystem| ecosystem.name()).collect()));
     }
     let loaded = config::load(files, secrets.as_deref(), (*unknown_fields).into())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let named = loaded.settings.iter().find(|settings| settings.name == name);
     named
-        .map(|settings| (settings.ecosystem, settings.external_url.clone()))
+        .map(|settings| Target {
+            kind: settings.ecosystem,
+            external_url: settings.external_url.clone(),
+            namespace: settings.upstream.namespace(),
+        })
         .ok_or_else(|| unknown(loaded.settings.iter().map(|settings| settings.name.as_str()).collect()))
 }
 

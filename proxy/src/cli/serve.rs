@@ -236,7 +236,7 @@ fn greet(app: &App, data: SocketAddr, admin: SocketAddr) {
         let base = site.first_base();
         let command = site
             .protocol
-            .clients(Endpoint::new(&base, None))
+            .clients(Endpoint::new(&base, None).of(&site.settings.upstream.namespace()))
             .into_iter()
             .next()
             .map(|client| client.command)

@@ -33,7 +33,7 @@ impl Ecosystem for Gradle {
         if status == StatusCode::METHOD_NOT_ALLOWED { status } else { StatusCode::NOT_FOUND }
     }
 
-    fn clients(&self, Endpoint { base, authority }: Endpoint<'_>) -> Vec<ClientSetup> {
+    fn clients(&self, Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
         // Older versions lack the property and do not mind.
         let insecure = match plain_host(base) {
             Some(host) if !is_loopback(host) => "; if (hasProperty('allowInsecureProtocol')) allowInsecureProtocol = true",

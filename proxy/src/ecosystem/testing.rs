@@ -96,7 +96,13 @@ impl Fetched {
 
     /// As the functions of the metadata take it.
     pub(super) fn raw(&self) -> Raw<'_> {
-        Raw { bytes: &self.bytes, content_type: self.content_type, url: &self.url, key: &self.metadata.key }
+        Raw {
+            bytes: &self.bytes,
+            content_type: self.content_type,
+            url: &self.url,
+            key: &self.metadata.key,
+            headers: None,
+        }
     }
 
     /// What the document says.

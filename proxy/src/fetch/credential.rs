@@ -39,6 +39,51 @@ pub enum SecretHosts {
 pub struct Credential {
     scope: Scope,
     form: Form,
+    account: Account,
+}
+
+/// What a token server may be shown.
+#[derive(Clone, Debug)]
+pub enum Account {
+    /// Nothing: tokens are for everybody.
+    Anonymous,
+    /// A name and a password.
+    Basic(Basic),
+    /// A credential that is not for token servers; in its place no anonymous token is asked for.
+    Other,
+}
+
+/// A name and a password, and where they may be sent.
+#[derive(Clone, Debug)]
+pub struct Basic {
+    user: String,
+    /// Marked sensitive.
+    authorization: HeaderValue,
+    secret: String,
+    hosts: Vec<String>,
+}
+
+impl Account {
+    /// User and `Authorization` for the token server at `realm` of the registry at `base`; `None`: it is asked
+    /// anonymously. An error names what to do, without a value.
+    pub fn at(&self, realm: &Url, base: &Url) -> Result<Option<(String, HeaderValue)>, String> {
+        let Self::Basic(basic) = self else { return Ok(None) };
+        let (host, with_port) = host_of(realm);
+        let listed = basic.hosts.iter().any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port));
+        if realm.host() == base.host() || listed {
+            return Ok(Some((basic.user.clone(), basic.authorization.clone())));
+        }
+        Err(format!(
+            "the registry sends its clients to the token server {host}; name it in the key `{HOSTS}` of secret `{}` if \
+             the account is for it",
+            basic.secret
+        ))
+    }
+}
+
+fn host_of(url: &Url) -> (&str, String) {
+    let host = url.host_str().unwrap_or_default();
+    (host, format!("{host}:{}", url.port_or_known_default().unwrap_or_default()))
 }
 
 #[derive(Debug)]
@@ -150,11 +195,19 @@ impl Credential {
             return Err(CredentialError::SecretNotFound { secret: auth.secret.clone() });
         }
         keys.check_hosts(base, rules.hosts)?;
+        let mut account = Account::Other;
         let form = match &auth.kind {
             AuthKind::Basic => {
                 let (user, password) = (keys.text("username")?, keys.text("password")?);
                 let coded = BASE64.encode(format!("{user}:{password}").as_bytes());
-                Form::Header(AUTHORIZATION, keys.value("password", &format!("Basic {coded}"))?)
+                let value = keys.value("password", &format!("Basic {coded}"))?;
+                account = Account::Basic(Basic {
+                    user: user.to_owned(),
+                    authorization: value.clone(),
+                    secret: auth.secret.clone(),
+                    hosts: keys.hosts().map(str::to_owned).collect(),
+                });
+                Form::Header(AUTHORIZATION, value)
             }
             AuthKind::Bearer => {
                 let token = keys.text("token")?;
@@ -164,6 +217,7 @@ impl Credential {
             AuthKind::ClientCertificate => {
                 let (chain, key) = (keys.text("tls.crt")?, keys.text("tls.key")?);
                 let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes());
+                account = Account::Anonymous;
                 Form::Certificate(identity.map_err(|error| keys.unusable("tls.crt", error.to_string()))?)
             }
         };
@@ -175,7 +229,7 @@ impl Credential {
                 Form::Header(..) => {}
             }
         }
-        Ok(Self { scope: Scope::below(base), form })
+        Ok(Self { scope: Scope::below(base), form, account })
     }
 
     /// Adds the header to a request for `url`, if it is one and `url` is where it belongs.
@@ -185,6 +239,11 @@ impl Credential {
         {
             headers.insert(name, value.clone());
         }
+    }
+
+    /// What a token server may be shown.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// The client certificate, for connections that are used for nothing but addresses which [`Self::covers`].
@@ -275,13 +334,17 @@ impl<'a> Keys<'a> {
         if demand == SecretHosts::Optional && self.secrets.get(self.secret, HOSTS).is_none() {
             return Ok(());
         }
-        let host = base.host_str().unwrap_or_default();
-        let with_port = format!("{host}:{}", base.port_or_known_default().unwrap_or_default());
-        let mut listed = self.text(HOSTS)?.split([',', '\n', '\r']).map(str::trim);
-        if listed.any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port)) {
+        let (host, with_port) = host_of(base);
+        self.text(HOSTS)?;
+        if self.hosts().any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port)) {
             return Ok(());
         }
         Err(CredentialError::HostNotAllowed { secret: self.secret.to_owned(), host: host.to_owned() })
+    }
+
+    /// The patterns of the key `hosts`.
+    fn hosts(&self) -> impl Iterator<Item = &'a str> {
+        self.text(HOSTS).unwrap_or_default().split([',', '\n', '\r']).map(str::trim)
     }
 
     fn unusable(&self, key: &'static str, reason: String) -> CredentialError {

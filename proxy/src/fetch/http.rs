@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crds::UpstreamSettings;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
@@ -154,6 +154,9 @@ impl HttpFetcher {
         let mut headers = head::headers(ask);
         if let Some(credential) = &self.credential {
             credential.attach(url.expose(), &mut headers);
+        }
+        if let Some(authorization) = &ask.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
         }
         let mut request = client.request(ask.method.clone(), url.expose().clone());
         if let Some(body) = &ask.body {

@@ -4,6 +4,7 @@ use http::header::LOCATION;
 use http::{Method, StatusCode};
 use url::Url;
 
+use super::credential::Scope;
 use super::{Ask, BoxFuture, Fetch, FetchError, Reply, SafeUrl};
 
 /// Redirects that are followed for one request.
@@ -71,6 +72,8 @@ fn target(reply: &Reply) -> Result<Url, FetchError> {
 
 /// The request for the next hop: 303, and 301 and 302 for POST, turn into a GET without body (RFC 9110 §15.4.4).
 fn redirected(ask: Ask, status: StatusCode, next: Url) -> Ask {
+    let stays = Scope::below(ask.url.expose()).same_origin(&next);
+    let ask = Ask { authorization: ask.authorization.clone().filter(|_| stays), ..ask };
     let posted = ask.method == Method::POST;
     if posted && !matches!(status.as_u16(), 307 | 308) {
         return Ask { url: next.into(), method: Method::GET, body: None, ..ask };

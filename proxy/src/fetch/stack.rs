@@ -9,7 +9,8 @@ use http::{HeaderMap, StatusCode};
 use rustls::RootCertStore;
 
 use super::breaker::{CircuitBreaker, Origins};
-use super::credential::{Credential, CredentialError, Rules, SecretHosts};
+use super::challenge::TokenChallenge;
+use super::credential::{Account, Credential, CredentialError, Rules, SecretHosts};
 use super::dns::Resolver;
 use super::egress::Egress;
 use super::fallback::{Fallback, Fallbacks};
@@ -77,28 +78,35 @@ pub enum BuildError {
 /// Builds what asks the upstream of `settings`. A credential or a bundle that is missing or broken is no error here:
 /// every request ends with [`FetchError::Credential`] or [`FetchError::Trust`] until a reload brings the object.
 /// `absent_for`: how long one of several addresses is left alone after it said that it has no such thing.
+/// `tokens`: whether registries of this kind send clients to a token server.
 pub fn build(
     settings: &UpstreamSettings,
     absent_for: Duration,
     secrets: &Secrets,
     shared: &Shared,
+    tokens: bool,
 ) -> Result<Arc<dyn Fetch>, BuildError> {
     if settings.is_none() {
         return Ok(Arc::new(Nowhere));
     }
-    let first = single(settings, secrets, shared)?;
+    let first = single(settings, secrets, shared, tokens)?;
     if settings.fallbacks.is_empty() {
         return Ok(first);
     }
     let others = settings.fallbacks.iter().map(|fallback| {
-        let fetch = single(&of_fallback(settings, fallback), secrets, shared)?;
+        let fetch = single(&of_fallback(settings, fallback), secrets, shared, tokens)?;
         Ok(Fallback { base: fallback.url.clone(), on: fallback.on, fetch })
     });
     let others = others.collect::<Result<_, BuildError>>()?;
     Ok(Arc::new(Fallbacks::new(settings.url.clone(), first, others, absent_for)))
 }
 
-fn single(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Result<Arc<dyn Fetch>, BuildError> {
+fn single(
+    settings: &UpstreamSettings,
+    secrets: &Secrets,
+    shared: &Shared,
+    tokens: bool,
+) -> Result<Arc<dyn Fetch>, BuildError> {
     let credential = match credential(settings, secrets, shared) {
         Ok(credential) => credential,
         Err(error) => return Ok(Arc::new(Unusable(error.into()))),
@@ -108,9 +116,15 @@ fn single(settings: &UpstreamSettings, secrets: &Secrets, shared: &Shared) -> Re
         Err(error) => return Ok(Arc::new(Unusable(error.into()))),
     };
     let failed = |source| BuildError::Setup { origin: origin(settings), source };
+    let account = credential.as_ref().map_or(Account::Anonymous, |credential| credential.account().clone());
     let http = HttpFetcher::new(settings, credential, trust, shared).map_err(failed)?;
     // Innermost of the decorators: every single request counts, and each hop of a redirect for its own origin.
     let guarded = CircuitBreaker::new(http, Arc::clone(&shared.origins), settings.breaker);
+    if tokens {
+        // Inside the redirects: a token is for the registry and never goes along to where it sends its clients.
+        let challenged = TokenChallenge::new(guarded, settings.url.clone(), account);
+        return Ok(Arc::new(Retry::new(Redirects::new(challenged), settings.retry)));
+    }
     // Inside the retry: a signed address that a redirect gave may have expired by the next attempt.
     let followed = Redirects::new(guarded);
     Ok(Arc::new(Retry::new(followed, settings.retry)))

@@ -25,6 +25,7 @@ pub(super) fn ask(url: &str) -> Ask {
         validators: Validators::default(),
         resume: None,
         body: None,
+        authorization: None,
         key,
         source: None,
     }

@@ -53,6 +53,7 @@ where
         validators: Validators::default(),
         resume: None,
         body,
+        authorization: None,
         key: 0,
         source: None,
     };

@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(mirrors(mirror).as_deref(), Some("https://registry.example/a?b&c"));
         assert_eq!(mirrors(&format!("<!-- {mirror} -->")), None);
         let own = "<repository><id>central</id><url>https://registry.example/own</url></repository>";
-        assert_eq!(found(&format!("<settings><x>{own}</x></settings>")).as_deref(), Some("https://registry.example/own"));
+        assert_eq!(
+            found(&format!("<settings><x>{own}</x></settings>")).as_deref(),
+            Some("https://registry.example/own")
+        );
         let version = "\u{1b}[1mApache Maven 3.8.7\u{1b}[m\nMaven home: /usr/share/maven\nJava version: 17\n";
         assert_eq!(maven_home(version), Some(PathBuf::from("/usr/share/maven")));
         assert_eq!(in_model(root.path()), None);

@@ -29,6 +29,15 @@ impl Store {
         tokio::task::spawn_blocking(move || store.open_blob(owner, path, id, length)).await.ok().flatten()
     }
 
+    /// Opens a blob of this owner of whatever length, or `None` if its owner has none.
+    pub async fn owned_blob(self: &Arc<Self>, space: &Space, id: BlobId) -> Option<Blob> {
+        // The file tells whose it is: what is in memory may be another owner's.
+        let path = self.blob_path(space, id);
+        let length = tokio::task::spawn_blocking(move || fs::symlink_metadata(path).ok().map(|found| found.len()));
+        let length = length.await.ok().flatten()?;
+        self.blob(space, id, length).await
+    }
+
     fn open_blob(&self, owner: String, path: PathBuf, id: BlobId, length: u64) -> Option<Blob> {
         // Before it is opened, so that it is not evicted between the two.
         let pin = self.inventory.pin(&owner, id);

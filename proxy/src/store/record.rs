@@ -10,7 +10,7 @@ use url::Url;
 use super::BlobId;
 use crate::clock::Millis;
 use crate::digest::Digest;
-use crate::intent::Key;
+use crate::intent::{Key, ServedAs};
 
 /// The version of [`Record`]'s form. A change of meaning takes the next number.
 const FORMAT: u32 = 1;
@@ -133,6 +133,9 @@ pub struct Document {
     pub etag: Option<String>,
     /// See `etag`.
     pub last_modified: Option<String>,
+    /// What is served beside the bytes.
+    #[serde(default)]
+    pub served: ServedAs,
     /// When these bytes were first seen.
     pub changed: Millis,
     /// What was made of it for clients, newest last.
@@ -172,6 +175,9 @@ pub struct Artifact {
     /// The digests of its bytes, where clients ask for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
+    /// A document named it and nobody has asked for it yet: its bytes are served if another key has brought them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub referenced: bool,
 }
 
 impl Record {
@@ -281,6 +287,7 @@ mod tests {
                 last_modified: None,
                 source: Some(Url::parse("https://mirror.example/").unwrap()),
                 digests: vec![Digest::sha256(b"x")],
+                referenced: false,
             }),
         );
         let bytes = record.encode();

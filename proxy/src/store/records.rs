@@ -154,6 +154,7 @@ mod tests {
                 last_modified: None,
                 source: None,
                 digests: Vec::new(),
+                referenced: false,
             }),
         )
     }

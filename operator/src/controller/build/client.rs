@@ -16,7 +16,8 @@ pub(super) fn build(plan: &Plan) -> Vec<Child> {
     let base = base(plan);
     let kind = plan.settings.ecosystem;
     let authority = plan.ca.as_ref().map(|_| CLIENT_CA_PATH);
-    let mut data = client::files(kind, &base, authority);
+    let namespace = plan.settings.upstream.namespace();
+    let mut data = client::files(kind, &base, authority, &namespace);
     if let Some(ca) = &plan.ca {
         data.insert("ca.crt".to_owned(), ca.clone());
     }
@@ -26,7 +27,7 @@ pub(super) fn build(plan: &Plan) -> Vec<Child> {
         map.object["data"] = json!(data);
         map
     };
-    vec![map("client", data), map("client-env", client::variables(kind, &base, authority))]
+    vec![map("client", data), map("client-env", client::variables(kind, &base, authority, &namespace))]
 }
 
 /// The address of the proxy for clients: that of the manifest, else that of the Service.

@@ -4,7 +4,7 @@ use crate::client::{ClientSetup, Endpoint};
 
 /// The set-up. Cargo takes the replacement of its default source from a file or `--config` only, not from the
 /// environment; the variable makes the proxy known as a registry, for `cargo search --registry packageproxy`.
-pub(super) fn clients(Endpoint { base, authority }: Endpoint<'_>) -> Vec<ClientSetup> {
+pub(super) fn clients(Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
     let index = format!("sparse+{base}");
     let mut command = format!(
         "cargo --config 'source.crates-io.replace-with=\"packageproxy\"' \

@@ -3,7 +3,7 @@
 use crate::client::{ClientSetup, Endpoint, is_loopback, java_trusts, plain_host};
 
 /// The set-ups. A certificate authority is no setting of these clients: the files say how Java learns of it.
-pub(super) fn clients(Endpoint { base, authority }: Endpoint<'_>) -> Vec<ClientSetup> {
+pub(super) fn clients(Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
     let is_plain = plain_host(base).is_some_and(|host| !is_loopback(host));
     let mut all = vec![maven(base), gradle(base, is_plain), sbt(base, is_plain)];
     if let Some(authority) = authority {

@@ -3,7 +3,7 @@
 use crate::client::{ClientSetup, Endpoint, plain_host};
 
 /// The set-ups, npm first.
-pub(super) fn clients(Endpoint { base, authority }: Endpoint<'_>) -> Vec<ClientSetup> {
+pub(super) fn clients(Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
     let line = |form: &dyn Fn(&str) -> String| authority.map(form).unwrap_or_default();
     // Added to what Node trusts, for all programs that run on it.
     let trust = || authority.map(|authority| ("NODE_EXTRA_CA_CERTS", authority.to_owned()));

@@ -3,7 +3,7 @@
 use crate::client::{ClientSetup, Endpoint, is_loopback, plain_host};
 
 /// The set-ups, pip first.
-pub(super) fn clients(Endpoint { base, authority }: Endpoint<'_>) -> Vec<ClientSetup> {
+pub(super) fn clients(Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
     let index = format!("{base}simple/");
     let trust = |name: &'static str| authority.map(|authority| (name, authority.to_owned()));
     let line = |form: &dyn Fn(&str) -> String| authority.map(form).unwrap_or_default();

@@ -81,6 +81,7 @@ mod tests {
             validators: Validators::default(),
             resume: None,
             body: None,
+            authorization: None,
             key: 0,
             source: None,
         };

@@ -48,7 +48,7 @@ async fn each_hop_counts_for_its_own_origin() {
     settings.allowed_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
     settings.breaker = BreakerSettings { failures: 2, ..BreakerSettings::default() };
     let shared = shared();
-    let stack = build(&settings, Duration::ZERO, &Secrets::default(), &shared).unwrap();
+    let stack = build(&settings, Duration::ZERO, &Secrets::default(), &shared, false).unwrap();
     for number in 0..3 {
         let _ = stack.fetch(ask(&server.url(&format!("/{number}")))).await;
     }
@@ -75,7 +75,8 @@ async fn a_missing_credential_asks_nothing_until_it_is_there() {
         }
         let report = references(&settings, &secrets, &shared);
         assert_eq!((report.len(), &report[0].defect), (1, &problem.clone().map(Into::into)));
-        let found = build(&settings, Duration::ZERO, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
+        let found =
+            build(&settings, Duration::ZERO, &secrets, &shared, false).unwrap().fetch(ask(&server.url("/"))).await;
         match problem {
             Some(problem) => {
                 assert!(matches!(found, Err(FetchError::Credential { reason }) if reason == problem.to_string()));
@@ -131,7 +132,8 @@ async fn without_its_bundle_nothing_is_asked_and_the_key_is_named() {
         let report = references(&settings, &secrets, &shared).remove(0);
         let found = report.defect.as_ref().map(|defect| (defect.reason, defect.key.as_deref()));
         assert_eq!((report.secret.as_str(), found), ("authority", problem), "{value}");
-        let reply = build(&settings, Duration::ZERO, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
+        let reply =
+            build(&settings, Duration::ZERO, &secrets, &shared, false).unwrap().fetch(ask(&server.url("/"))).await;
         match report.defect {
             Some(defect) => {
                 assert!(matches!(reply, Err(FetchError::Trust { reason }) if reason == defect.text), "{value}");

@@ -1,0 +1,76 @@
+//! Bytes that are here already, under another key. A document that names an artifact by its digest is the upstream's
+//! word that it belongs to that document's package; without such a document the upstream is asked.
+
+use std::sync::Arc;
+
+use super::Cache;
+use crate::digest::{Algorithm, Digest};
+use crate::intent::{Artifact, Reference};
+use crate::store::{self, Blob, BlobId, Record, State};
+
+/// More artifacts than one document names in earnest.
+const MOST: usize = 1000;
+
+impl Cache {
+    /// Notes what a document names, in memory at once and on disk behind the clients' backs. What is known of a key
+    /// already says more.
+    pub(super) async fn note_references(self: &Arc<Self>, references: Vec<Reference>) {
+        let mut noted = Vec::new();
+        for Reference { key, digest } in references.into_iter().take(MOST) {
+            let id = self.space.record_id(&key);
+            let Some(blob) = BlobId::of_digest(&digest).filter(|_| !noted.contains(&id)) else { continue };
+            if self.record(id).await.is_some() {
+                continue;
+            }
+            let verified = Some(digest.to_string());
+            let artifact = store::Artifact {
+                blob,
+                length: 0,
+                verified,
+                last_modified: None,
+                source: None,
+                digests: Vec::new(),
+                referenced: true,
+            };
+            // Older than whatever may be learnt of this key from now on.
+            self.engine.store.remember(id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
+            noted.push(id);
+        }
+        let cache = Arc::clone(self);
+        tokio::spawn(async move {
+            for id in noted {
+                cache.state.writer.persist(id).await;
+            }
+        });
+    }
+
+    /// The bytes of an artifact that the upstream has just begun to send, if this owner has them already.
+    pub(super) async fn held_elsewhere(
+        &self,
+        artifact: &Artifact,
+        announced: Option<u64>,
+    ) -> Option<(Arc<Record>, Blob)> {
+        let digest = artifact.expect.as_ref()?;
+        let blob = self.engine.store.owned_blob(&self.space, BlobId::of_digest(digest)?).await?;
+        if announced.is_some_and(|announced| announced != blob.length()) {
+            return None;
+        }
+        let known = store::Artifact {
+            blob: blob.id(),
+            length: blob.length(),
+            verified: Some(digest.to_string()),
+            last_modified: None,
+            source: None,
+            digests: Vec::new(),
+            referenced: false,
+        };
+        Some((Arc::new(Record::new(&artifact.key, self.now(), State::Artifact(known))), blob))
+    }
+}
+
+impl BlobId {
+    /// The blob of a digest, if that is what blobs are named by.
+    fn of_digest(digest: &Digest) -> Option<Self> {
+        if digest.algorithm() == Algorithm::Sha256 { Self::from_hex(&digest.hex()) } else { None }
+    }
+}

@@ -1,0 +1,68 @@
+//! What container clients need to use the proxy. They are told once for each registry, by the host in the names of
+//! its images; the names stay as they are.
+
+use crate::client::{ClientSetup, Endpoint};
+
+/// The set-ups: containerd (and with it the kubelet), and the programs that share one configuration.
+pub(super) fn clients(at: Endpoint<'_>) -> Vec<ClientSetup> {
+    let Endpoint { base, namespace, .. } = at;
+    let hosts = hosts(at);
+    let registries = registries(at);
+    vec![
+        ClientSetup {
+            client: "containerd",
+            command: written(&format!("/etc/containerd/certs.d/{namespace}"), "hosts.toml", &hosts),
+            environment: Vec::new(),
+            files: vec![("hosts.toml", hosts)],
+        },
+        ClientSetup {
+            client: "podman",
+            command: written("\"$HOME/.config/containers\"", "registries.conf", &registries),
+            environment: Vec::new(),
+            files: vec![(".config/containers/registries.conf", registries)],
+        },
+        ClientSetup {
+            client: "skopeo",
+            command: format!(
+                "skopeo copy --src-tls-verify={} docker://{}/NAME:TAG dir:NAME # {base}",
+                base.starts_with("https:"),
+                location(base)
+            ),
+            environment: Vec::new(),
+            files: Vec::new(),
+        },
+    ]
+}
+
+/// The proxy's own address comes with its whole path: containerd then appends nothing but the name.
+fn hosts(Endpoint { base, authority, namespace }: Endpoint<'_>) -> String {
+    let authority = authority.map_or(String::new(), |path| format!("  ca = \"{path}\"\n"));
+    format!(
+        "# /etc/containerd/certs.d/{namespace}/hosts.toml\n[host.\"{base}v2\"]\n  capabilities = [\"pull\", \
+         \"resolve\"]\n  override_path = true\n{authority}"
+    )
+}
+
+fn registries(Endpoint { base, authority, namespace }: Endpoint<'_>) -> String {
+    let authority = authority.map_or(String::new(), |path| {
+        let host = location(base).split('/').next().unwrap_or_default();
+        format!("# its authority: cp {path} /etc/containers/certs.d/{host}/ca.crt\n")
+    });
+    let insecure = if base.starts_with("https:") { "" } else { "insecure = true\n" };
+    let mirror = location(base);
+    format!(
+        "# {base}\n{authority}[[registry]]\nprefix = \"{namespace}\"\nlocation = \"{namespace}\"\n\n\
+         [[registry.mirror]]\nlocation = \"{mirror}\"\n{insecure}"
+    )
+}
+
+/// Host and path without a scheme, as these programs write an address.
+fn location(base: &str) -> &str {
+    base.split_once("://").map_or(base, |(_, rest)| rest).trim_end_matches('/')
+}
+
+/// A command that writes a file, on one line. None of the texts holds a quote of the shell.
+fn written(folder: &str, file: &str, text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("'{line}'")).collect();
+    format!("mkdir -p {folder} && printf '%s\\n' {} > {folder}/{file}", lines.join(" "))
+}

@@ -1,0 +1,93 @@
+//! Manifests and indexes: what they are and which blobs they name.
+
+use serde::Deserialize;
+
+use super::{blob_key, manifest_key, name};
+use crate::digest::Digest;
+use crate::intent::{Raw, Reading, Reference, ServedAs, Unexpected};
+
+pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+
+/// All that is understood, in every request and whatever the client takes: a registry that misses a type converts to
+/// one that it finds, and then the digest is another. The first schema is not among them, for it has no digests of
+/// its own.
+pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
+                                 application/vnd.oci.image.manifest.v1+json, \
+                                 application/vnd.docker.distribution.manifest.list.v2+json, \
+                                 application/vnd.docker.distribution.manifest.v2+json, \
+                                 application/vnd.oci.artifact.manifest.v1+json";
+
+const KNOWN: [&str; 5] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: Option<u32>,
+    media_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    blobs: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+}
+
+/// Reads a manifest or an index.
+pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
+    let unexpected = |reason: &str| Unexpected(reason.to_owned());
+    let document: Document = serde_json::from_slice(raw.bytes)
+        .map_err(|error| Unexpected(format!("no manifest where one was asked for ({error})")))?;
+    let content_type = media_type(&document, raw.content_type)?;
+    let repository = &raw.key.package;
+    let named = document.config.iter().chain(document.layers.iter().flatten()).chain(document.blobs.iter().flatten());
+    let mut references = Vec::new();
+    for descriptor in named {
+        let digest = name::digest(&descriptor.digest).map_err(|_| unexpected("a manifest that names no digest"))?;
+        references.push(Reference { key: blob_key(repository, &digest), digest });
+    }
+    if document.manifests.iter().flatten().any(|child| name::digest(&child.digest).is_err()) {
+        return Err(unexpected("an index that names no digest"));
+    }
+    let is_tag = name::digest(&raw.key.version).is_err();
+    let also = is_tag.then(|| manifest_key(repository, &Digest::sha256(raw.bytes).to_string()));
+    let served = ServedAs { content_type: Some(content_type.to_owned()), ..ServedAs::default() };
+    Ok(Reading { served, also, references, ..Reading::default() })
+}
+
+/// What the document says that it is, else what the upstream says, else what it looks like. One that could be taken
+/// for either kind is nobody's: two clients would see two images under one digest.
+fn media_type(document: &Document, said: &str) -> Result<&'static str, Unexpected> {
+    let known = |text: &str| KNOWN.into_iter().find(|known| *known == text);
+    let is_index = document.manifests.is_some();
+    if is_index && (document.layers.is_some() || document.config.is_some()) {
+        return Err(Unexpected("a document that is both a manifest and an index".to_owned()));
+    }
+    if document.schema_version == Some(1) {
+        return Err(Unexpected("a manifest of the first schema, which is not passed on".to_owned()));
+    }
+    let said = said.split(';').next().unwrap_or_default().trim();
+    let shape = if is_index { OCI_INDEX } else { OCI_MANIFEST };
+    let kind = match &document.media_type {
+        Some(own) => {
+            known(own).ok_or_else(|| Unexpected(format!("a manifest of the unknown type {:?}", shortened(own))))?
+        }
+        None => known(said).unwrap_or(shape),
+    };
+    let is_of_index = matches!(kind, OCI_INDEX | DOCKER_LIST);
+    let has_content = is_index || document.layers.is_some() || document.blobs.is_some() || kind == OCI_ARTIFACT;
+    if is_of_index != is_index || !has_content {
+        return Err(Unexpected("a document that is not what its type says".to_owned()));
+    }
+    Ok(kind)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}

@@ -1,0 +1,1 @@
+//! Requests and documents of the distribution protocol, in tables.

@@ -1,0 +1,300 @@
+//! Token authentication of registries (Distribution, Token Authentication Specification): a 401 names a token server,
+//! the realm; what that gives is shown to the registry, for the one repository and for as long as it is valid.
+//!
+//! The realm is the registry's own word. Our account is shown only to the registry's host and to those that its Secret
+//! names; the address filter and the rules for redirects hold for the realm as for every link.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{FutureExt as _, Shared};
+use futures_util::{StreamExt as _, stream};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::time::Instant;
+use url::Url;
+
+use super::credential::{Account, Scope};
+use super::redirect::Redirects;
+use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl, Validators};
+use header::bearer;
+
+mod header;
+#[cfg(test)]
+mod tests;
+
+/// How long a token is good for whose server does not say.
+const DEFAULT_LIFETIME: u64 = 60;
+/// The longest that a token is kept.
+const LONGEST_LIFETIME: u64 = 3600;
+/// Bytes of the longest answer of a token server that is read.
+const ANSWER_LIMIT: usize = 64 << 10;
+/// Most tokens that are kept.
+const MOST: usize = 1024;
+
+/// Answers the challenges of one registry.
+pub struct TokenChallenge<F> {
+    inner: Arc<F>,
+    base: Url,
+    own: Scope,
+    account: Account,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the registry asked for the last time, by repository: saves the 401 in front of every request.
+    asked: HashMap<Option<String>, Realm>,
+    tokens: HashMap<Realm, Pending>,
+}
+
+/// What a challenge asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Realm {
+    url: Url,
+    service: Option<String>,
+    scope: Option<String>,
+}
+
+/// A token, asked for once for everyone who needs it.
+type Pending = Shared<BoxFuture<'static, Result<Token, Denied>>>;
+
+#[derive(Clone)]
+struct Token {
+    /// Marked sensitive, so that no `Debug` shows it.
+    authorization: HeaderValue,
+    until: Instant,
+}
+
+/// There is no token.
+#[derive(Clone)]
+enum Denied {
+    Failed(FetchError),
+    /// The token server's answer, in place of the registry's.
+    Answered {
+        status: StatusCode,
+        retry_after: Option<HeaderValue>,
+        realm: SafeUrl,
+    },
+}
+
+impl<F: Fetch> TokenChallenge<F> {
+    /// Asks `inner` for what is below `base`, with tokens that `account` gets.
+    pub fn new(inner: F, base: Url, account: Account) -> Self {
+        Self { inner: Arc::new(inner), own: Scope::below(&base), base, account, state: Mutex::default() }
+    }
+
+    async fn challenged(&self, ask: Ask) -> Result<Reply, FetchError> {
+        if !self.own.covers(ask.url.expose()) || matches!(self.account, Account::Other) {
+            return self.inner.fetch(ask).await;
+        }
+        let repository = repository(ask.url.expose().path());
+        let asked = self.state.lock().asked.get(&repository).cloned();
+        let first = match &asked {
+            None => None,
+            Some(realm) => match self.token(realm, ask.key).await {
+                Ok(token) => Some(token),
+                Err(denied) => return denied.into_reply(&ask),
+            },
+        };
+        let reply = self.inner.fetch(with_token(&ask, first.as_ref())).await?;
+        if reply.status != StatusCode::UNAUTHORIZED {
+            return Ok(reply);
+        }
+        let Some(realm) = self.realm(&reply.headers, repository.as_deref())? else { return Ok(reply) };
+        // Its place among the requests to the upstream is free before the next one is sent.
+        drop(reply);
+        self.forget(&realm, first.as_ref());
+        let token = match self.token(&realm, ask.key).await {
+            Ok(token) => token,
+            Err(denied) => return denied.into_reply(&ask),
+        };
+        {
+            let mut state = self.state.lock();
+            if state.asked.len() >= MOST {
+                state.asked.clear();
+            }
+            state.asked.insert(repository, realm);
+        }
+        // A second 401 is the answer: the account, or nobody, may do this.
+        self.inner.fetch(with_token(&ask, Some(&token))).await
+    }
+
+    /// What a challenge asks for; `None` where there is none that a token answers.
+    fn realm(&self, headers: &HeaderMap, repository: Option<&str>) -> Result<Option<Realm>, FetchError> {
+        let Some(challenge) = bearer(headers) else { return Ok(None) };
+        let unusable = |reason: &str| FetchError::Protocol {
+            origin: SafeUrl::from(self.base.clone()).origin(),
+            reason: reason.to_owned(),
+        };
+        let mut url = Url::parse(&challenge.realm).map_err(|_| unusable("its realm is not an address"))?;
+        let refused =
+            |reason: &str| FetchError::Forbidden { url: SafeUrl::from(url.clone()), reason: reason.to_owned() };
+        match (url.scheme(), self.base.scheme()) {
+            ("https", _) => {}
+            ("http", "http") if url.host() == self.base.host() => {}
+            _ => return Err(refused("a token server must be reached over https")),
+        }
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        let built = || repository.map(|name| format!("repository:{name}:pull"));
+        Ok(Some(Realm { url, service: challenge.service, scope: challenge.scope.or_else(built) }))
+    }
+
+    /// The token for a realm, from memory or from its server.
+    async fn token(&self, realm: &Realm, key: u64) -> Result<Token, Denied> {
+        let pending = {
+            let mut state = self.state.lock();
+            let usable = |pending: &Pending| match pending.peek() {
+                None => true,
+                Some(Ok(token)) => token.until > Instant::now(),
+                Some(Err(_)) => false,
+            };
+            match state.tokens.get(realm).filter(|pending| usable(pending)) {
+                Some(pending) => pending.clone(),
+                None => {
+                    if state.tokens.len() >= MOST {
+                        state.tokens.retain(|_, pending| usable(pending));
+                    }
+                    if state.tokens.len() >= MOST {
+                        state.tokens.clear();
+                    }
+                    let account = self
+                        .account
+                        .at(&realm.url, &self.base)
+                        .map_err(|reason| Denied::Failed(FetchError::Credential { reason }))?;
+                    let pending = fetch_token(Arc::clone(&self.inner), realm.clone(), account, key).boxed().shared();
+                    state.tokens.insert(realm.clone(), pending.clone());
+                    pending
+                }
+            }
+        };
+        pending.await
+    }
+
+    /// Forgets a token that the registry no longer takes, unless there is a newer one by now.
+    fn forget(&self, realm: &Realm, refused: Option<&Token>) {
+        let mut state = self.state.lock();
+        let same = |pending: &Pending| match (pending.peek(), refused) {
+            (Some(Ok(token)), Some(refused)) => token.authorization == refused.authorization,
+            _ => false,
+        };
+        if state.tokens.get(realm).is_some_and(same) {
+            state.tokens.remove(realm);
+        }
+    }
+}
+
+impl<F: Fetch> Fetch for TokenChallenge<F> {
+    fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
+        Box::pin(self.challenged(ask))
+    }
+}
+
+fn with_token(ask: &Ask, token: Option<&Token>) -> Ask {
+    Ask { authorization: token.map(|token| token.authorization.clone()), ..ask.clone() }
+}
+
+/// The repository that an address of the distribution protocol is about, found from its end: a name may have segments
+/// like those that follow it.
+fn repository(path: &str) -> Option<String> {
+    let (_, below) = path.split_once("/v2/")?;
+    let segments: Vec<&str> = below.split('/').collect();
+    match segments.as_slice() {
+        [name @ .., "manifests" | "blobs" | "tags" | "referrers", _] if !name.is_empty() => Some(name.join("/")),
+        _ => None,
+    }
+}
+
+/// What a token server answers; either name of the token is used.
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+async fn fetch_token<F: Fetch>(
+    inner: Arc<F>,
+    realm: Realm,
+    account: Option<(String, HeaderValue)>,
+    key: u64,
+) -> Result<Token, Denied> {
+    let asked = Instant::now();
+    let mut url = realm.url;
+    let (user, authorization) = account.map_or((None, None), |(user, value)| (Some(user), Some(value)));
+    for (name, value) in [("service", realm.service), ("scope", realm.scope), ("account", user)] {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(name, &value);
+        }
+    }
+    let ask = Ask {
+        method: Method::GET,
+        url: url.into(),
+        accept: Some(HeaderValue::from_static("application/json")),
+        purpose: Purpose::Forward,
+        validators: Validators::default(),
+        resume: None,
+        body: None,
+        authorization,
+        source: None,
+        key,
+    };
+    let reply = Redirects::new(inner).fetch(ask).await.map_err(Denied::Failed)?;
+    let origin = reply.url.origin();
+    let unusable =
+        |reason: &str| Denied::Failed(FetchError::Protocol { origin: origin.clone(), reason: reason.to_owned() });
+    if reply.status != StatusCode::OK {
+        let retry_after = reply.headers.get(RETRY_AFTER).cloned();
+        return Err(Denied::Answered { status: reply.status, retry_after, realm: reply.url });
+    }
+    let mut bytes = Vec::new();
+    let mut body = reply.body;
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece.map_err(Denied::Failed)?);
+        if bytes.len() > ANSWER_LIMIT {
+            return Err(unusable("its token is longer than any real one"));
+        }
+    }
+    // What it says may be a token: no error repeats it.
+    let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| unusable("it gave no token"))?;
+    let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| unusable("it gave no token"))?;
+    let mut authorization =
+        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| unusable("its token cannot be sent"))?;
+    authorization.set_sensitive(true);
+    let lifetime = answer.expires_in.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME);
+    // Counted from before the request, and given up early: the registry has a clock of its own.
+    let until = asked + Duration::from_secs(lifetime) * 4 / 5;
+    Ok(Token { authorization, until })
+}
+
+impl Denied {
+    fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
+        let (status, retry_after, url) = match self {
+            Self::Failed(error) => return Err(error),
+            // Its word on our account is the registry's.
+            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
+                (StatusCode::UNAUTHORIZED, None, ask.url.clone())
+            }
+            Self::Answered { status, retry_after, realm } if status.is_client_error() || status.is_server_error() => {
+                (status, retry_after, realm)
+            }
+            Self::Answered { status, realm, .. } => {
+                let reason = format!("status {status} where a token was asked for");
+                return Err(FetchError::Protocol { origin: realm.origin(), reason });
+            }
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, value);
+        }
+        // A token server that knows no such thing says nothing of the registry.
+        let status = if matches!(status.as_u16(), 404 | 410) { StatusCode::BAD_GATEWAY } else { status };
+        Ok(Reply { status, headers, url, framed: true, body: Box::pin(stream::empty()), fallback: None })
+    }
+}

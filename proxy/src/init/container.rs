@@ -1,0 +1,82 @@
+//! Container clients: the registries that containerd, and podman with its kin, are set up for. None has one registry
+//! for all names, so without such a set-up there is none to be found.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::machine::Machine;
+use super::search::Search;
+
+/// Offers the first registry that a client here has been told about.
+pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static str {
+    const REMEDY: &str = "an image's name begins with its registry: write the address above v2/ of the one to keep \
+                          close by, and its name as upstream.namespace where that is another";
+    let machine = machine.clone();
+    let Ok(found) = tokio::task::spawn_blocking(move || registries(&machine)).await else { return REMEDY };
+    let mut found = found.into_iter();
+    for Registry { namespace, address, read_from } in found.by_ref() {
+        if search.offer(&address, &read_from) {
+            let host = address.split("://").nth(1).unwrap_or_default().split('/').next();
+            if host != Some(namespace.as_str()) {
+                search.note(format!("images of it are named {namespace}/...: set upstream.namespace to that"));
+            }
+            break;
+        }
+    }
+    for other in found {
+        search.note(format!("{} names another registry: {}", other.read_from, other.namespace));
+    }
+    REMEDY
+}
+
+struct Registry {
+    namespace: String,
+    address: String,
+    read_from: String,
+}
+
+fn registries(machine: &Machine) -> Vec<Registry> {
+    let mut found = containerd(Path::new("/etc/containerd/certs.d"));
+    let own = machine.home().map(|home| home.join(".config/containers/registries.conf"));
+    let told = machine.variable("CONTAINERS_REGISTRIES_CONF").map(PathBuf::from);
+    for path in told.into_iter().chain(own).chain([PathBuf::from("/etc/containers/registries.conf")]) {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        found.extend(shared(&text, &path));
+    }
+    found
+}
+
+/// One folder a registry, named by its host.
+fn containerd(folder: &Path) -> Vec<Registry> {
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    let registry = |folder: PathBuf| {
+        let path = folder.join("hosts.toml");
+        let namespace = folder.file_name()?.to_str().filter(|name| *name != "_default")?.to_owned();
+        let table: Table = std::fs::read_to_string(&path).ok()?.parse().ok()?;
+        let server = table.get("server").and_then(Value::as_str).map(ToOwned::to_owned);
+        let address = server.unwrap_or_else(|| format!("https://{namespace}"));
+        let address = address.trim_end_matches('/').trim_end_matches("/v2").to_owned();
+        Some(Registry { namespace, address, read_from: path.display().to_string() })
+    };
+    folders.into_iter().filter_map(registry).collect()
+}
+
+/// The tables of the second form of `registries.conf`.
+fn shared(text: &str, path: &Path) -> Vec<Registry> {
+    let Ok(table) = text.parse::<Table>() else { return Vec::new() };
+    let registry = |entry: &Value| {
+        let location = entry.get("location")?.as_str()?;
+        let namespace = entry.get("prefix").and_then(Value::as_str).unwrap_or(location);
+        let insecure = entry.get("insecure").and_then(Value::as_bool).unwrap_or_default();
+        // A part of a registry is no upstream of its own, and a pattern names none.
+        (!location.contains(['/', '*']) && !namespace.contains(['/', '*'])).then(|| Registry {
+            namespace: namespace.to_owned(),
+            address: format!("{}://{location}", if insecure { "http" } else { "https" }),
+            read_from: path.display().to_string(),
+        })
+    };
+    table.get("registry").and_then(Value::as_array).into_iter().flatten().filter_map(registry).collect()
+}
