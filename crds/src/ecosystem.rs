@@ -32,6 +32,8 @@ macro_rules! ecosystems {
 ecosystems! {
     /// The sparse registry protocol of Rust's package manager.
     Cargo = "cargo",
+    /// The module proxy protocol of Go, with the checksum database.
+    Go = "go",
     /// The registry protocol of npm, pnpm and Yarn.
     Npm = "npm",
     /// The simple repository API of Python packages (PEP 503, 691, 700).
@@ -43,6 +45,7 @@ impl Ecosystem {
     /// every registry, so that no stranger can give a missing name.
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
+            Self::Go => true,
             Self::Cargo | Self::Npm | Self::Pypi => false,
         }
     }

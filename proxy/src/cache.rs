@@ -27,6 +27,7 @@ use policy::Decision;
 
 mod ask;
 mod document;
+mod examine;
 mod fill;
 pub mod flight;
 mod intake;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, Encoding, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -18,10 +18,16 @@ pub enum Algorithm {
     Sha384,
     /// 512 bits.
     Sha512,
+    /// Go's `h1:` of a `go.mod`, made of its SHA-256.
+    #[serde(rename = "h1-mod")]
+    H1Mod,
+    /// Go's `h1:` of a zip, made of the SHA-256 of each file in it and of their names.
+    #[serde(rename = "h1-zip")]
+    H1Zip,
 }
 
 impl Algorithm {
-    const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+    const ALL: [Self; 6] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512, Self::H1Mod, Self::H1Zip];
 
     /// The name in subresource integrity and in `algorithm:hex` notation.
     pub const fn name(self) -> &'static str {
@@ -30,6 +36,8 @@ impl Algorithm {
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
             Self::Sha512 => "sha512",
+            Self::H1Mod => "h1-mod",
+            Self::H1Zip => "h1-zip",
         }
     }
 
@@ -37,7 +45,7 @@ impl Algorithm {
     pub const fn length(self) -> usize {
         match self {
             Self::Sha1 => 20,
-            Self::Sha256 => 32,
+            Self::Sha256 | Self::H1Mod | Self::H1Zip => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
         }
@@ -111,6 +119,23 @@ impl Digest {
         Self::from_hex(Algorithm::named(name)?, hex)
     }
 
+    /// A digest of Go's from `h1:base64`; which kind of file it is of, only the place of the text says.
+    pub fn from_h1(algorithm: Algorithm, text: &str) -> Option<Self> {
+        Self::decoded(algorithm, &BASE64, text.strip_prefix("h1:")?)
+    }
+
+    /// Go's digest of a list of files, which are given in the order of their names.
+    pub fn h1<'a>(algorithm: Algorithm, files: impl Iterator<Item = (&'a [u8], [u8; 32])>) -> Self {
+        let mut hasher = sha2::Sha256::new();
+        for (name, sha256) in files {
+            hasher.update(HEXLOWER.encode(&sha256));
+            hasher.update(b"  ");
+            hasher.update(name);
+            hasher.update(b"\n");
+        }
+        Self::of(algorithm, &hasher.finalize())
+    }
+
     /// The strongest of several.
     pub fn strongest(digests: &[Self]) -> Option<&Self> {
         digests.iter().max_by_key(|digest| digest.algorithm)
@@ -157,6 +182,8 @@ enum Other {
     Sha1(sha1::Sha1),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
+    /// Made of the SHA-256.
+    H1Mod,
     /// The expected digest arrives beside the body, so every algorithm that it may have is kept going.
     Undecided(sha1::Sha1, sha2::Sha512),
 }
@@ -165,7 +192,9 @@ impl Hasher {
     /// For a digest that is known from the start; `None`: only SHA-256.
     pub fn for_algorithm(algorithm: Option<Algorithm>) -> Self {
         let other = match algorithm {
-            None | Some(Algorithm::Sha256) => Other::None,
+            // That of a zip is not made of its bytes in their order.
+            None | Some(Algorithm::Sha256 | Algorithm::H1Zip) => Other::None,
+            Some(Algorithm::H1Mod) => Other::H1Mod,
             Some(Algorithm::Sha1) => Other::Sha1(sha1::Sha1::new()),
             Some(Algorithm::Sha384) => Other::Sha384(sha2::Sha384::new()),
             Some(Algorithm::Sha512) => Other::Sha512(sha2::Sha512::new()),
@@ -182,7 +211,7 @@ impl Hasher {
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         match &mut self.other {
-            Other::None => {}
+            Other::None | Other::H1Mod => {}
             Other::Sha1(hasher) => hasher.update(bytes),
             Other::Sha384(hasher) => hasher.update(bytes),
             Other::Sha512(hasher) => hasher.update(bytes),
@@ -197,17 +226,21 @@ impl Hasher {
     pub fn finish(self) -> Digests {
         let digest = Digest::of;
         let mut others = Vec::new();
+        let sha256: [u8; 32] = self.sha256.finalize().into();
+        let h1 = || Digest::h1(Algorithm::H1Mod, std::iter::once((&b"go.mod"[..], sha256)));
         match self.other {
             Other::None => {}
+            Other::H1Mod => others.push(h1()),
             Other::Sha1(hasher) => others.push(digest(Algorithm::Sha1, &hasher.finalize())),
             Other::Sha384(hasher) => others.push(digest(Algorithm::Sha384, &hasher.finalize())),
             Other::Sha512(hasher) => others.push(digest(Algorithm::Sha512, &hasher.finalize())),
             Other::Undecided(sha1, sha512) => {
                 others.push(digest(Algorithm::Sha1, &sha1.finalize()));
                 others.push(digest(Algorithm::Sha512, &sha512.finalize()));
+                others.push(h1());
             }
         }
-        Digests { sha256: digest(Algorithm::Sha256, &self.sha256.finalize()), others }
+        Digests { sha256: digest(Algorithm::Sha256, &sha256), others }
     }
 }
 
@@ -225,6 +258,11 @@ impl Digests {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(self.sha256.bytes());
         bytes
+    }
+
+    /// Adds a digest that is not of the bytes in their order.
+    pub fn extend(&mut self, digest: Option<Digest>) {
+        self.others.extend(digest);
     }
 
     /// The digest under an algorithm, if it was computed.
@@ -269,7 +307,14 @@ mod tests {
         assert_eq!(digests.sha256, Digest::sha256(b""));
         assert_eq!(digests.under(Algorithm::Sha512), Digest::from_integrity(&format!("sha512-{EMPTY_SHA512}")).first());
         assert!(digests.under(Algorithm::Sha384).is_none());
+        // What the go command writes for an empty go.mod.
+        let h1 = Digest::from_h1(Algorithm::H1Mod, "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY=").unwrap();
+        assert_eq!(digests.under(Algorithm::H1Mod), Some(&h1));
+        assert_eq!(Digest::parse(&h1.to_string()).as_ref(), Some(&h1));
         for algorithm in Algorithm::ALL {
+            if algorithm == Algorithm::H1Zip {
+                continue;
+            }
             assert!(Hasher::for_algorithm(Some(algorithm)).finish().under(algorithm).is_some());
         }
     }

@@ -49,6 +49,7 @@ macro_rules! ecosystems {
 
 ecosystems! {
     Cargo => cargo::Cargo,
+    Go => go::Go,
     Npm => npm::Npm,
     Pypi => pypi::Pypi,
 }

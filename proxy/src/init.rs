@@ -14,6 +14,7 @@ use search::Search;
 pub use search::{Found, NotFound};
 
 mod cargo;
+mod go;
 mod machine;
 mod manifests;
 mod npm;
@@ -40,6 +41,7 @@ async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr
     // Exhaustive, so that a new ecosystem says how its clients are asked.
     let remedy = match ecosystem {
         Ecosystem::Cargo => cargo::find(machine, &mut search).await,
+        Ecosystem::Go => go::find(machine, &mut search).await,
         Ecosystem::Npm => npm::find(machine, &mut search).await,
         Ecosystem::Pypi => pypi::find(machine, &mut search).await,
     };

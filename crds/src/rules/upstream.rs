@@ -211,6 +211,14 @@ pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
         not_found,
         Rule::at(
             "spec",
+            "`checksumDatabase` must be absent unless `ecosystem` is 'go'",
+            "self.ecosystem == 'go' || !has(self.upstream) || !has(self.upstream.checksumDatabase)",
+            |spec| spec.get("ecosystem").text() == Some("go") || !spec.get("upstream").get("checksumDatabase").is_set(),
+        )
+        .field("upstream.checksumDatabase")
+        .remedy("remove `checksumDatabase`: only Go has one"),
+        Rule::at(
+            "spec",
             "`url` must be the address above 'simple/', which the proxy appends itself",
             "self.ecosystem != 'pypi' || !has(self.upstream) || !has(self.upstream.url) || \
              !self.upstream.url.matches('/simple/*$')",

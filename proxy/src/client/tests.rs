@@ -75,6 +75,8 @@ fn files_by_ecosystem() {
                  index = \"sparse+http://x.team.svc/\"\n",
             )],
         ),
+        (Ecosystem::Go, PLAIN, &[("env", "GOPROXY=http://x.team.svc/\n")]),
+        (Ecosystem::Go, SECURE, &[("env", "GOPROXY=https://x.team.svc/\n")]),
         (
             Ecosystem::Cargo,
             SECURE,
@@ -134,6 +136,8 @@ fn variables_by_ecosystem() {
                 ("UV_DEFAULT_INDEX", "https://x.team.svc/simple/"),
             ],
         ),
+        (Ecosystem::Go, PLAIN, &[("GOPROXY", PLAIN)]),
+        (Ecosystem::Go, SECURE, &[("GOPROXY", "https://x.team.svc/")]),
         (Ecosystem::Cargo, PLAIN, &[("CARGO_REGISTRIES_PACKAGEPROXY_INDEX", "sparse+http://x.team.svc/")]),
         (
             Ecosystem::Cargo,
