@@ -263,7 +263,12 @@ pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, bod
 /// An error, in the words that the ecosystem's client prints.
 pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, what: &str) -> Response<Body> {
     let (status, retry_after) = status_of(error);
-    let message = format!("{what}: {error}");
+    let mut message = format!("{what}: {error}");
+    if let Error::Missing { text, .. } = error
+        && !text.is_empty()
+    {
+        message = format!("{message}\n{text}");
+    }
     let (content_type, text) = match protocol {
         Some(protocol) => protocol.error(status, &message),
         None => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),

@@ -140,7 +140,9 @@ impl Cache {
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
         match error {
-            Error::Missing { status, .. } => self.state.absent.note(id, *status, self.settings.cache.negative_ttl),
+            Error::Missing { status, text, .. } => {
+                self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+            }
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
@@ -170,7 +172,7 @@ impl Cache {
             target = elsewhere;
             reply = self.ask_artifact(id, artifact, &target).await?;
         }
-        self.check_head(artifact, &target, &reply)?;
+        let reply = self.check_head(artifact, &target, reply).await?;
         let source = reply.fallback.clone();
         fill.set_source(source.clone());
         if target.expected.is_nothing()
@@ -221,7 +223,7 @@ impl Cache {
         let reply = self.ask(ask).await?;
         match reply.status {
             StatusCode::OK => Ok(content_length(&reply)),
-            _ => Err(self.refused(&reply)),
+            _ => Err(self.refused(reply).await),
         }
     }
 
@@ -242,21 +244,21 @@ impl Cache {
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
     }
 
-    fn check_head(&self, artifact: &Artifact, target: &Target, reply: &Reply) -> Result<(), Error> {
+    async fn check_head(&self, artifact: &Artifact, target: &Target, reply: Reply) -> Result<Reply, Error> {
         let upstream = reply.url.origin();
         match reply.status {
             StatusCode::OK => {}
             status if status.is_success() || status.is_redirection() => {
                 return Err(unexpected(&upstream, &format!("status {status} where a file was asked for")));
             }
-            _ => return Err(self.refused(reply)),
+            _ => return Err(self.refused(reply).await),
         }
         let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && kind.starts_with("text/html") && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
         }
-        Ok(())
+        Ok(reply)
     }
 
     /// Takes the body to the spool. Returns what it is and the file.
