@@ -46,6 +46,7 @@ fn upstream_settings(base: UpstreamSettings, spec: UpstreamSpec) -> UpstreamSett
         auth: spec.auth.map(auth_settings),
         allow_plaintext_auth: spec.allow_plaintext_auth.unwrap_or(base.allow_plaintext_auth),
         trust: spec.trust.and_then(trust_settings),
+        checksum_database: spec.checksum_database,
         fallbacks: spec.fallbacks.into_iter().map(fallback_settings).collect(),
         proxy_url: spec.proxy_url.map(|HttpUrl(url)| url),
         link_hosts: spec.link_hosts,

@@ -34,6 +34,8 @@ ecosystems! {
     Cargo = "cargo",
     /// The distribution protocol of container images and other OCI artifacts, for pulls.
     Container = "container",
+    /// The module proxy protocol of Go, with the checksum database.
+    Go = "go",
     /// The build cache of Gradle over HTTP. An upstream is optional.
     Gradle = "gradle",
     /// The repository layout of Maven, which Gradle, sbt and Ivy read too.
@@ -49,7 +51,7 @@ impl Ecosystem {
     /// every registry, so that no stranger can give a missing name.
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
-            Self::Maven => true,
+            Self::Go | Self::Maven => true,
             Self::Cargo | Self::Container | Self::Gradle | Self::Npm | Self::Pypi => false,
         }
     }

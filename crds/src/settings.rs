@@ -41,6 +41,8 @@ pub struct UpstreamSettings {
     pub allow_plaintext_auth: bool,
     /// Additional certificate authorities.
     pub trust: Option<TrustSettings>,
+    /// The checksum database that the registry mirrors, if modules are verified against one.
+    pub checksum_database: Option<String>,
     /// Other places that hold the same registry, tried in order.
     pub fallbacks: Vec<FallbackSettings>,
     /// An HTTP proxy on the way out; without it `HTTPS_PROXY` and `NO_PROXY` of the environment apply.
@@ -225,6 +227,7 @@ impl UpstreamSettings {
             auth: None,
             allow_plaintext_auth: false,
             trust: None,
+            checksum_database: None,
             fallbacks: Vec::new(),
             proxy_url: None,
             link_hosts: Vec::new(),

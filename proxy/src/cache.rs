@@ -28,6 +28,7 @@ use policy::Decision;
 mod ask;
 mod checksum;
 mod document;
+mod examine;
 mod fill;
 pub mod flight;
 mod intake;
@@ -41,6 +42,7 @@ pub mod splice;
 pub mod table;
 mod unwritten;
 mod variant;
+mod words;
 mod write;
 
 /// How often a document may be asked again because a file is missing from it.
@@ -270,8 +272,8 @@ impl Cache {
 
     /// An error if the upstream said a moment ago that there is no such thing.
     fn present(&self, id: RecordId) -> Result<(), Error> {
-        match self.state.absent.status(id) {
-            Some(status) => Err(Error::Missing { status, upstream: self.upstream() }),
+        match self.state.absent.word(id) {
+            Some((status, text)) => Err(Error::Missing { status, upstream: self.upstream(), text }),
             None => Ok(()),
         }
     }

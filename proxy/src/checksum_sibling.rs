@@ -63,7 +63,7 @@ pub fn header_of(algorithm: Algorithm) -> Option<HeaderName> {
         Algorithm::Sha1 => Some(HeaderName::from_static("x-checksum-sha1")),
         Algorithm::Sha256 => Some(HeaderName::from_static("x-checksum-sha256")),
         Algorithm::Sha512 => Some(HeaderName::from_static("x-checksum-sha512")),
-        Algorithm::Sha384 => None,
+        Algorithm::Sha384 | Algorithm::H1Mod | Algorithm::H1Zip => None,
     }
 }
 

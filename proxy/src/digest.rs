@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use data_encoding::{BASE64, Encoding, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -21,10 +21,16 @@ pub enum Algorithm {
     Sha384,
     /// 512 bits.
     Sha512,
+    /// Go's `h1:` of a `go.mod`, made of its SHA-256.
+    #[serde(rename = "h1-mod")]
+    H1Mod,
+    /// Go's `h1:` of a zip, made of the SHA-256 of each file in it and of their names.
+    #[serde(rename = "h1-zip")]
+    H1Zip,
 }
 
 impl Algorithm {
-    const ALL: [Self; 5] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+    const ALL: [Self; 7] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512, Self::H1Mod, Self::H1Zip];
 
     /// The name in subresource integrity and in `algorithm:hex` notation.
     pub const fn name(self) -> &'static str {
@@ -34,6 +40,8 @@ impl Algorithm {
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
             Self::Sha512 => "sha512",
+            Self::H1Mod => "h1-mod",
+            Self::H1Zip => "h1-zip",
         }
     }
 
@@ -42,7 +50,7 @@ impl Algorithm {
         match self {
             Self::Md5 => 16,
             Self::Sha1 => 20,
-            Self::Sha256 => 32,
+            Self::Sha256 | Self::H1Mod | Self::H1Zip => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
         }
@@ -116,6 +124,23 @@ impl Digest {
         Self::from_hex(Algorithm::named(name)?, hex)
     }
 
+    /// A digest of Go's from `h1:base64`; which kind of file it is of, only the place of the text says.
+    pub fn from_h1(algorithm: Algorithm, text: &str) -> Option<Self> {
+        Self::decoded(algorithm, &BASE64, text.strip_prefix("h1:")?)
+    }
+
+    /// Go's digest of a list of files, which are given in the order of their names.
+    pub fn h1<'a>(algorithm: Algorithm, files: impl Iterator<Item = (&'a [u8], [u8; 32])>) -> Self {
+        let mut hasher = sha2::Sha256::new();
+        for (name, sha256) in files {
+            hasher.update(HEXLOWER.encode(&sha256));
+            hasher.update(b"  ");
+            hasher.update(name);
+            hasher.update(b"\n");
+        }
+        Self::of(algorithm, &hasher.finalize())
+    }
+
     /// The strongest of several.
     pub fn strongest(digests: &[Self]) -> Option<&Self> {
         digests.iter().max_by_key(|digest| digest.algorithm)
@@ -175,6 +200,8 @@ enum Other {
     Sha1(sha1::Sha1),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
+    /// Made of the SHA-256.
+    H1Mod,
 }
 
 impl Hasher {
@@ -182,7 +209,9 @@ impl Hasher {
     pub fn under(algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         let wanted: BTreeSet<Algorithm> = algorithms.into_iter().collect();
         let other = |algorithm| match algorithm {
-            Algorithm::Sha256 => None,
+            // That of a zip is not made of its bytes in their order.
+            Algorithm::Sha256 | Algorithm::H1Zip => None,
+            Algorithm::H1Mod => Some(Other::H1Mod),
             Algorithm::Md5 => Some(Other::Md5(md5::Md5::new())),
             Algorithm::Sha1 => Some(Other::Sha1(sha1::Sha1::new())),
             Algorithm::Sha384 => Some(Other::Sha384(sha2::Sha384::new())),
@@ -196,6 +225,7 @@ impl Hasher {
         self.sha256.update(bytes);
         for other in &mut self.others {
             match other {
+                Other::H1Mod => {}
                 Other::Md5(hasher) => hasher.update(bytes),
                 Other::Sha1(hasher) => hasher.update(bytes),
                 Other::Sha384(hasher) => hasher.update(bytes),
@@ -207,14 +237,16 @@ impl Hasher {
     /// The digests of all bytes taken.
     pub fn finish(self) -> Digests {
         let digest = Digest::of;
+        let sha256: [u8; 32] = self.sha256.finalize().into();
         let other = |other| match other {
+            Other::H1Mod => Digest::h1(Algorithm::H1Mod, std::iter::once((&b"go.mod"[..], sha256))),
             Other::Md5(hasher) => digest(Algorithm::Md5, &hasher.finalize()),
             Other::Sha1(hasher) => digest(Algorithm::Sha1, &hasher.finalize()),
             Other::Sha384(hasher) => digest(Algorithm::Sha384, &hasher.finalize()),
             Other::Sha512(hasher) => digest(Algorithm::Sha512, &hasher.finalize()),
         };
         let others = self.others.into_iter().map(other).collect();
-        Digests { sha256: digest(Algorithm::Sha256, &self.sha256.finalize()), others }
+        Digests { sha256: digest(Algorithm::Sha256, &sha256), others }
     }
 }
 
@@ -237,6 +269,11 @@ impl Digests {
     /// Those of these algorithms that were computed.
     pub fn of(&self, algorithms: &[Algorithm]) -> Vec<Digest> {
         algorithms.iter().filter_map(|algorithm| self.under(*algorithm).cloned()).collect()
+    }
+
+    /// Adds a digest that is not of the bytes in their order.
+    pub fn extend(&mut self, digest: Option<Digest>) {
+        self.others.extend(digest);
     }
 
     /// The digest under an algorithm, if it was computed.
@@ -276,7 +313,8 @@ mod tests {
 
     #[test]
     fn one_pass_gives_every_digest() {
-        let mut hasher = Hasher::under([Algorithm::Sha512, Algorithm::Md5, Algorithm::Md5, Algorithm::Sha256]);
+        let mut hasher =
+            Hasher::under([Algorithm::Sha512, Algorithm::Md5, Algorithm::Md5, Algorithm::Sha256, Algorithm::H1Mod]);
         hasher.update(b"");
         let digests = hasher.finish();
         assert_eq!(digests.sha256, Digest::sha256(b""));
@@ -284,7 +322,14 @@ mod tests {
         assert_eq!(digests.under(Algorithm::Md5).unwrap().hex(), "d41d8cd98f00b204e9800998ecf8427e");
         assert!(digests.under(Algorithm::Sha384).is_none());
         assert_eq!(digests.of(&[Algorithm::Sha1, Algorithm::Md5]).len(), 1);
+        // What the go command writes for an empty go.mod.
+        let h1 = Digest::from_h1(Algorithm::H1Mod, "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY=").unwrap();
+        assert_eq!(digests.under(Algorithm::H1Mod), Some(&h1));
+        assert_eq!(Digest::parse(&h1.to_string()).as_ref(), Some(&h1));
         for algorithm in Algorithm::ALL {
+            if algorithm == Algorithm::H1Zip {
+                continue;
+            }
             assert!(Hasher::under([algorithm]).finish().under(algorithm).is_some());
         }
     }

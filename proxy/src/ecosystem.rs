@@ -72,6 +72,7 @@ macro_rules! ecosystems {
 ecosystems! {
     Cargo => cargo::Cargo,
     Container => container::Container,
+    Go => go::Go,
     Gradle => gradle::Gradle,
     Maven => maven::Maven,
     Npm => npm::Npm,

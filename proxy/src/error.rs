@@ -19,6 +19,8 @@ pub enum Error {
         status: u16,
         /// Origin of the upstream.
         upstream: String,
+        /// What it says about that to people: a few lines, or nothing.
+        text: Arc<str>,
     },
     /// The documents of the upstream do not name this file.
     #[error("the metadata of {upstream} does not list it")]

@@ -15,6 +15,7 @@ pub use search::{Found, NotFound};
 
 mod cargo;
 mod container;
+mod go;
 mod gradle;
 mod machine;
 mod manifests;
@@ -44,6 +45,7 @@ async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr
     let remedy = match ecosystem {
         Ecosystem::Cargo => cargo::find(machine, &mut search).await,
         Ecosystem::Container => container::find(machine, &mut search).await,
+        Ecosystem::Go => go::find(machine, &mut search).await,
         Ecosystem::Gradle => gradle::REMEDY,
         Ecosystem::Maven => maven::find(machine, &mut search).await,
         Ecosystem::Npm => npm::find(machine, &mut search).await,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crds::UpstreamSettings;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -263,8 +264,8 @@ pub struct Artifact {
     pub source: Source,
     /// Digest that the request itself names (content-addressed protocols).
     pub expect: Option<Digest>,
-    /// Makes what [`Self::listings`] gives, of the key alone: a file that is in the cache never needs them.
-    pub listed_by: fn(&Key) -> Vec<Metadata>,
+    /// Makes what [`Self::listings`] gives, of key and settings: a file that is in the cache never needs them.
+    pub listed_by: fn(&Key, &UpstreamSettings) -> Vec<Metadata>,
     /// Makes what [`Self::siblings`] gives, of the key alone.
     pub follows: fn(&Key) -> Vec<Key>,
     /// The `Content-Type` served: the upstream's is never passed on.
@@ -273,6 +274,19 @@ pub struct Artifact {
     pub magic: &'static [u8],
     /// The digests that go with it: where [`Self::listings`] are empty, it is verified by those of the upstream.
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
+    /// What every such file is made like.
+    pub shape: Shape,
+}
+
+/// What is known of a kind of file, whatever its digest. It is checked before the file's end is released.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Nothing.
+    Opaque,
+    /// A zip whose entries all lie in a folder of this name, which ends in `/`.
+    ZipOf(fn(&Key) -> String),
+    /// A small text that a function understands.
+    Text(fn(&Key, &str) -> Result<(), Unexpected>),
 }
 
 impl Artifact {
@@ -284,11 +298,12 @@ impl Artifact {
             listed_as,
             source,
             expect: None,
-            listed_by: |_| Vec::new(),
+            listed_by: |_, _| Vec::new(),
             follows: |_| Vec::new(),
             content_type,
             magic: &[],
             checksum_siblings: None,
+            shape: Shape::Opaque,
         }
     }
 
@@ -301,8 +316,8 @@ impl Artifact {
     /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
     /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
     /// fetched beside the body for the digest.
-    pub fn listings(&self) -> Vec<Metadata> {
-        (self.listed_by)(&self.key)
+    pub fn listings(&self, upstream: &UpstreamSettings) -> Vec<Metadata> {
+        (self.listed_by)(&self.key, upstream)
     }
 }
 

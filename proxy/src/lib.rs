@@ -69,3 +69,5 @@ pub mod store;
 pub mod upstream_path;
 #[cfg(feature = "server")]
 pub mod workshop;
+#[cfg(feature = "server")]
+pub mod zip;

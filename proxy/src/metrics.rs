@@ -61,6 +61,8 @@ pub struct Metrics {
     pub fills: Family<EcosystemLabel, Counter>,
     /// Bodies whose digest was not the published one.
     pub digest_mismatches: Family<EcosystemLabel, Counter>,
+    /// Artifacts passed on without comparing a published digest, for want of a disk.
+    pub unverified: Family<EcosystemLabel, Counter>,
     /// Requests with a Host that is on no list.
     pub unlisted_hosts: Family<EcosystemLabel, Counter>,
     /// 0 closed, 1 half-open, 2 open, 3 paused by the origin.
@@ -100,6 +102,7 @@ impl Metrics {
             upstream_latency: Family::new_with_constructor(latency),
             fills: Family::default(),
             digest_mismatches: Family::default(),
+            unverified: Family::default(),
             unlisted_hosts: Family::default(),
             breaker_state: Family::default(),
             store_bytes: Gauge::default(),
@@ -123,6 +126,7 @@ impl Metrics {
         );
         registry.register("fills", "Documents and artifacts fetched for the cache", metrics.fills.clone());
         registry.register("digest_mismatches", "Bodies with a wrong digest", metrics.digest_mismatches.clone());
+        registry.register("unverified", "Artifacts passed on unverified", metrics.unverified.clone());
         registry.register("unlisted_hosts", "Requests with an unlisted Host", metrics.unlisted_hosts.clone());
         registry.register(
             "breaker_state",

@@ -63,7 +63,7 @@ impl Expected {
             }
             Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Vec::new(),
             // It arrives beside the body, so every algorithm that it may have is kept going.
-            Self::Pending(_) => vec![Algorithm::Sha1, Algorithm::Sha512],
+            Self::Pending(_) => vec![Algorithm::Sha1, Algorithm::Sha512, Algorithm::H1Mod],
         };
         Hasher::under(telling.into_iter().chain(besides.iter().copied()))
     }
@@ -104,7 +104,7 @@ impl Cache {
             let url = self.address(artifact, None).await?;
             return Ok(Target { url, expected: Expected::Digests(vec![digest.clone()]), listed: false });
         }
-        let listings = artifact.listings();
+        let listings = artifact.listings(&self.settings().upstream);
         let authority = listings.first();
         if suspicious && let Some(authority) = authority {
             // If that fails, what is cached may still be right.
@@ -140,7 +140,7 @@ impl Cache {
             return Ok(Target { url, expected: Expected::of(digests), listed: false });
         }
         let expected = match artifact.checksum_siblings {
-            _ if !artifact.listings().is_empty() => {
+            _ if !artifact.listings(&self.settings().upstream).is_empty() => {
                 let (cache, artifact) = (Arc::clone(self), artifact.clone());
                 let look_up = async move { cache.look_up(&artifact).await };
                 Expected::Pending(tokio::spawn(async {
@@ -164,7 +164,7 @@ impl Cache {
         if tried.listed || !matches!(artifact.source, Source::Layout(_)) {
             return Ok(None);
         }
-        let listings = artifact.listings();
+        let listings = artifact.listings(&self.settings().upstream);
         let Some(authority) = listings.first() else { return Ok(None) };
         let file = match self.document(authority).await {
             Ok((document, _)) => self.file_in(authority, &document, &artifact.listed_as).await?,
@@ -211,7 +211,8 @@ impl Cache {
 
     /// Asks the listings for the digest, the smallest first. `None`: none of them names the file.
     async fn look_up(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<ListedFile>, Error> {
-        for listing in artifact.listings().iter().rev() {
+        let mut unreadable = None;
+        for listing in artifact.listings(&self.settings().upstream).iter().rev() {
             match self.document(listing).await {
                 Ok((document, _)) => {
                     if let Some(file) = self.file_in(listing, &document, &artifact.listed_as).await? {
@@ -219,11 +220,13 @@ impl Cache {
                     }
                 }
                 // This upstream does not have that kind of document: the next larger one will do.
-                Err(Error::Missing { .. } | Error::Upstream { status: 400..=499, .. } | Error::Unexpected { .. }) => {}
+                Err(Error::Missing { .. } | Error::Upstream { status: 400..=499, .. }) => unreadable = None,
+                Err(error @ Error::Unexpected { .. }) => unreadable = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        // An authority that is there and says nothing sensible is no word that there is no digest.
+        unreadable.map_or(Ok(None), Err)
     }
 
     async fn address(self: &Arc<Self>, artifact: &Artifact, file: Option<&ListedFile>) -> Result<SafeUrl, Error> {

@@ -335,7 +335,12 @@ pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, path: &str, what
     let (status, retry_after) = status_of(error);
     let status = protocol.map_or(status, |protocol| protocol.status(status));
     let retry_after = retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-    let message = format!("{what}: {error}");
+    let mut message = format!("{what}: {error}");
+    if let Error::Missing { text, .. } = error
+        && !text.is_empty()
+    {
+        message = format!("{message}\n{text}");
+    }
     let (content_type, text) = match protocol {
         Some(protocol) => protocol.error_at(path, status, &message),
         None => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),

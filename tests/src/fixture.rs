@@ -1,17 +1,20 @@
 //! Tiny registries: one package with its releases, laid out on a scripted upstream as an ecosystem's registry would.
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::bytes_of::seeded;
 use crate::upstream::{Resource, Upstream};
 
 pub use cargo::CARGO;
 pub use container::CONTAINER;
+pub use go::GO;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
 mod cargo;
 pub mod container;
+pub mod go;
 mod npm;
 mod pypi;
 
@@ -24,6 +27,14 @@ pub trait Protocol: Sync {
     fn name(&self) -> &'static str;
     /// The first bytes that every artifact has.
     fn magic(&self) -> &'static [u8];
+    /// The bytes of a release's file, of about this length and different for each seed.
+    fn file(&self, _package: &str, _version: &str, seed: u64, length: usize) -> Bytes {
+        seeded(self.magic(), seed, length)
+    }
+    /// Fields of `spec` that the proxies of the tests have besides the usual ones.
+    fn settings(&self) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
     /// `Content-Type` that the proxy gives the main document when nothing is asked for in particular.
     fn metadata_type(&self) -> &'static str;
     /// The package's main document, below the proxy.
@@ -109,7 +120,7 @@ impl Fixture {
     /// Adds a release; [`Self::install`] makes it visible. Returns its index.
     pub fn publish(&mut self, version: &str, length: usize) -> usize {
         let seed = self.package.releases.len() as u64 + 1;
-        let bytes = seeded(self.protocol.magic(), seed, length);
+        let bytes = self.protocol.file(&self.package.name, version, seed, length);
         self.package.releases.push(Release { version: version.to_owned(), bytes });
         self.package.releases.len() - 1
     }
@@ -188,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &GO] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);
@@ -204,7 +215,8 @@ mod tests {
             for (path, accept) in protocol.forms(&fixture.package.name) {
                 let ask = Ask::get(&format!("{BASE}{path}")).header("Accept", accept);
                 let document = client.send(ask).await.expect_status(200).text();
-                assert!(document.contains("tiny-lab") || document.contains("/crates/"), "{path} {document}");
+                let named = ["tiny-lab", "/crates/", "v2.0.0"].iter().any(|name| document.contains(name));
+                assert!(named, "{path} {document}");
             }
         }
     }

@@ -19,7 +19,7 @@ fn auth(members: Value) -> Value {
 }
 
 pub(super) fn examples() -> Vec<Example> {
-    [good(), addresses(), accounts(), fallbacks(), bounds()].concat()
+    [good(), modules(), addresses(), accounts(), fallbacks(), bounds()].concat()
 }
 
 fn good() -> Vec<Example> {
@@ -51,6 +51,37 @@ fn good() -> Vec<Example> {
         admitted(
             "networks",
             upstream(json!({"allowedCIDRs": ["10.0.0.0/8", "fd00::/8"], "linkHosts": ["*.a.example"]})),
+        ),
+    ]
+}
+
+/// A proxy for Go modules whose upstream has these members besides its address.
+fn go(members: Value) -> Value {
+    let mut document = upstream(members);
+    document["spec"]["ecosystem"] = json!("go");
+    document
+}
+
+fn modules() -> Vec<Example> {
+    let field = "spec.upstream.checksumDatabase";
+    let database = || json!({"checksumDatabase": "sum.registry.example"});
+    vec![
+        admitted("a checksum database", go(database())),
+        admitted(
+            "a fallback for modules that are missing",
+            go(json!({"fallbacks": [{"url": "https://mirror.example/", "when": "NotFound"}]})),
+        ),
+        rule(
+            "a checksum database of another ecosystem",
+            upstream(database()),
+            field,
+            "`checksumDatabase` must be absent unless `ecosystem` is 'go'",
+        ),
+        schema(
+            "a checksum database with its key",
+            go(json!({"checksumDatabase": "sum.registry.example+0123+key"})),
+            field,
+            "has a form",
         ),
     ]
 }
@@ -218,7 +249,7 @@ fn fallbacks() -> Vec<Example> {
             "a fallback for what is missing",
             fallback(json!({"when": "NotFound"})),
             list,
-            "`when` must not be 'NotFound' for cargo, container, npm, pypi: a stranger could supply a missing name",
+            "`when` must not be 'NotFound' for cargo, container, gradle, npm, pypi: a stranger could supply a missing name",
         ),
         rule(
             "a fallback's credentials over http",

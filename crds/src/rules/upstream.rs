@@ -204,7 +204,7 @@ pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
     )
     .field("upstream.fallbacks")
     .remedy("use 'Unavailable', or a PackageProxy of its own for the other registry");
-    let mut rules = vec![not_found, namespace()];
+    let mut rules = vec![not_found, namespace(), checksum_database()];
     rules.extend(base_above("pypi", "simple"));
     rules.extend(base_above("container", "v2"));
     rules
@@ -220,6 +220,18 @@ fn namespace() -> Rule {
     )
     .field("upstream.namespace")
     .remedy("remove `namespace`")
+}
+
+/// Only Go has one.
+fn checksum_database() -> Rule {
+    Rule::at(
+        "spec",
+        "`checksumDatabase` must be absent unless `ecosystem` is 'go'",
+        "self.ecosystem == 'go' || !has(self.upstream) || !has(self.upstream.checksumDatabase)",
+        |spec| spec.get("ecosystem").text() == Some("go") || !spec.get("upstream").get("checksumDatabase").is_set(),
+    )
+    .field("upstream.checksumDatabase")
+    .remedy("remove `checksumDatabase`: only Go has one")
 }
 
 /// The addresses of an ecosystem whose proxy appends the first segment itself.

@@ -11,7 +11,8 @@ use crate::values::{ByteSize, Cidr, GoDuration, HttpUrl};
 #[serde(rename_all = "camelCase", default)]
 pub struct UpstreamSpec {
     /// Base address of the registry: `npm config get registry`; for pypi the index without its final `simple/`; for
-    /// cargo the address of `config.json` without the file and without `sparse+`; for container the address above `v2/`.
+    /// cargo the address of `config.json` without the file and without `sparse+`; for go an address of
+    /// `go env GOPROXY`; for container the address above `v2/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<HttpUrl>,
     /// The host in the names of images, where it is not that of `url`: container clients send it as `ns`.
@@ -27,6 +28,11 @@ pub struct UpstreamSpec {
     /// Certificate authorities that are trusted besides the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustSpec>,
+    /// For go: the name of the checksum database that the registry mirrors below `sumdb/`, as in `go env GOSUMDB` up to
+    /// the first `+`. With it, modules are verified against that database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub checksum_database: Option<String>,
     /// Other addresses of the same registry, tried in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]

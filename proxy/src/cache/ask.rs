@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Cache;
+use super::{Cache, words};
 use crate::ecosystem;
 use crate::error::Error;
 use crate::fetch::retry_after::retry_after;
@@ -49,11 +49,20 @@ impl Cache {
         self.state.rejected.store(false, Ordering::Relaxed);
     }
 
+    /// Turns a reply that is no success into the error that it means, with what the upstream says of it.
+    pub(super) async fn refused(&self, reply: Reply) -> Error {
+        let mut error = self.refused_by(&reply);
+        if let Error::Missing { text, .. } = &mut error {
+            *text = words::of(reply).await.into();
+        }
+        error
+    }
+
     /// Turns a status that is no success into the error that it means.
-    pub fn refused(&self, reply: &Reply) -> Error {
+    pub fn refused_by(&self, reply: &Reply) -> Error {
         let upstream = reply.url.origin();
         match reply.status.as_u16() {
-            status @ (404 | 410) => Error::Missing { status, upstream },
+            status @ (404 | 410) => Error::Missing { status, upstream, text: "".into() },
             401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
                 Error::CredentialRejected { upstream }
             }

@@ -67,7 +67,7 @@ impl Cache {
                 },
                 // Some stores refuse what they do not have.
                 status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {}
-                _ => return Err(self.refused(&reply)),
+                _ => return Err(self.refused(reply).await),
             }
         }
         Ok(Vec::new())

@@ -141,8 +141,8 @@ impl Cache {
                 Ok(refreshed)
             }
             Err(error) => {
-                if let Error::Missing { status, .. } = error {
-                    self.state.absent.note(id, status, self.settings.cache.negative_ttl);
+                if let Error::Missing { status, text, .. } = &error {
+                    self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
                     // It is gone: what was known of it must not come back when the absence is forgotten.
                     self.engine.store.forget(&self.space, id);
                 }
@@ -214,7 +214,7 @@ impl Cache {
                     let reason = Unexpected(format!("status {status} where a document was asked for"));
                     return Err(Error::Unexpected { upstream: reply.url.origin(), reason });
                 }
-                _ => return Err(self.refused(&reply)),
+                _ => return Err(self.refused(reply).await),
             }
         }
     }

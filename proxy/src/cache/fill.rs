@@ -1,6 +1,7 @@
 //! Fetches one artifact, once: from the upstream to a file that every client reads while it grows, verified before
 //! its end is released, committed behind the clients' backs.
 
+use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::digest::{Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
 use crate::fetch::{FetchError, Purpose, Reply, Wanted};
-use crate::intent::{Artifact, Unexpected};
+use crate::intent::{Artifact, Shape, Unexpected};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::{HELD_BACK, Spool};
 use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, State};
@@ -153,7 +154,9 @@ impl Cache {
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
         match error {
-            Error::Missing { status, .. } => self.state.absent.note(id, *status, self.settings.cache.negative_ttl),
+            Error::Missing { status, text, .. } => {
+                self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+            }
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
@@ -191,7 +194,7 @@ impl Cache {
             let pending = std::mem::replace(&mut target.expected, Expected::Nothing);
             target.expected = Expected::of(pending.settled().await?);
         }
-        self.check_head(artifact, &target, &reply)?;
+        let reply = self.check_head(artifact, &target, reply).await?;
         if let Some((record, blob)) = self.held_elsewhere(artifact, content_length(&reply)).await {
             // The upstream has let us have it here, too: the same bytes need not come again.
             drop(reply);
@@ -214,8 +217,10 @@ impl Cache {
         let last_modified = reply.headers.get(header::LAST_MODIFIED);
         let last_modified = last_modified.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let framed = reply.framed;
-        let (length, digests, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
-        let verified = self.verify(id, target.expected, &digests, &upstream).await?;
+        let (mut body, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
+        let file = intake.staging.as_ref().map(|staging| Arc::clone(staging.file()));
+        let verified = self.verify(id, artifact, target.expected, &mut body, file, &upstream).await?;
+        let Arrived { length, digests } = body;
         if length == 0 && verified.is_none() {
             return Err(unexpected(&upstream, "an empty body where a file was asked for"));
         }
@@ -260,7 +265,7 @@ impl Cache {
         let reply = self.ask(ask).await?;
         match reply.status {
             StatusCode::OK => Ok(content_length(&reply)),
-            _ => Err(self.refused(&reply)),
+            _ => Err(self.refused(reply).await),
         }
     }
 
@@ -281,30 +286,30 @@ impl Cache {
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
     }
 
-    fn check_head(&self, artifact: &Artifact, target: &Target, reply: &Reply) -> Result<(), Error> {
+    async fn check_head(&self, artifact: &Artifact, target: &Target, reply: Reply) -> Result<Reply, Error> {
         let upstream = reply.url.origin();
         match reply.status {
             StatusCode::OK => {}
             status if status.is_success() || status.is_redirection() => {
                 return Err(unexpected(&upstream, &format!("status {status} where a file was asked for")));
             }
-            _ => return Err(self.refused(reply)),
+            _ => return Err(self.refused(reply).await),
         }
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
-        if target.expected.is_nothing() && is_web_page(reply) && artifact.content_type != "text/html" {
+        if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
         }
-        Ok(())
+        Ok(reply)
     }
 
-    /// Takes the body to the spool. Returns its length, its digests and the file.
+    /// Takes the body to the spool. Returns what it is and the file.
     async fn take_body(
         self: &Arc<Self>,
         artifact: &Artifact,
         target: &Target,
         reply: Reply,
         fill: &Fill,
-    ) -> Result<(u64, Digests, Intake), Error> {
+    ) -> Result<(Arrived, Intake), Error> {
         let upstream = reply.url.origin();
         let announced = content_length(&reply);
         let mut body = Batches::new(reply.body);
@@ -334,29 +339,34 @@ impl Cache {
                     .await
                     .map_err(|error| Error::Storage(Arc::new(std::io::Error::other(error))))?;
             }
-            fill.spool.release(releasable(&target.expected, length, announced));
+            let flows = target.expected.is_nothing() && matches!(artifact.shape, Shape::Opaque);
+            fill.spool.release(if flows { length } else { releasable(length, announced) });
         }
         if announced.is_some_and(|announced| length < announced) {
             let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
             return Err(Error::Fetch(FetchError::Broken { origin: upstream, source }));
         }
         let digests = std::mem::replace(&mut intake.hasher, Hasher::under([])).finish();
-        Ok((length, digests, intake))
+        Ok((Arrived { length, digests }, intake))
     }
 
     /// Compares what arrived with what was expected. Returns the published digest that agrees, if there is one.
     async fn verify(
         &self,
         id: RecordId,
+        artifact: &Artifact,
         expected: Expected,
-        digests: &Digests,
+        body: &mut Arrived,
+        file: Option<Arc<File>>,
         upstream: &str,
     ) -> Result<Option<Digest>, Error> {
         if let Expected::Pinned(pin) = &expected {
             let changed = || Error::PinChanged { upstream: upstream.to_owned(), expected: format!("sha256:{pin}") };
-            return if blob_id(digests) == *pin { Ok(None) } else { Err(changed()) };
+            return if blob_id(&body.digests) == *pin { Ok(None) } else { Err(changed()) };
         }
-        let published = expected.settled().await?;
+        let mut published = expected.settled().await?;
+        self.look_into(artifact, body, &mut published, file, upstream).await?;
+        let digests = &body.digests;
         if !published.is_empty() && !published.iter().any(|digest| digests.under(digest.algorithm()).is_some()) {
             return Err(unexpected(upstream, "a digest that came too late to be compared: ask again"));
         }
@@ -385,11 +395,14 @@ impl Cache {
     }
 }
 
+/// A body that has arrived.
+pub(super) struct Arrived {
+    pub(super) length: u64,
+    pub(super) digests: Digests,
+}
+
 /// How much of `length` received bytes clients may have before anything is verified.
-fn releasable(expected: &Expected, length: u64, announced: Option<u64>) -> u64 {
-    if expected.is_nothing() {
-        return length;
-    }
+fn releasable(length: u64, announced: Option<u64>) -> u64 {
     match announced {
         Some(announced) => length.min(announced.saturating_sub(HELD_BACK)),
         None => length.saturating_sub(HELD_BACK),

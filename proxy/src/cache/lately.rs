@@ -2,6 +2,7 @@
 //! turn, a 404. In memory only, and bounded: a flood of names must fill neither memory nor disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -99,26 +100,34 @@ impl Recently {
 /// Keys of which the upstream said that there is no such thing. Apart from the records, so that a 404 neither hides a
 /// pin nor pushes out what is known of other keys.
 #[derive(Debug, Default)]
-pub(super) struct Absent(Mutex<HashMap<RecordId, (u16, Instant)>>);
+pub(super) struct Absent(Mutex<HashMap<RecordId, Absence>>);
+
+/// A 404 or 410, what was said about it, and how long it counts.
+#[derive(Debug)]
+struct Absence {
+    status: u16,
+    text: Arc<str>,
+    until: Instant,
+}
 
 impl Absent {
     /// Remembers a 404 or 410 for so long.
-    pub(super) fn note(&self, id: RecordId, status: u16, ttl: Duration) {
+    pub(super) fn note(&self, id: RecordId, status: u16, text: &Arc<str>, ttl: Duration) {
         let mut absent = self.0.lock();
         let now = Instant::now();
         if absent.len() >= LIMIT {
-            absent.retain(|_, (_, until)| *until > now);
+            absent.retain(|_, absence| absence.until > now);
         }
         if absent.len() < LIMIT && !ttl.is_zero() {
-            absent.insert(id, (status, now + ttl));
+            absent.insert(id, Absence { status, text: Arc::clone(text), until: now + ttl });
         }
     }
 
-    /// The status, while it is remembered.
-    pub(super) fn status(&self, id: RecordId) -> Option<u16> {
+    /// The status and what was said about it, while it is remembered.
+    pub(super) fn word(&self, id: RecordId) -> Option<(u16, Arc<str>)> {
         let absent = self.0.lock();
-        let (status, until) = absent.get(&id)?;
-        (*until > Instant::now()).then_some(*status)
+        let absence = absent.get(&id)?;
+        (absence.until > Instant::now()).then(|| (absence.status, Arc::clone(&absence.text)))
     }
 
     /// There is such a thing after all.
@@ -173,13 +182,13 @@ mod tests {
     async fn an_absence_is_remembered_for_a_while() {
         let absent = Absent::default();
         let ttl = Duration::from_secs(30);
-        absent.note(id("a"), 410, ttl);
-        absent.note(id("never"), 404, Duration::ZERO);
-        assert_eq!((absent.status(id("a")), absent.status(id("never"))), (Some(410), None));
+        absent.note(id("a"), 410, &"gone".into(), ttl);
+        absent.note(id("never"), 404, &"".into(), Duration::ZERO);
+        assert_eq!((absent.word(id("a")), absent.word(id("never"))), (Some((410, "gone".into())), None));
         tokio::time::advance(ttl).await;
-        assert_eq!(absent.status(id("a")), None);
+        assert_eq!(absent.word(id("a")), None);
         for number in 0..LIMIT * 2 {
-            absent.note(id(&number.to_string()), 404, ttl);
+            absent.note(id(&number.to_string()), 404, &"".into(), ttl);
         }
         assert_eq!(absent.0.lock().len(), LIMIT);
     }

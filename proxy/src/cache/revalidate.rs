@@ -29,8 +29,8 @@ impl Cache {
             StatusCode::OK => {
                 Ok(announced(&reply.headers, header).is_some_and(|said| said == format!("sha256:{}", stored.received)))
             }
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS => Err(self.refused(&reply)),
-            status if status.is_server_error() => Err(self.refused(&reply)),
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS => Err(self.refused(reply).await),
+            status if status.is_server_error() => Err(self.refused(reply).await),
             _ => Ok(false),
         }
     }

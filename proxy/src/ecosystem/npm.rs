@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crds::UpstreamSettings;
 use http::{Method, StatusCode};
 use url::form_urlencoded;
 
@@ -162,7 +163,7 @@ fn tarball(package: Package<'_>, file: &str) -> Artifact {
 }
 
 /// The documents that name a tarball.
-fn listings(tarball: &Key) -> Vec<Metadata> {
+fn listings(tarball: &Key, _: &UpstreamSettings) -> Vec<Metadata> {
     let package = Package::of(&tarball.package);
     // Full and abbreviated packuments name the same tarballs; the shorter one is the cheaper authority.
     let mut listings = vec![packument(package, true), packument(package, false)];

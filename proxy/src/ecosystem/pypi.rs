@@ -143,7 +143,7 @@ fn project_list(form: Form) -> Metadata {
 fn distribution(project: &str, file: &str) -> Artifact {
     let version = name::version(file, project).unwrap_or_default();
     Artifact {
-        listed_by: |key| vec![project_page(&key.package, Form::Json)],
+        listed_by: |key, _| vec![project_page(&key.package, Form::Json)],
         magic: name::magic(file),
         ..Artifact::at(Key::file(project, version, file, "file"), Source::Listed, "application/octet-stream")
     }

@@ -1,5 +1,6 @@
 //! What the tests of all protocols need: a request from a line, a document as if it had been fetched.
 
+use crds::UpstreamSettings;
 use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
@@ -33,7 +34,8 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
     match intent {
         Ok(Intent::Metadata(metadata)) => format!("metadata {} < {}", key(&metadata.key), metadata.from.as_str()),
         Ok(Intent::Artifact(artifact)) => {
-            let listings = artifact.listings().iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
+            let listings =
+                artifact.listings(&upstream()).iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
             format!("artifact {} in {}", key(&artifact.key), listings.join(" "))
         }
         Ok(Intent::Checksum(checksum)) => {
@@ -55,6 +57,12 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
         Err(Refusal::Method(_)) => "method".to_owned(),
         Err(Refusal::TooLong { .. }) => "too long".to_owned(),
     }
+}
+
+/// An upstream with everything that a listing may depend on.
+fn upstream() -> UpstreamSettings {
+    let checksum_database = Some("sum.registry.example".to_owned());
+    UpstreamSettings { checksum_database, ..UpstreamSettings::at(Url::parse("https://registry.example/").unwrap()) }
 }
 
 fn key(key: &Key) -> String {

@@ -290,8 +290,8 @@ mod tests {
         fakes.iter().map(|fake| fake.asked().len()).collect()
     }
 
-    fn mirror(index: usize) -> Option<Url> {
-        Some(Url::parse(&format!("https://mirror{index}.example/a/b/")).unwrap())
+    fn mirror(index: usize) -> Url {
+        Url::parse(&format!("https://mirror{index}.example/a/b/")).unwrap()
     }
 
     #[tokio::test]
@@ -320,7 +320,7 @@ mod tests {
         let fetch = |path: &str| all.fetch(ask(&format!("https://registry.example/npm/{path}")));
         for _ in 0..3 {
             let reply = fetch("a").await.unwrap();
-            assert_eq!((reply.status.as_u16(), reply.fallback), (200, mirror(0)));
+            assert_eq!((reply.status.as_u16(), reply.fallback), (200, Some(mirror(0))));
         }
         assert_eq!(counts(&fakes), [1, 3]);
         fetch("b").await.unwrap();
@@ -345,12 +345,12 @@ mod tests {
         use FallbackOn::{NotFound, Unavailable};
         let unknown = Url::parse("https://gone.example/").unwrap();
         for (fallback, alone, statuses, expected, count) in [
-            (mirror(0), true, [200, 200, 200], Ok(200), [0, 1, 0]),
-            (mirror(0), true, [200, 404, 200], Ok(404), [0, 1, 0]),
-            (mirror(1), true, [200, 200, 0], Err(()), [0, 0, 1]),
-            (mirror(1), false, [200, 200, 0], Ok(200), [1, 0, 1]),
-            (mirror(1), false, [503, 200, 503], Ok(200), [1, 1, 1]),
-            (mirror(1), false, [200, 200, 404], Ok(200), [1, 0, 1]),
+            (Some(mirror(0)), true, [200, 200, 200], Ok(200), [0, 1, 0]),
+            (Some(mirror(0)), true, [200, 404, 200], Ok(404), [0, 1, 0]),
+            (Some(mirror(1)), true, [200, 200, 0], Err(()), [0, 0, 1]),
+            (Some(mirror(1)), false, [200, 200, 0], Ok(200), [1, 0, 1]),
+            (Some(mirror(1)), false, [503, 200, 503], Ok(200), [1, 1, 1]),
+            (Some(mirror(1)), false, [200, 200, 404], Ok(200), [1, 0, 1]),
             (None, true, [404, 200, 200], Ok(404), [1, 0, 0]),
             (None, false, [404, 200, 200], Ok(200), [1, 1, 0]),
             (Some(unknown), true, [200, 200, 200], Ok(200), [1, 0, 0]),

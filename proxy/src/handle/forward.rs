@@ -61,7 +61,7 @@ where
     // What was sent is gone.
     drop(sending);
     if !reply.status.is_success() {
-        let error = cache.refused(&reply);
+        let error = cache.refused_by(&reply);
         // Where the table lets a status of the upstream pass, its body goes with it: clients print it.
         if !reply.status.is_client_error() || respond::status_of(&error).0 != reply.status {
             return Err(error);

@@ -34,6 +34,13 @@ fn document(text: &mut String, found: &Found) {
         line(text, "    ", note);
     }
     let _ = writeln!(text, "    url: {url}");
+    if let Some(database) = &found.checksum_database {
+        let _ = writeln!(text, "    checksumDatabase: {}", serde_json::Value::from(database.as_str()));
+    }
+    for (index, (url, when)) in found.fallbacks.iter().enumerate() {
+        let head = if index == 0 { "    fallbacks:\n" } else { "" };
+        let _ = writeln!(text, "{head}      - url: {}\n        when: {when:?}", serde_json::Value::from(url.as_str()));
+    }
 }
 
 fn comment(text: &mut String, missing: &NotFound) {

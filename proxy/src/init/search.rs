@@ -6,10 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use crds::Ecosystem;
 use crds::PackageProxySpec;
 use crds::manifest::{API_VERSION, KIND, Metadata, PackageProxy};
+use crds::spec::{FallbackSpec, FallbackTrigger};
 use crds::values::HttpUrl;
 use url::{Host, Url};
 
 use super::Discovery;
+use crate::fetch::fallback::LIMIT;
 
 /// A registry that a client of this machine uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Found {
     pub url: Url,
     /// Where the address was read, for people.
     pub read_from: String,
+    /// Other addresses of the registry, and when they are asked.
+    pub fallbacks: Vec<(Url, FallbackTrigger)>,
+    /// The checksum database of Go modules.
+    pub checksum_database: Option<String>,
     /// What a person should know of it: credentials that were left out, addresses that were passed over.
     pub notes: Vec<String>,
 }
@@ -40,14 +46,23 @@ pub struct NotFound {
 impl Found {
     /// The manifest of a proxy for this registry.
     pub fn manifest(&self) -> PackageProxy {
+        let mut spec = PackageProxySpec::at(self.ecosystem, HttpUrl(self.url.clone()));
+        if let Some(upstream) = &mut spec.upstream {
+            upstream.checksum_database.clone_from(&self.checksum_database);
+            upstream.fallbacks = self.fallbacks.iter().map(|(url, when)| fallback(url, *when)).collect();
+        }
         PackageProxy {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             metadata: Metadata { name: self.name.clone(), ..Metadata::default() },
-            spec: PackageProxySpec::at(self.ecosystem, HttpUrl(self.url.clone())),
+            spec,
             status: None,
         }
     }
+}
+
+fn fallback(url: &Url, when: FallbackTrigger) -> FallbackSpec {
+    FallbackSpec { url: HttpUrl(url.clone()), auth: None, trust: None, when: Some(when) }
 }
 
 /// One search, for one ecosystem.
@@ -70,14 +85,45 @@ impl<'a> Search<'a> {
 
     /// Takes an address if it can be an upstream; `read_from` says where it was read. Returns whether it was taken.
     pub(super) fn offer(&mut self, address: &str, read_from: &str) -> bool {
+        let Some(url) = self.usable(address, read_from) else { return false };
+        self.found = Some(Found {
+            ecosystem: self.ecosystem,
+            name: self.ecosystem.name().to_owned(),
+            url,
+            read_from: read_from.to_owned(),
+            fallbacks: Vec::new(),
+            checksum_database: None,
+            notes: Vec::new(),
+        });
+        true
+    }
+
+    /// Takes a further address of what was found.
+    pub(super) fn offer_fallback(&mut self, address: &str, when: FallbackTrigger, read_from: &str) {
+        let Some(url) = self.usable(address, read_from) else { return };
+        let Some(found) = &mut self.found else { return };
+        if found.fallbacks.len() < LIMIT {
+            found.fallbacks.push((url, when));
+        }
+    }
+
+    /// Takes the checksum database of what was found.
+    pub(super) fn checksum_database(&mut self, name: &str) {
+        if let Some(found) = &mut self.found {
+            found.checksum_database = Some(name.to_owned());
+        }
+    }
+
+    /// An address that can be an upstream, without what does not belong into a manifest.
+    fn usable(&mut self, address: &str, read_from: &str) -> Option<Url> {
         let Some(mut url) = Url::parse(address.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
         else {
             self.note(format!("passed over {read_from}: not an http(s) address"));
-            return false;
+            return None;
         };
         if is_own(&url, self.own) {
             self.note(format!("passed over {read_from}: it names this proxy itself"));
-            return false;
+            return None;
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
             self.note(format!(
@@ -93,14 +139,7 @@ impl<'a> Search<'a> {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        self.found = Some(Found {
-            ecosystem: self.ecosystem,
-            name: self.ecosystem.name().to_owned(),
-            url,
-            read_from: read_from.to_owned(),
-            notes: Vec::new(),
-        });
-        true
+        Some(url)
     }
 
     /// The outcome; `remedy` says what to set if nothing was taken.

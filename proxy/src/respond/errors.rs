@@ -67,6 +67,9 @@ mod tests {
             assert_eq!(status.as_u16(), expected, "{code}");
         }
         assert_eq!(status_of(&Error::CredentialRejected { upstream: upstream() }).0, StatusCode::BAD_GATEWAY);
-        assert_eq!(status_of(&Error::Missing { status: 410, upstream: upstream() }).0, StatusCode::GONE);
+        assert_eq!(
+            status_of(&Error::Missing { status: 410, upstream: upstream(), text: "".into() }).0,
+            StatusCode::GONE
+        );
     }
 }

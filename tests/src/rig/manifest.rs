@@ -15,7 +15,8 @@ impl Manifest {
     /// A proxy named after its ecosystem, for the registry at [`BASE`] of an upstream. Retries are few and quick,
     /// limits short, and the breaker does not get in the way of tests that are about something else.
     pub fn of(protocol: &dyn Protocol, upstream: &Upstream) -> Self {
-        Self::at(protocol.name(), protocol.name(), &upstream.url(BASE))
+        let manifest = Self::at(protocol.name(), protocol.name(), &upstream.url(BASE));
+        protocol.settings().into_iter().fold(manifest, |manifest, (field, value)| manifest.with(field, value))
     }
 
     /// The same for any name and address.

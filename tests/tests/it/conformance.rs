@@ -1,7 +1,7 @@
 //! What every ecosystem must do, case by case against the built program and a scripted upstream. An ecosystem takes
 //! part by one line at the end of this file.
 
-use tests::fixture::{CARGO, CONTAINER, NPM, PYPI};
+use tests::fixture::{CARGO, CONTAINER, GO, NPM, PYPI};
 use tests::wait::until;
 use tests::{Answer, Ask, Fixture, Manifest, Protocol, Rig, Upstream};
 
@@ -168,13 +168,18 @@ macro_rules! ecosystems {
 ecosystems! {
     Cargo => cargo, CARGO;
     Container => container, CONTAINER;
+    Go => go, GO;
     Npm => npm, NPM;
     Pypi => pypi, PYPI;
 }
 
 /// Whether a protocol has nothing that a case could be about: its fixture says why.
 fn is_left_out(protocol: &dyn Protocol, case: &str) -> bool {
-    protocol.lacks().iter().any(|(lacking, _)| *lacking == case)
+    let lacking = protocol.lacks().iter().find(|(name, _)| *name == case);
+    if let Some((name, reason)) = lacking {
+        eprintln!("{name} is left out for {}: {reason}", protocol.name());
+    }
+    lacking.is_some()
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn file(name: &str) -> Artifact {
 async fn get(cache: &Arc<Cache>, artifact: &Artifact) -> Result<Vec<u8>, Error> {
     match cache.artifact(artifact).await? {
         Served::Stored { blob, .. } => Ok(blob.read_all().unwrap().to_vec()),
+        // As a request is answered: what is verified is as good as stored.
+        Served::Filling { fill, .. } if let Some((_, blob)) = fill.finished_blob() => {
+            Ok(blob.read_all().unwrap().to_vec())
+        }
         Served::Filling { body, .. } => {
             Ok(body.map(|piece| piece.unwrap().to_vec()).collect::<Vec<_>>().await.concat())
         }

@@ -25,7 +25,7 @@ async fn failures_are_repeated_and_then_told() {
     })
     .await;
     let shared = shared();
-    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared).unwrap();
+    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared, false).unwrap();
     let reply = stack.fetch(ask(&server.url("/mended"))).await.unwrap();
     assert_eq!((reply.status.as_u16(), server.requests().len()), (200, 3));
     collect(reply.body).await;
@@ -101,7 +101,7 @@ async fn a_fallback_has_its_own_account() {
     let mut secrets = Secrets::default();
     secrets.insert("account", "token", b"first".to_vec());
     secrets.insert("mirror", "token", b"second".to_vec());
-    let stack = build(&settings, Duration::ZERO, &secrets, &shared()).unwrap();
+    let stack = build(&settings, Duration::ZERO, &secrets, &shared(), false).unwrap();
     let reply = stack.fetch(ask(&server.url("/npm/a"))).await.unwrap();
     assert_eq!(collect(reply.body).await.0, b"mirrored");
     let sent = mirror.requests().pop().unwrap();
@@ -195,7 +195,7 @@ async fn a_body_is_resumed_over_the_wire() {
         }
     })
     .await;
-    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared()).unwrap();
+    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared(), false).unwrap();
     let request = ask(&server.url("/a.tgz"));
     let first = stack.fetch(request.clone()).await.unwrap();
     let (read, error) = collect(resuming(stack, request, first, false).body).await;
@@ -209,7 +209,7 @@ async fn a_body_is_resumed_over_the_wire() {
 async fn an_unresumable_stall_is_told() {
     let server =
         Server::start(|_, _| vec![send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"), Step::Stall]).await;
-    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared()).unwrap();
+    let stack = build(&settings(&server.url("/")), Duration::ZERO, &Secrets::default(), &shared(), false).unwrap();
     let request = ask(&server.url("/a.tgz"));
     let first = stack.fetch(request.clone()).await.unwrap();
     let (read, error) = collect(resuming(stack, request, first, false).body).await;

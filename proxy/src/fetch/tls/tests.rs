@@ -103,7 +103,7 @@ async fn certificates_that_are_not_accepted_are_named() {
         let (port, _) = serve(certificate, None).await;
         let (settings, secrets) = settings(port, trusted);
         let found = get(&settings, &secrets, Purpose::Metadata).await;
-        let probed = probe(&settings, &secrets, &shared(), false).await;
+        let probed = probe(&settings, &secrets, &shared()).await;
         match (found, reason) {
             (Ok(body), None) => {
                 assert_eq!(body, b"ok");
@@ -142,7 +142,7 @@ async fn a_client_certificate_is_shown_to_its_origin() {
     secrets.insert("account", "tls.crt", certificate.into_bytes());
     secrets.insert("account", "tls.key", key.into_bytes());
     assert_eq!(get(&settings, &secrets, Purpose::Metadata).await.unwrap(), b"ok");
-    assert_eq!(probe(&settings, &secrets, &shared(), false).await, Probe::Probed);
+    assert_eq!(probe(&settings, &secrets, &shared()).await, Probe::Probed);
 
     // The same port under another name is another origin, and sees no certificate.
     settings.allowed_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
@@ -160,7 +160,7 @@ async fn what_does_not_speak_tls_has_failed_the_handshake() {
     settings.connect_timeout = std::time::Duration::from_millis(100);
     let found = get(&settings, &secrets, Purpose::Metadata).await;
     assert!(matches!(found, Err(FetchError::Timeout { phase: crate::fetch::Phase::Connect, .. })), "{found:?}");
-    assert_eq!(probe(&settings, &secrets, &shared(), false).await.reason(), "ConnectFailed");
+    assert_eq!(probe(&settings, &secrets, &shared()).await.reason(), "ConnectFailed");
 }
 
 #[test]

@@ -136,7 +136,7 @@ async fn absent(protocol: &'static dyn Protocol, status: u16) {
 
 pub(super) async fn client_codings(protocol: &'static dyn Protocol) {
     let mut case = Case::new(protocol).await;
-    for number in 0..60 {
+    for number in 0..200 {
         case.fixture.publish(&format!("2.{number}.0"), 10);
     }
     case.fixture.install(&case.upstream);
