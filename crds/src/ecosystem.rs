@@ -32,6 +32,8 @@ macro_rules! ecosystems {
 ecosystems! {
     /// The sparse registry protocol of Rust's package manager.
     Cargo = "cargo",
+    /// Archives of Debian packages, as apt reads them.
+    Debian = "debian",
     /// The registry protocol of npm, pnpm and Yarn.
     Npm = "npm",
     /// The simple repository API of Python packages (PEP 503, 691, 700).
@@ -43,7 +45,7 @@ impl Ecosystem {
     /// every registry, so that no stranger can give a missing name.
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
-            Self::Cargo | Self::Npm | Self::Pypi => false,
+            Self::Cargo | Self::Debian | Self::Npm | Self::Pypi => false,
         }
     }
 }

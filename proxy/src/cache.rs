@@ -26,11 +26,15 @@ use lately::{Absent, Distrust, Recently};
 use policy::Decision;
 
 mod ask;
+mod catalogue;
 mod document;
 mod fill;
 pub mod flight;
+mod generation;
 mod intake;
 mod lately;
+mod learn;
+pub mod names;
 pub mod policy;
 mod receive;
 pub mod splice;
@@ -77,6 +81,7 @@ struct Running {
     absent: Absent,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
+    generations: generation::Generations,
     /// Whether the upstream refused our credential the last time.
     rejected: AtomicBool,
     /// Counts purges: what was begun before one is not written after it.
@@ -103,6 +108,7 @@ impl Cache {
             absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
+            generations: generation::Generations::default(),
             rejected: AtomicBool::new(false),
             purges: AtomicU64::new(0),
         };
@@ -283,6 +289,7 @@ impl Cache {
         self.state.distrust.clear();
         self.state.asked_again.clear();
         self.state.absent.clear();
+        self.state.generations.clear();
         purged
     }
 

@@ -9,6 +9,10 @@ use url::Url;
 use crate::digest::Digest;
 use crate::upstream_path::UpstreamPath;
 
+pub use index::{Generation, Indexed, NamedFile, NamedInIndexes, NewScan, ScanIndex, Within};
+
+mod index;
+
 /// The meaning of one request.
 #[derive(Clone, Debug)]
 pub enum Intent {
@@ -16,6 +20,10 @@ pub enum Intent {
     Metadata(Metadata),
     /// An immutable file, kept for ever and verified.
     Artifact(Artifact),
+    /// A file of an index generation: which bytes it is, the generation says.
+    Indexed(Indexed),
+    /// The detached signature of such a generation's head.
+    Signature(Metadata),
     /// Asked of the upstream each time and never kept: a search, an audit.
     Forward(Forward),
     /// Answered here.
@@ -67,6 +75,8 @@ pub struct Metadata {
     pub content_type: &'static str,
     /// The request header that selects between representations, named in `Vary`.
     pub varies_by_accept: bool,
+    /// What it is the head of, if it is a generation's.
+    pub generation: Option<Generation>,
 }
 
 impl Metadata {
@@ -81,6 +91,7 @@ impl Metadata {
             rewrite: Rewrite::Verbatim,
             content_type,
             varies_by_accept: false,
+            generation: None,
         }
     }
 }
@@ -120,6 +131,10 @@ pub struct Reading {
     /// Stored instead of the upstream's bytes, where these are not of the representation that was asked for. The
     /// ranges of `edits` then refer to these bytes.
     pub replacement: Option<Vec<u8>>,
+    /// Whether the upstream also serves the files at addresses that contain their digests.
+    pub by_digest: bool,
+    /// Until when it may stand in while the upstream fails, where it says so itself (RFC 2822).
+    pub valid_until: Option<String>,
 }
 
 /// One file that a document names.
@@ -197,13 +212,33 @@ pub struct Artifact {
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
     pub magic: &'static [u8],
+    /// Another address of the same bytes, tried where the first one answers 404.
+    pub spare: Option<UpstreamPath>,
+    /// How to read what it says of other files, if it is an index of such.
+    pub scan: Option<NewScan>,
+    /// How index files name it.
+    pub indexed: Option<NamedInIndexes>,
+    /// Whether the address always means these bytes.
+    pub lasting: bool,
 }
 
 impl Artifact {
     /// A file that no document lists. What differs is set with `..`.
     pub fn at(key: Key, source: Source, content_type: &'static str) -> Self {
         let listed_as = key.file.clone();
-        Self { key, listed_as, source, expect: None, listed_by: |_| Vec::new(), content_type, magic: &[] }
+        Self {
+            key,
+            listed_as,
+            source,
+            expect: None,
+            listed_by: |_| Vec::new(),
+            content_type,
+            magic: &[],
+            spare: None,
+            scan: None,
+            indexed: None,
+            lasting: true,
+        }
     }
 
     /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and

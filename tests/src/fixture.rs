@@ -6,10 +6,12 @@ use crate::bytes_of::seeded;
 use crate::upstream::{Resource, Upstream};
 
 pub use cargo::CARGO;
+pub use debian::DEBIAN;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
 mod cargo;
+pub mod debian;
 mod npm;
 mod pypi;
 
@@ -20,6 +22,10 @@ pub const BASE: &str = "/registry/one/";
 pub trait Protocol: Sync {
     /// `spec.ecosystem`; the proxies of the tests have the same name.
     fn name(&self) -> &'static str;
+    /// The conformance cases that the protocol has no counterpart for: name and reason.
+    fn left_out(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
     /// The first bytes that every artifact has.
     fn magic(&self) -> &'static [u8];
     /// `Content-Type` that the proxy gives the main document when nothing is asked for in particular.
@@ -174,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &DEBIAN] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);

@@ -83,7 +83,7 @@ impl Gathered {
         }
         self.edits.sort_unstable_by_key(|edit| edit.at.start);
         self.giving_way.append(&mut self.files);
-        Ok(Reading { files: self.giving_way, edits: self.edits, replacement: None })
+        Ok(Reading { files: self.giving_way, edits: self.edits, ..Reading::default() })
     }
 }
 

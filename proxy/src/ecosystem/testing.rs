@@ -5,7 +5,7 @@ use url::Url;
 
 use super::Ecosystem;
 use crate::intent::{Artifact, Intent, Key, Metadata, Raw, Reading, Refusal, Render, Rewrite, Unexpected};
-use crate::request::Call;
+use crate::request::{Call, without_dot_segments};
 
 /// Parses `PATH[?QUERY]` as a request.
 pub(super) fn ask(
@@ -19,7 +19,8 @@ pub(super) fn ask(
     if let Some(accept) = accept {
         headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
     }
-    let call = Call::read(method, path, query, &headers, protocol.encoded_scope_slash())?;
+    let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.to_owned() };
+    let call = Call::read(method, &path, query, &headers, protocol.encoded_scope_slash())?;
     protocol.parse(&call)
 }
 
@@ -36,6 +37,12 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
             let listings = artifact.listings().iter().map(|listing| listing.key.representation).collect::<Vec<_>>();
             format!("artifact {} in {}", key(&artifact.key), listings.join(" "))
         }
+        Ok(Intent::Indexed(indexed)) => {
+            let within =
+                indexed.within.iter().map(|within| format!("{} of {}", within.name, within.heads[0].from.as_str()));
+            format!("indexed {}", within.collect::<Vec<_>>().join(", "))
+        }
+        Ok(Intent::Signature(head)) => format!("signature of {}", head.from.as_str()),
         Ok(Intent::Forward(forward)) => {
             let query = forward.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
             format!("forward {} {}{query}", forward.method, forward.to.as_str())

@@ -136,6 +136,15 @@ pub struct Document {
     pub changed: Millis,
     /// What was made of it for clients, newest last.
     pub variants: Vec<Variant>,
+    /// Until when it may stand in while the upstream fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Millis>,
+    /// Whether the upstream serves the files that it names by their digests too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_digest: bool,
+    /// Its detached signature, fetched with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<(BlobId, u64)>,
 }
 
 /// One form of a document that is kept ready.
@@ -162,6 +171,9 @@ pub struct Artifact {
     pub verified: Option<String>,
     /// The upstream's `Last-Modified`, if it gave one.
     pub last_modified: Option<String>,
+    /// What it names, if it is an index of other files: see [`crate::cache::names`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<(BlobId, u64)>,
 }
 
 impl Record {
@@ -213,6 +225,11 @@ impl Record {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// A record that says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenRecord {
@@ -261,6 +278,7 @@ mod tests {
                 length: 1,
                 verified: Some("sha1:00".into()),
                 last_modified: None,
+                names: None,
             }),
         );
         let bytes = record.encode();

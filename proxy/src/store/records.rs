@@ -147,7 +147,13 @@ mod tests {
         Record::new(
             &key,
             validated,
-            State::Artifact(Artifact { blob: BlobId::of(b"a"), length: 1, verified: None, last_modified: None }),
+            State::Artifact(Artifact {
+                blob: BlobId::of(b"a"),
+                length: 1,
+                verified: None,
+                last_modified: None,
+                names: None,
+            }),
         )
     }
 

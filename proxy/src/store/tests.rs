@@ -142,7 +142,8 @@ async fn uses_outlive_the_process_and_what_is_retired_goes_first() {
         }
         // The second belongs to an upstream that will be gone.
         let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
-        let artifact = Artifact { blob: ids[1], length: LARGE as u64, verified: None, last_modified: None };
+        let artifact =
+            Artifact { blob: ids[1], length: LARGE as u64, verified: None, last_modified: None, names: None };
         let record = Record::new(&key, 1, State::Artifact(artifact));
         store.persist(&space(), space().record_id(&key), &record).unwrap();
         store.uses_noted.store(store.inventory().now(), std::sync::atomic::Ordering::Relaxed);
@@ -174,7 +175,13 @@ async fn one_survey_at_a_time_and_the_last_word_counts() {
     let record = Record::new(
         &key,
         1,
-        State::Artifact(super::Artifact { blob: BlobId::of(b"a"), length: 1, verified: None, last_modified: None }),
+        State::Artifact(super::Artifact {
+            blob: BlobId::of(b"a"),
+            length: 1,
+            verified: None,
+            last_modified: None,
+            names: None,
+        }),
     );
     store.persist(&space(), space().record_id(&key), &record).unwrap();
     let asked = std::cell::Cell::new(0);
