@@ -215,12 +215,11 @@ impl Cache {
 
     /// The detached signature of the head that this client was given, else of the current one.
     pub async fn signature(self: &Arc<Self>, head: &Metadata, client: IpAddr) -> Result<(Bytes, CacheStatus), Error> {
-        let (open, status) = match self.given_to(client, head) {
-            Some(open) => (open, CacheStatus::Hit { ttl: 0 }),
-            None => {
-                let (document, status) = self.document(head).await?;
-                (self.open(head, &document).await?, status)
-            }
+        let (open, status) = if let Some(open) = self.given_to(client, head) {
+            (open, CacheStatus::Hit { ttl: 0 })
+        } else {
+            let (document, status) = self.document(head).await?;
+            (self.open(head, &document).await?, status)
         };
         let (id, length) = open.signature.ok_or(Error::Missing { status: 404, upstream: self.upstream() })?;
         let blob = self.engine.store.blob(&self.space, id, length).await.ok_or(Error::Abandoned)?;

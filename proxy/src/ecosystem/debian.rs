@@ -68,7 +68,7 @@ fn in_dists(call: &Call, path: &[&str], below: &[&str]) -> Option<Intent> {
             None if matches!(*algorithm, "MD5Sum" | "SHA1") => indexed(below),
             None => return None,
         },
-        [.., folder, patch] if folder.ends_with(".diff") && *patch != "Index" => named_file(path),
+        [.., holder, name] if path::holds_patches(holder) && *name != "Index" => named_file(path),
         [.., "ChangeLog"] => forward(call, path),
         _ if below.iter().any(|segment| segment.starts_with("installer-")) => forward(call, path),
         _ if is_head(file, folder) => head_or_signature(file, folder),
@@ -81,8 +81,10 @@ fn elsewhere(call: &Call, path: &[&str]) -> Option<Intent> {
     let (file, folder) = path.split_last()?;
     match path {
         [folder @ .., "by-hash", algorithm, hex] => by_digest(folder, algorithm, hex).map(Intent::Artifact),
-        [.., diff, patch] if diff.ends_with(".diff") && *patch != "Index" => Some(named_file(path)),
-        [suite @ .., diff, "Index"] if diff.ends_with(".diff") => Some(flat(suite, &format!("{diff}/Index"))),
+        [suite @ .., holder, name] if path::holds_patches(holder) => Some(match *name {
+            "Index" => flat(suite, &format!("{holder}/Index")),
+            _ => named_file(path),
+        }),
         _ if is_head(file, folder) => Some(head_or_signature(file, folder)),
         _ if is_package_file(file) => Some(named_file(path)),
         _ if is_suite_index(file) => Some(flat(folder, file)),
@@ -157,10 +159,9 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
         _ => (Some(*name), folder),
     };
     let mut artifact = of_digest(folder, name, digest.clone());
-    let named = name.map(|_| UpstreamPath::from_segments(&path));
-    match named {
-        Some(named) if !by_digest => artifact.source = Source::Layout(named),
-        named => artifact.spare = named,
+    match name.map(|_| UpstreamPath::from_segments(&path)) {
+        Some(canonical) if !by_digest => artifact.source = Source::Layout(canonical),
+        canonical => artifact.spare = canonical,
     }
     artifact.lasting = false;
     Some(artifact)

@@ -23,8 +23,8 @@ pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static
 fn suffix(address: &str) -> String {
     let last = address.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let last = last.strip_prefix("debian-").unwrap_or(last).to_ascii_lowercase();
-    let mut name: String =
+    let name: String =
         last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(20).collect();
-    name = name.trim_matches('-').to_owned();
-    if name.is_empty() { "archive".to_owned() } else { name }
+    let name = name.trim_matches('-');
+    if name.is_empty() { "archive".to_owned() } else { name.to_owned() }
 }

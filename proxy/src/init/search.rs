@@ -118,7 +118,8 @@ impl<'a> Search<'a> {
             let mut name = format!("{}-{suffix}", self.ecosystem);
             let is_used = |name: &str| self.further.iter().any(|known| known.name == name);
             if is_used(&name) {
-                name = (2..).map(|number| format!("{name}-{number}")).find(|name| !is_used(name)).unwrap_or(name);
+                let mut numbered = (2..=self.further.len() + 2).map(|number| format!("{name}-{number}"));
+                name = numbered.find(|name| !is_used(name)).unwrap_or_default();
             }
             self.further.push(Found { name, ..found });
         }

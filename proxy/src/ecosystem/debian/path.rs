@@ -72,14 +72,19 @@ pub(super) fn directory(algorithm: Algorithm) -> &'static str {
     if algorithm == Algorithm::Sha512 { "SHA512" } else { "SHA256" }
 }
 
+/// Whether a folder holds patches of an index.
+pub(super) fn holds_patches(folder: &str) -> bool {
+    folder.rsplit_once('.').is_some_and(|(_, end)| end == "diff")
+}
+
 /// Whether an index names other files with their digests. By its folder alone where it is asked for by digest.
 pub(super) fn is_scanned(folder: &[&str], name: Option<&str>) -> bool {
     let last = folder.last().copied().unwrap_or_default();
     let is_flat = folder.first() != Some(&"dists");
     let has_stanzas = is_flat || last.starts_with("binary-") || last == "source";
     match name {
-        Some("Index") => last.ends_with(".diff"),
+        Some("Index") => holds_patches(last),
         Some(name) => has_stanzas && (name.starts_with("Packages") || name.starts_with("Sources")),
-        None => has_stanzas || last.ends_with(".diff"),
+        None => has_stanzas || holds_patches(last),
     }
 }

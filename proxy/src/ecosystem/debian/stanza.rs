@@ -1,5 +1,6 @@
 //! What `Packages`, `Sources` and the `Index` of patches say of other files, line by line.
 
+use super::path::holds_patches;
 use crate::digest::{Algorithm, Digest};
 use crate::intent::{NamedFile, ScanIndex};
 
@@ -8,8 +9,7 @@ const FILES: usize = 4096;
 
 /// The reader of the index in a folder.
 pub(super) fn scan(folder: &str) -> Box<dyn ScanIndex> {
-    let patches = folder.rsplit('/').next().is_some_and(|last| last.ends_with(".diff"));
-    Box::new(Scan { folder: if patches { folder.to_owned() } else { String::new() }, ..Scan::default() })
+    Box::new(Scan { folder: if holds_patches(folder) { folder.to_owned() } else { String::new() }, ..Scan::default() })
 }
 
 /// The stanza that is being read.

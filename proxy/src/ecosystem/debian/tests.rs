@@ -127,7 +127,8 @@ fn heads_are_read_within_their_signature() {
     ] {
         assert!(release(broken).read().is_err(), "{broken}");
     }
-    let huge = signed(&format!("SHA256:\n{}", (0..250_001).map(|n| format!(" {one} 1 f{n}\n")).collect::<String>()));
+    let lines: Vec<String> = (0..250_001).map(|number| format!(" {one} 1 f{number}")).collect();
+    let huge = signed(&format!("SHA256:\n{}\n", lines.join("\n")));
     assert!(release(&huge).read().unwrap_err().0.contains("more than 250000 files"));
 }
 
