@@ -34,6 +34,8 @@ ecosystems! {
     Cargo = "cargo",
     /// The distribution protocol of container images and other OCI artifacts, for pulls.
     Container = "container",
+    /// Archives of Debian packages, as apt reads them.
+    Debian = "debian",
     /// The module proxy protocol of Go, with the checksum database.
     Go = "go",
     /// The build cache of Gradle over HTTP. An upstream is optional.
@@ -52,7 +54,7 @@ impl Ecosystem {
     pub const fn falls_back_on_not_found(self) -> bool {
         match self {
             Self::Go | Self::Maven => true,
-            Self::Cargo | Self::Container | Self::Gradle | Self::Npm | Self::Pypi => false,
+            Self::Cargo | Self::Container | Self::Debian | Self::Gradle | Self::Npm | Self::Pypi => false,
         }
     }
 

@@ -26,13 +26,17 @@ use lately::{Absent, Distrust, Recently};
 use policy::Decision;
 
 mod ask;
+mod catalogue;
 mod checksum;
 mod document;
 mod examine;
 mod fill;
 pub mod flight;
+mod generation;
 mod intake;
 mod lately;
+mod learn;
+pub mod names;
 pub mod policy;
 mod receive;
 mod references;
@@ -83,6 +87,7 @@ struct Running {
     absent: Absent,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
+    generations: generation::Generations,
     /// Whether the upstream refused our credential the last time.
     rejected: AtomicBool,
     /// Counts purges: what was begun before one is not written after it.
@@ -109,6 +114,7 @@ impl Cache {
             absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
+            generations: generation::Generations::default(),
             rejected: AtomicBool::new(false),
             purges: AtomicU64::new(0),
         };
@@ -297,6 +303,7 @@ impl Cache {
         self.state.asked_again.clear();
         self.state.absent.clear();
         self.fetch.forget();
+        self.state.generations.clear();
         purged
     }
 

@@ -151,6 +151,11 @@ impl Digest {
         self.algorithm
     }
 
+    /// The raw SHA-256, if it is one.
+    pub fn as_sha256(&self) -> Option<[u8; 32]> {
+        (self.algorithm == Algorithm::Sha256).then(|| self.bytes().try_into().ok()).flatten()
+    }
+
     /// Lower-case hexadecimal.
     pub fn hex(&self) -> String {
         HEXLOWER_PERMISSIVE.encode(self.bytes())

@@ -50,6 +50,11 @@ pub trait Ecosystem: Send + Sync + 'static {
         false
     }
 
+    /// Whether clients write segments `.` into their paths that mean nothing. Everywhere else they are refused.
+    fn has_dot_segments(&self) -> bool {
+        false
+    }
+
     /// What each client of this ecosystem needs to use the proxy there. The first one is the line that `serve` prints.
     fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup>;
 }
@@ -72,6 +77,7 @@ macro_rules! ecosystems {
 ecosystems! {
     Cargo => cargo::Cargo,
     Container => container::Container,
+    Debian => debian::Debian,
     Go => go::Go,
     Gradle => gradle::Gradle,
     Maven => maven::Maven,

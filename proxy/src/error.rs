@@ -84,6 +84,12 @@ pub enum Error {
         /// The pin.
         expected: String,
     },
+    /// The upstream was changing its indexes meanwhile: what it serves does not fit together.
+    #[error("{upstream} is changing its indexes: try again")]
+    OutOfStep {
+        /// Origin of the upstream.
+        upstream: String,
+    },
     /// Too many large documents are being worked on.
     #[error("too many large documents at once")]
     Busy {

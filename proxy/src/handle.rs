@@ -14,7 +14,7 @@ use crate::cache_status::CacheStatus;
 use crate::error::Error;
 use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
-use crate::request::Call;
+use crate::request::{Call, without_dot_segments};
 use crate::respond;
 use crate::site::{Routed, Site, Sites, Unrouted};
 
@@ -66,6 +66,7 @@ async fn walk(
     incoming: Incoming,
     client: IpAddr,
 ) -> Result<Response<Body>, Error> {
+    let path = if site.protocol.has_dot_segments() { &without_dot_segments(path) } else { path };
     let call = Call::read(&parts.method, path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
     match site.protocol.parse(&call)? {
         Intent::Answer(answer) => Ok(respond::local(answer)),
@@ -73,9 +74,21 @@ async fn walk(
         Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
         Intent::Metadata(metadata) => document(site, &metadata, parts, client).await,
         Intent::Artifact(artifact) => {
+            let artifact = site.cache.as_indexed(artifact).await?;
             let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
             respond::label(&mut response, site.protocol.headers(Some((&artifact.key, None))));
             respond::in_version(parts.version, &parts.method, response).await
+        }
+        Intent::Indexed(indexed) => {
+            let found = site.cache.indexed(&indexed, client).await?;
+            match file(&site.cache, &found.artifact, &parts.method, &parts.headers).await {
+                Ok(response) => respond::in_version(parts.version, &parts.method, response).await,
+                Err(error) => Err(site.cache.out_of_step(&found, error).await),
+            }
+        }
+        Intent::Signature(head) => {
+            let (bytes, status) = site.cache.signature(&head, client).await?;
+            Ok(respond::signature(&site.cache, bytes, status))
         }
     }
 }
@@ -92,6 +105,7 @@ async fn document(
     let base = site.base(headers, client);
     let codings = negotiate::codings(headers);
     let (mut document, mut status) = cache.document(metadata).await?;
+    cache.given(client, metadata, &document).await;
     // Twice at most: when the disk has lost what the record promises, the document is fetched again.
     for _ in 0..2 {
         let record = Arc::clone(&document.record);
@@ -137,19 +151,16 @@ async fn file(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Error> {
+    let hit = if artifact.lasting { CacheStatus::IMMUTABLE } else { CacheStatus::Hit { ttl: 0 } };
     if method == Method::HEAD && cache.filling(artifact).is_none() {
         let id = cache.space().record_id(&artifact.key);
-        return match cache.stored_artifact(id).await? {
-            Some(Served::Stored { record, blob }) => {
-                Ok(respond::stored(cache, artifact, &record, &blob, headers, CacheStatus::IMMUTABLE))
-            }
+        return match cache.stored_artifact(id, artifact.expect.as_ref()).await? {
+            Some(Served::Stored { record, blob }) => Ok(respond::stored(cache, artifact, &record, &blob, headers, hit)),
             _ => Ok(respond::head(cache, artifact, cache.head(artifact).await?)),
         };
     }
     match cache.artifact(artifact).await? {
-        Served::Stored { record, blob } => {
-            Ok(respond::stored(cache, artifact, &record, &blob, headers, CacheStatus::IMMUTABLE))
-        }
+        Served::Stored { record, blob } => Ok(respond::stored(cache, artifact, &record, &blob, headers, hit)),
         Served::Filling { fill, body, status } => {
             // Once it is verified it is as good as stored. Before that a range gets the whole: a part of what may
             // turn out wrong must not be kept by anyone.

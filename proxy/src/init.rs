@@ -15,6 +15,7 @@ pub use search::{Found, NotFound};
 
 mod cargo;
 mod container;
+mod debian;
 mod go;
 mod gradle;
 mod machine;
@@ -36,15 +37,17 @@ pub enum Discovery {
 /// Looks at every ecosystem's clients. `own` are the addresses on which this program listens: a client that has been
 /// set to use the proxy must not become the proxy's upstream.
 pub async fn discover(machine: &Machine, own: &[SocketAddr]) -> Vec<Discovery> {
-    join_all(Ecosystem::ALL.iter().copied().map(|ecosystem| discover_one(machine, ecosystem, own))).await
+    let each = Ecosystem::ALL.iter().copied().map(|ecosystem| discover_one(machine, ecosystem, own));
+    join_all(each).await.concat()
 }
 
-async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr]) -> Discovery {
+async fn discover_one(machine: &Machine, ecosystem: Ecosystem, own: &[SocketAddr]) -> Vec<Discovery> {
     let mut search = Search::new(ecosystem, own);
     // Exhaustive, so that a new ecosystem says how its clients are asked.
     let remedy = match ecosystem {
         Ecosystem::Cargo => cargo::find(machine, &mut search).await,
         Ecosystem::Container => container::find(machine, &mut search).await,
+        Ecosystem::Debian => debian::find(machine, &mut search).await,
         Ecosystem::Go => go::find(machine, &mut search).await,
         Ecosystem::Gradle => gradle::REMEDY,
         Ecosystem::Maven => maven::find(machine, &mut search).await,

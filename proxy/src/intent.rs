@@ -12,6 +12,10 @@ use crate::checksum_sibling::ChecksumSiblings;
 use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
+pub use index::{Generation, Indexed, NamedFile, NamedInIndexes, NewScan, ScanIndex, Within};
+
+mod index;
+
 /// The meaning of one request.
 #[derive(Clone, Debug)]
 pub enum Intent {
@@ -19,6 +23,10 @@ pub enum Intent {
     Metadata(Metadata),
     /// An immutable file, kept for ever and verified.
     Artifact(Artifact),
+    /// A file of an index generation: which bytes it is, the generation says.
+    Indexed(Indexed),
+    /// The detached signature of such a generation's head.
+    Signature(Metadata),
     /// Asked of the upstream each time and never kept: a search, an audit.
     Forward(Forward),
     /// Answered here.
@@ -85,6 +93,8 @@ pub struct Metadata {
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
     /// Whether clients know it by its digest: it is never sent in a content coding, and the digest is its entity tag.
     pub content_addressed: bool,
+    /// What it is the head of, if it is a generation's.
+    pub generation: Option<Generation>,
 }
 
 impl Metadata {
@@ -105,6 +115,7 @@ impl Metadata {
             varies_by_accept: false,
             checksum_siblings: None,
             content_addressed: false,
+            generation: None,
         }
     }
 
@@ -163,6 +174,10 @@ pub struct Reading {
     /// Stored instead of the upstream's bytes, where these are not of the representation that was asked for. The
     /// ranges of `edits` then refer to these bytes.
     pub replacement: Option<Vec<u8>>,
+    /// Whether the upstream also serves the files at addresses that contain their digests.
+    pub by_digest: bool,
+    /// Until when it may stand in while the upstream fails, where it says so itself (RFC 2822).
+    pub valid_until: Option<String>,
     /// What is served beside the bytes.
     pub served: ServedAs,
     /// Another key of the same document: its digest.
@@ -276,6 +291,14 @@ pub struct Artifact {
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
     /// What every such file is made like.
     pub shape: Shape,
+    /// Another address of the same bytes, tried where the first one answers 404.
+    pub spare: Option<UpstreamPath>,
+    /// How to read what it says of other files, if it is an index of such.
+    pub scan: Option<NewScan>,
+    /// How index files name it.
+    pub indexed: Option<NamedInIndexes>,
+    /// Whether the address always means these bytes.
+    pub lasting: bool,
 }
 
 /// What is known of a kind of file, whatever its digest. It is checked before the file's end is released.
@@ -304,6 +327,10 @@ impl Artifact {
             magic: &[],
             checksum_siblings: None,
             shape: Shape::Opaque,
+            spare: None,
+            scan: None,
+            indexed: None,
+            lasting: true,
         }
     }
 

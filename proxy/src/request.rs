@@ -75,6 +75,11 @@ impl Call {
     }
 }
 
+/// A raw path without its segments `.`, for protocols whose clients write them.
+pub fn without_dot_segments(path: &str) -> String {
+    path.split('/').filter(|segment| *segment != ".").collect::<Vec<_>>().join("/")
+}
+
 /// Decodes one raw segment, once, and refuses what has no business in a name.
 fn decode(raw: &str, scope_slash: bool, segments: &mut Vec<String>) -> Result<(), Refusal> {
     let decoded = percent_decode_str(raw)

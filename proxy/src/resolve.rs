@@ -161,6 +161,11 @@ impl Cache {
         artifact: &Artifact,
         tried: &Target,
     ) -> Result<Option<Target>, Error> {
+        if let (Some(spare), Some(digest)) = (&artifact.spare, &artifact.expect) {
+            let url = SafeUrl::from(spare.below(&self.settings().upstream.url));
+            let expected = Expected::Digests(vec![digest.clone()]);
+            return Ok((url != tried.url).then_some(Target { url, expected, listed: false }));
+        }
         if tried.listed || !matches!(artifact.source, Source::Layout(_)) {
             return Ok(None);
         }

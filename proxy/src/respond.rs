@@ -97,6 +97,11 @@ fn fresh_for(response: &mut Response<Body>, cache: &Cache, seconds: u64) {
     set(response, header::CACHE_CONTROL, &format!("{visibility}, max-age={seconds}"));
 }
 
+/// `Cache-Control` of an artifact.
+fn keep(response: &mut Response<Body>, cache: &Cache, artifact: &Artifact) {
+    if artifact.lasting { immutable(response, cache) } else { fresh_for(response, cache, 0) }
+}
+
 /// `Cache-Control` of what never changes.
 fn immutable(response: &mut Response<Body>, cache: &Cache) {
     let value = if is_private(cache) { IMMUTABLE_FOR_ONE } else { IMMUTABLE };
@@ -162,8 +167,10 @@ pub fn stored(
     };
     let last_modified = record.artifact().and_then(|artifact| artifact.last_modified.clone());
     let last_modified = last_modified.unwrap_or_else(|| http_date(record.validated));
-    let current = negotiate::is_current(headers, &etag, Some(&last_modified));
-    let wanted = if negotiate::allows_range(headers, &etag, Some(&last_modified)) {
+    // A date means nothing where the next generation's bytes may have the same one.
+    let last_modified = Some(last_modified).filter(|_| artifact.lasting);
+    let current = negotiate::is_current(headers, &etag, last_modified.as_deref());
+    let wanted = if negotiate::allows_range(headers, &etag, last_modified.as_deref()) {
         negotiate::wanted(headers, blob.length())
     } else {
         Wanted::Whole
@@ -176,10 +183,12 @@ pub fn stored(
     };
     let mut response = start(code, artifact.content_type, status);
     set(&mut response, header::ETAG, &etag);
-    set(&mut response, header::LAST_MODIFIED, &last_modified);
+    if let Some(last_modified) = &last_modified {
+        set(&mut response, header::LAST_MODIFIED, last_modified);
+    }
     response.headers_mut().insert(header::ACCEPT_RANGES, BYTES);
     checksums(&mut response, record);
-    immutable(&mut response, cache);
+    keep(&mut response, cache, artifact);
     match range {
         None if code == StatusCode::RANGE_NOT_SATISFIABLE => {
             // The file never changes; the answer to a mistake is nothing to keep.
@@ -248,12 +257,21 @@ pub fn filling(
 ) -> Response<Body> {
     let mut response = start(StatusCode::OK, artifact.content_type, status);
     response.extensions_mut().insert(Unfinished(fill.spool.progress()));
-    immutable(&mut response, cache);
+    keep(&mut response, cache, artifact);
     let announced = fill.spool.progress().borrow().length;
     if let Some(announced) = announced {
         length(&mut response, announced);
     }
     *response.body_mut() = Body::stream(body);
+    response
+}
+
+/// The detached signature of a document that was served before.
+pub fn signature(cache: &Cache, bytes: bytes::Bytes, status: CacheStatus) -> Response<Body> {
+    let mut response = start(StatusCode::OK, "application/pgp-signature", status);
+    fresh_for(&mut response, cache, 0);
+    length(&mut response, bytes.len() as u64);
+    *response.body_mut() = Body::full(bytes);
     response
 }
 

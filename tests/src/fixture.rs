@@ -8,12 +8,14 @@ use crate::upstream::{Resource, Upstream};
 
 pub use cargo::CARGO;
 pub use container::CONTAINER;
+pub use debian::DEBIAN;
 pub use go::GO;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
 mod cargo;
 pub mod container;
+pub mod debian;
 pub mod go;
 mod npm;
 mod pypi;
@@ -199,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &GO] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &DEBIAN, &GO] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);

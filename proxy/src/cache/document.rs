@@ -12,6 +12,7 @@ use super::revalidate;
 use super::table::{self, Table};
 use super::unwritten::Turn;
 use super::write::Finished;
+use crate::clock::Millis;
 use crate::error::Error;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
 use crate::intent::{Key, ListedFile, Metadata, Raw, Reading, Revalidate, ServedAs, Unexpected};
@@ -132,8 +133,15 @@ impl Cache {
 
     async fn fetch_and_note(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> Result<Refreshed, Error> {
         let purges = self.purges();
+        let before = match metadata.generation {
+            Some(_) => self.stored_document(metadata).await,
+            None => None,
+        };
         match self.fetch_document(id, metadata).await {
             Ok((refreshed, afterwards)) => {
+                if let (Some(generation), Some(before)) = (&metadata.generation, &before) {
+                    self.prepare(id, metadata, *generation, before, &refreshed.document).await?;
+                }
                 self.state.absent.lift(id);
                 if purges == self.purges() {
                     self.write_document(id, &refreshed.document, afterwards, purges);
@@ -191,6 +199,7 @@ impl Cache {
         metadata: &Metadata,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let mut held = self.held_document(metadata).await;
+        let mut attempts = 0;
         loop {
             let ask = self.ask_for(id, metadata, held.as_ref());
             if let Some(stored) = held.as_ref()
@@ -200,15 +209,19 @@ impl Cache {
             }
             let sent = ask.validators.etag.clone();
             let reply = self.ask(ask).await?;
-            match (reply.status, held) {
+            match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
                     return self.confirmed(id, stored, &reply.headers);
                 }
                 // It confirms something else than what is stored: asked once more without validators.
                 (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
-                (StatusCode::OK, held) => {
+                (StatusCode::OK, _) => {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
-                    return self.take_document(id, metadata, reply, held).await;
+                    attempts += 1;
+                    match self.take_document(id, metadata, reply, held.clone()).await {
+                        Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {}
+                        taken => return taken,
+                    }
                 }
                 (status, _) if status.is_success() || status.is_redirection() => {
                     let reason = Unexpected(format!("status {status} where a document was asked for"));
@@ -292,10 +305,16 @@ impl Cache {
             etag: text(header::ETAG),
             last_modified: text(header::LAST_MODIFIED),
             served: ServedAs::default(),
-            changed: now,
+            changed: later_than(held.as_ref(), now),
             variants: Vec::new(),
             digests: received.digests.clone(),
+            valid_until: None,
+            by_digest: false,
+            signature: None,
         };
+        if metadata.generation.is_some() && is_too_young(&headers, now) {
+            (document.etag, document.last_modified) = (None, None);
+        }
         if let Some(held) = held
             && let Some(before) = held.record.document()
             && before.received == document.received
@@ -306,10 +325,15 @@ impl Cache {
             let record = self.state.writer.confirm(id, now, &held.record, &document);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
-        let (raw, table, files, other_key) =
+        let (raw, table, mut files, other_key) =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
+        let mut parts = 1 + usize::from(table.is_some());
+        if let Some(of) = metadata.generation.and_then(|generation| generation.signature) {
+            document.signature = self.fetch_signature(id, metadata, of, document.received, &mut files).await?;
+            parts += usize::from(document.signature.is_some());
+        }
         // A record must not promise what only memory holds, nor keep a document of which nothing says that it is whole.
-        let whole = framed && files.len() == 1 + usize::from(table.is_some());
+        let whole = framed && files.len() == parts;
         let afterwards = if whole { Afterwards::Commit { files, other_key } } else { Afterwards::Nothing };
         let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
         let document = StoredDocument { record, raw: Some(raw), extract: table.into() };
@@ -355,11 +379,15 @@ impl Cache {
                     stage(&store, replacement.into(), &mut files)
                 }
             };
+            let facts = (reading.by_digest, reading.valid_until.take());
             let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
-            Ok::<_, Error>((raw, extract, files, said))
+            Ok::<_, Error>((raw, extract, files, said, facts))
         };
-        let (raw, extract, files, (served, other_key, references)) = self.engine.workshop.run(work).await??;
+        let (raw, extract, files, said, (by_digest, valid_until)) = self.engine.workshop.run(work).await??;
+        let (served, other_key, references) = said;
         document.served = served;
+        document.by_digest = by_digest;
+        document.valid_until = valid_until.and_then(|text| millis_of(&text));
         document.raw = raw.id();
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
@@ -437,6 +465,27 @@ fn take_opaque(
 #[derive(Debug)]
 pub(super) struct Lost;
 
+/// When new bytes were seen, as clients are told: later than what they were told of the ones before, to the second,
+/// since that is what they compare.
+fn later_than(held: Option<&StoredDocument>, now: Millis) -> Millis {
+    let before = held.and_then(|held| held.record.document()).map(|document| document.changed / 1000 * 1000 + 1000);
+    before.map_or(now, |next| now.max(next))
+}
+
+/// Whether a document was changed so shortly before it was sent that its validators may be the same after the next
+/// change: both are often made of a time in seconds (RFC 9110 §8.8.2.2).
+fn is_too_young(headers: &HeaderMap, now: Millis) -> bool {
+    let date = |name| header_text(headers, name).and_then(|text| millis_of(&text));
+    let sent = date(header::DATE).unwrap_or(now);
+    date(header::LAST_MODIFIED).is_some_and(|changed| sent.saturating_sub(changed) < YOUNG)
+}
+
+/// A date of HTTP or mail.
+fn millis_of(text: &str) -> Option<Millis> {
+    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+    u64::try_from(parsed.as_millisecond()).ok()
+}
+
 /// Whether a 304 speaks of the representation whose entity tag was sent (RFC 9111 §4.3.4): another strong tag means
 /// that it does not.
 fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
@@ -446,6 +495,11 @@ fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
         _ => true,
     }
 }
+
+/// How often a document is fetched whose signature is of another one.
+const ATTEMPTS: u32 = 3;
+/// Milliseconds within which a document may change twice without a trace.
+const YOUNG: Millis = 60_000;
 
 /// Small bytes are served from memory until their file is committed, rather than read back.
 const SMALL: usize = 64 << 10;

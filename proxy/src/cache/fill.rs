@@ -14,7 +14,7 @@ use super::intake::Intake;
 use super::receive::Batches;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
-use crate::digest::{Digest, Digests, Hasher};
+use crate::digest::{Algorithm, Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
 use crate::fetch::{FetchError, Purpose, Reply, Wanted};
@@ -35,6 +35,8 @@ pub struct Fill {
     finished: OnceLock<(Arc<Record>, Blob)>,
     /// Of all of it, once that is verified.
     digests: OnceLock<Digests>,
+    /// The digest that was asked for.
+    expect: Option<Digest>,
 }
 
 impl Fill {
@@ -48,6 +50,19 @@ impl Fill {
             Err(_) => true,
         };
         if failed { Err(self.error.get().cloned().unwrap_or(Error::Abandoned)) } else { Ok(()) }
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&self) -> Result<(), Error> {
+        let mut progress = self.spool.progress();
+        let end = match progress.wait_for(|progress| progress.end.is_some()).await {
+            Ok(progress) => progress.end.clone(),
+            Err(_) => None,
+        };
+        match end {
+            Some(Ok(())) => Ok(()),
+            _ => Err(self.error.get().cloned().unwrap_or(Error::Abandoned)),
+        }
     }
 
     /// The artifact, once it is verified and in a file.
@@ -97,7 +112,7 @@ impl Cache {
     /// An artifact: from the store, or from the one fill that everyone shares.
     pub async fn artifact(self: &Arc<Self>, artifact: &Artifact) -> Result<Served, Error> {
         let id = self.space.record_id(&artifact.key);
-        if let Some(stored) = self.stored_artifact(id).await? {
+        if let Some(stored) = self.stored_artifact(id, artifact.expect.as_ref()).await? {
             return Ok(stored);
         }
         if let Some(error) = self.state.distrust.verdict(id) {
@@ -119,9 +134,10 @@ impl Cache {
         let mut place = None;
         let is_open = |fill: &Fill| {
             place = Some(fill.spool.read(0..u64::MAX));
-            fill.is_open()
+            fill.is_open() && fill.expect == artifact.expect
         };
-        let (fill, collapsed) = self.state.fills.join(id, is_open, Fill::default, run);
+        let begin = || Fill { expect: artifact.expect.clone(), ..Fill::default() };
+        let (fill, collapsed) = self.state.fills.join(id, is_open, begin, run);
         let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
             // Verified and only on its way to the disk.
@@ -132,10 +148,14 @@ impl Cache {
         Ok(Served::Filling { fill, body, status: CacheStatus::Miss { stored, collapsed } })
     }
 
-    /// The stored artifact; `None` if there is none; an error if the upstream just said that it does not exist.
-    pub async fn stored_artifact(&self, id: RecordId) -> Result<Option<Served>, Error> {
+    /// The stored artifact; `None` if there is none, or one of other bytes than those that are expected; an error if
+    /// the upstream just said that it does not exist.
+    pub async fn stored_artifact(&self, id: RecordId, expect: Option<&Digest>) -> Result<Option<Served>, Error> {
         let Some(record) = self.record(id).await else { return self.present(id).map(|()| None) };
         let Some(artifact) = record.artifact() else { return Ok(None) };
+        if expect.is_some_and(|expect| !agrees(artifact, expect)) {
+            return self.present(id).map(|()| None);
+        }
         let store = &self.engine.store;
         let blob = match artifact.referenced {
             true => store.owned_blob(&self.space, artifact.blob).await,
@@ -171,7 +191,7 @@ impl Cache {
 
     async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {
         // Another fill may have ended between the look at the store and the start of this one.
-        if let Some(Served::Stored { record, blob }) = self.stored_artifact(id).await? {
+        if let Some(Served::Stored { record, blob }) = self.stored_artifact(id, artifact.expect.as_ref()).await? {
             let length = blob.length();
             let _ = fill.finished.set((record, blob));
             fill.spool.complete(length);
@@ -236,7 +256,7 @@ impl Cache {
         let blob = Blob::file(blob_id(&digests), length, Arc::clone(staging.file()));
         let verified = verified.map(|digest| digest.to_string());
         let served = artifact.checksum_siblings.map_or_else(Vec::new, |siblings| digests.of(siblings.served));
-        let stored = store::Artifact {
+        let mut stored = store::Artifact {
             blob: blob.id(),
             length,
             verified,
@@ -244,14 +264,19 @@ impl Cache {
             source,
             digests: served,
             referenced: false,
+            names: None,
         };
-        let state = State::Artifact(stored);
-        let record = Arc::new(Record::new(&artifact.key, self.now(), state));
-        let blob_id = blob.id();
-        let _ = fill.finished.set((Arc::clone(&record), blob));
+        let now = self.now();
+        let record = |stored| Arc::new(Record::new(&artifact.key, now, State::Artifact(stored)));
+        let mut files = vec![Finished { staging, blob: blob.id(), reservation: intake.reservation.take() }];
+        // Whoever asks for a file that this one names waits for that.
+        let learning = artifact.scan.map(|scan| (scan, self.state.generations.catalogue.learning()));
+        let _ = fill.finished.set((record(stored.clone()), blob.clone()));
         fill.spool.complete(length);
-        let finished = Finished { staging, blob: blob_id, reservation: intake.reservation.take() };
-        self.state.writer.store(id, record, vec![finished]).await;
+        if let Some((scan, _)) = &learning {
+            stored.names = self.learn(blob, scan(&artifact.key), &mut files).await;
+        }
+        self.state.writer.store(id, record(stored), files).await;
         Ok(())
     }
 
@@ -399,6 +424,14 @@ impl Cache {
 pub(super) struct Arrived {
     pub(super) length: u64,
     pub(super) digests: Digests,
+}
+
+/// Whether a stored artifact has the digest that is asked for.
+fn agrees(stored: &store::Artifact, expect: &Digest) -> bool {
+    match expect.algorithm() {
+        Algorithm::Sha256 => stored.blob.to_string() == expect.hex(),
+        _ => stored.verified.as_deref() == Some(expect.to_string().as_str()),
+    }
 }
 
 /// How much of `length` received bytes clients may have before anything is verified.

@@ -44,7 +44,9 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
     let age = now.saturating_sub(record.validated);
     match record.state {
         State::Artifact(_) => Decision::Absent,
-        State::Document(_) => {
+        State::Document(ref document) => {
+            // Its own word: it stands for nothing any more.
+            let is_valid = document.valid_until.is_none_or(|until| now < until);
             let fresh_for = millis(match lifetime {
                 Lifetime::Forever => return Decision::Fresh { ttl: FOREVER },
                 // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
@@ -59,10 +61,10 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
                 return Decision::Fresh { ttl: (fresh_for - age).div_ceil(1000) };
             }
             let stale = age - fresh_for;
-            if fresh_for > 0 && stale < millis(settings.stale_while_revalidate) {
+            if is_valid && fresh_for > 0 && stale < millis(settings.stale_while_revalidate) {
                 return Decision::StaleWhileRevalidate { stale: stale / 1000 };
             }
-            Decision::Revalidate { stale: stale / 1000, usable: stale < millis(settings.stale_if_error) }
+            Decision::Revalidate { stale: stale / 1000, usable: is_valid && stale < millis(settings.stale_if_error) }
         }
     }
 }
@@ -98,6 +100,9 @@ mod tests {
             changed: STORED,
             variants: Vec::new(),
             digests: Vec::new(),
+            valid_until: None,
+            by_digest: false,
+            signature: None,
         }))
     }
 
@@ -123,6 +128,18 @@ mod tests {
             let decision = decide(Some(&document()), lifetime, &settings, STORED);
             assert_eq!(decision, Decision::Revalidate { stale: 0, usable: true });
         }
+    }
+
+    #[test]
+    fn a_document_that_has_run_out_stands_in_for_nothing() {
+        let settings = CacheSettings::default();
+        let mut document = document();
+        let State::Document(inner) = &mut document.state else { unreachable!() };
+        inner.valid_until = Some(STORED + 310_000);
+        let at = |seconds: u64| decide(Some(&document), Lifetime::Configured, &settings, STORED + seconds * 1000);
+        assert_eq!(at(309), Decision::StaleWhileRevalidate { stale: 9 });
+        assert_eq!(at(310), Decision::Revalidate { stale: 10, usable: false });
+        assert_eq!(at(4000), Decision::Revalidate { stale: 3700, usable: false });
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Cache {
                 source: None,
                 digests: Vec::new(),
                 referenced: true,
+                names: None,
             };
             // Older than whatever may be learnt of this key from now on.
             self.engine.store.remember(id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
@@ -63,6 +64,7 @@ impl Cache {
             source: None,
             digests: Vec::new(),
             referenced: false,
+            names: None,
         };
         Some((Arc::new(Record::new(&artifact.key, self.now(), State::Artifact(known))), blob))
     }

@@ -103,6 +103,11 @@ impl Table {
         Edits { lines: Lines::new(self.blob.clone(), self.files_end, self.edits_end) }
     }
 
+    /// All files, in the order of their names.
+    pub fn files(&self) -> Files {
+        Files(Lines::new(self.blob.clone(), HEAD as u64, self.files_end))
+    }
+
     /// The file of a name.
     pub fn file(&self, name: &str) -> io::Result<Option<ListedFile>> {
         let (mut low, mut high) = (HEAD as u64, self.files_end);
@@ -115,12 +120,7 @@ impl Table {
             match fields.next().unwrap_or_default().cmp(name) {
                 std::cmp::Ordering::Less => low = end,
                 std::cmp::Ordering::Greater => high = start,
-                std::cmp::Ordering::Equal => {
-                    let url = fields.next().unwrap_or_default().to_owned();
-                    let size = fields.next().and_then(|text| text.parse().ok());
-                    let digests = fields.next().unwrap_or_default().split(' ').filter_map(Digest::parse).collect();
-                    return Ok(Some(ListedFile { name: name.to_owned(), url, digests, size }));
-                }
+                std::cmp::Ordering::Equal => return Ok(Some(file_of(name, fields))),
             }
         }
         Ok(None)
@@ -139,6 +139,27 @@ impl Table {
             end = start;
         }
         Ok(low)
+    }
+}
+
+fn file_of<'a>(name: &str, mut fields: impl Iterator<Item = &'a str>) -> ListedFile {
+    let url = fields.next().unwrap_or_default().to_owned();
+    let size = fields.next().and_then(|text| text.parse().ok());
+    let digests = fields.next().unwrap_or_default().split(' ').filter_map(Digest::parse).collect();
+    ListedFile { name: name.to_owned(), url, digests, size }
+}
+
+/// The files of a document, read as they are needed.
+#[derive(Debug)]
+pub struct Files(Lines);
+
+impl Files {
+    /// The next file.
+    pub fn read(&mut self) -> io::Result<Option<ListedFile>> {
+        let Some(line) = self.0.next_line()? else { return Ok(None) };
+        let mut fields = line.split('\t');
+        let name = fields.next().unwrap_or_default();
+        Ok(Some(file_of(name, fields)))
     }
 }
 
@@ -262,6 +283,13 @@ mod tests {
         for expected in files {
             assert_eq!(table.file(&expected.name).unwrap().unwrap(), expected);
         }
+        let mut files = table.files();
+        let mut count = 0;
+        while let Some(file) = files.read().unwrap() {
+            assert!(names.contains(&file.name));
+            count += 1;
+        }
+        assert_eq!(count, names.len());
         for absent in ["", "pkg-", "pkg-500.tgz", "pkg-1", "pkg-10.tg", "zzz", "pkg-99.tgz\n"] {
             assert_eq!(table.file(absent).unwrap(), None, "{absent}");
         }

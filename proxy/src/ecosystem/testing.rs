@@ -6,7 +6,7 @@ use url::Url;
 
 use super::Ecosystem;
 use crate::intent::{Artifact, Checked, Intent, Key, Metadata, Raw, Reading, Refusal, Render, Rewrite, Unexpected};
-use crate::request::Call;
+use crate::request::{Call, without_dot_segments};
 
 /// Parses `PATH[?QUERY]` as a request.
 pub(super) fn ask(
@@ -20,7 +20,8 @@ pub(super) fn ask(
     if let Some(accept) = accept {
         headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
     }
-    let call = Call::read(method, path, query, &headers, protocol.encoded_scope_slash())?;
+    let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.to_owned() };
+    let call = Call::read(method, &path, query, &headers, protocol.encoded_scope_slash())?;
     protocol.parse(&call)
 }
 
@@ -45,6 +46,12 @@ pub(super) fn described(intent: &Result<Intent, Refusal>) -> String {
             };
             format!("{} of {}", checksum.algorithm.name(), described(&Ok(of)))
         }
+        Ok(Intent::Indexed(indexed)) => {
+            let within =
+                indexed.within.iter().map(|within| format!("{} of {}", within.name, within.heads[0].from.as_str()));
+            format!("indexed {}", within.collect::<Vec<_>>().join(", "))
+        }
+        Ok(Intent::Signature(head)) => format!("signature of {}", head.from.as_str()),
         Ok(Intent::Forward(forward)) => {
             let query = forward.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
             format!("forward {} {}{query}", forward.method, forward.to.as_str())

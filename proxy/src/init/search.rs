@@ -70,12 +70,13 @@ pub(super) struct Search<'a> {
     ecosystem: Ecosystem,
     own: &'a [SocketAddr],
     found: Option<Found>,
+    further: Vec<Found>,
     notes: Vec<String>,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(ecosystem: Ecosystem, own: &'a [SocketAddr]) -> Self {
-        Self { ecosystem, own, found: None, notes: Vec::new() }
+        Self { ecosystem, own, found: None, further: Vec::new(), notes: Vec::new() }
     }
 
     /// Something that a person should know.
@@ -142,12 +143,37 @@ impl<'a> Search<'a> {
         Some(url)
     }
 
+    /// Takes an address beside those that were taken, for clients that use several registries at once. The proxy of
+    /// each but the first is named with `suffix`. One that was taken before is not taken again.
+    pub(super) fn offer_another(&mut self, address: &str, read_from: &str, suffix: &str) {
+        let before = self.found.take();
+        let taken = self.offer(address, read_from).then(|| self.found.take()).flatten();
+        let Some(first) = before else {
+            self.found = taken;
+            return;
+        };
+        let is_new = |found: &Found| self.further.iter().chain([&first]).all(|known| known.url != found.url);
+        if let Some(found) = taken.filter(is_new) {
+            let mut name = format!("{}-{suffix}", self.ecosystem);
+            let is_used = |name: &str| self.further.iter().any(|known| known.name == name);
+            if is_used(&name) {
+                let mut numbered = (2..=self.further.len() + 2).map(|number| format!("{name}-{number}"));
+                name = numbered.find(|name| !is_used(name)).unwrap_or_default();
+            }
+            self.further.push(Found { name, ..found });
+        }
+        self.found = Some(first);
+    }
+
     /// The outcome; `remedy` says what to set if nothing was taken.
-    pub(super) fn finish(self, remedy: &str) -> Discovery {
-        let Self { ecosystem, found, notes, .. } = self;
+    pub(super) fn finish(self, remedy: &str) -> Vec<Discovery> {
+        let Self { ecosystem, found, further, notes, .. } = self;
         match found {
-            Some(found) => Discovery::Found(Found { notes, ..found }),
-            None => Discovery::NotFound(NotFound { ecosystem, remedy: remedy.to_owned(), notes }),
+            Some(found) => {
+                let all = std::iter::once(Found { notes, ..found }).chain(further);
+                all.map(Discovery::Found).collect()
+            }
+            None => vec![Discovery::NotFound(NotFound { ecosystem, remedy: remedy.to_owned(), notes })],
         }
     }
 }

@@ -39,6 +39,7 @@ pub fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
         | Error::Mismatch { .. }
         | Error::PinChanged { .. }
         | Error::Storage(_) => (StatusCode::BAD_GATEWAY, None),
+        Error::OutOfStep { .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(PAUSE)),
         Error::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
         Error::Abandoned => (StatusCode::INTERNAL_SERVER_ERROR, None),
         Error::Fetch(error) => match error {

@@ -142,6 +142,15 @@ pub struct Document {
     /// The digests of the bytes that are kept, where clients ask for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
+    /// Until when it may stand in while the upstream fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Millis>,
+    /// Whether the upstream serves the files that it names by their digests too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_digest: bool,
+    /// Its detached signature, fetched with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<(BlobId, u64)>,
 }
 
 /// One form of a document that is kept ready.
@@ -177,6 +186,9 @@ pub struct Artifact {
     /// A document named it and nobody has asked for it yet: its bytes are served if another key has brought them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub referenced: bool,
+    /// What it names, if it is an index of other files: see [`crate::cache::names`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<(BlobId, u64)>,
 }
 
 impl Record {
@@ -236,6 +248,11 @@ impl Record {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// A record that says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenRecord {
@@ -287,6 +304,7 @@ mod tests {
                 source: Some(Url::parse("https://mirror.example/").unwrap()),
                 digests: vec![Digest::sha256(b"x")],
                 referenced: false,
+                names: None,
             }),
         );
         let bytes = record.encode();

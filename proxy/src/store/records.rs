@@ -155,6 +155,7 @@ mod tests {
                 source: None,
                 digests: Vec::new(),
                 referenced: false,
+                names: None,
             }),
         )
     }

@@ -186,14 +186,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Package and file of every document of a space. Blocks on the disk; walks the proxy's records.
+    pub fn documents(&self, space: &Space) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for fan in directories(&self.records_directory(space)) {
+            for entry in fs::read_dir(&fan).into_iter().flatten().flatten() {
+                let record = fs::read(entry.path()).ok().and_then(|bytes| Record::decode(&bytes).ok());
+                if let Some(record) = record.filter(|record| record.document().is_some()) {
+                    found.push((record.package, record.file));
+                }
+            }
+        }
+        found
+    }
+}
+
 /// The blobs that a record names.
 fn blobs_of(record: &Record) -> Vec<BlobId> {
     match &record.state {
         State::Document(document) => {
+            let extra = [document.reading, document.signature].into_iter().flatten().map(|(id, _)| id);
             let variants = document.variants.iter().map(|variant| variant.blob);
-            std::iter::once(document.raw).chain(document.reading.map(|(id, _)| id)).chain(variants).collect()
+            std::iter::once(document.raw).chain(extra).chain(variants).collect()
         }
-        State::Artifact(artifact) => vec![artifact.blob],
+        State::Artifact(artifact) => std::iter::once(artifact.blob).chain(artifact.names.map(|(id, _)| id)).collect(),
     }
 }
 

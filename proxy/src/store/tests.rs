@@ -150,6 +150,7 @@ async fn uses_outlive_the_process_and_what_is_retired_goes_first() {
             source: None,
             digests: Vec::new(),
             referenced: false,
+            names: None,
         };
         let record = Record::new(&key, 1, State::Artifact(artifact));
         store.persist(&space(), space().record_id(&key), &record).unwrap();
@@ -190,6 +191,7 @@ async fn one_survey_at_a_time_and_the_last_word_counts() {
             source: None,
             digests: Vec::new(),
             referenced: false,
+            names: None,
         }),
     );
     store.persist(&space(), space().record_id(&key), &record).unwrap();

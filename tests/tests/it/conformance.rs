@@ -1,7 +1,7 @@
 //! What every ecosystem must do, case by case against the built program and a scripted upstream. An ecosystem takes
 //! part by one line at the end of this file.
 
-use tests::fixture::{CARGO, CONTAINER, GO, NPM, PYPI};
+use tests::fixture::{CARGO, CONTAINER, DEBIAN, GO, NPM, PYPI};
 use tests::wait::until;
 use tests::{Answer, Ask, Fixture, Manifest, Protocol, Rig, Upstream};
 
@@ -168,6 +168,7 @@ macro_rules! ecosystems {
 ecosystems! {
     Cargo => cargo, CARGO;
     Container => container, CONTAINER;
+    Debian => debian, DEBIAN;
     Go => go, GO;
     Npm => npm, NPM;
     Pypi => pypi, PYPI;

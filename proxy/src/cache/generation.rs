@@ -1,0 +1,302 @@
+//! Index generations: the files that a head names are served as this head names them, so that a client never gets
+//! parts of two moments of the upstream. A new head becomes current once what clients use of the old one is here in
+//! its new form.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Cache;
+use super::catalogue::Catalogue;
+use super::document::StoredDocument;
+use super::receive;
+use super::table::Table;
+use super::write::Finished;
+use crate::cache_status::CacheStatus;
+use crate::clock::Millis;
+use crate::error::Error;
+use crate::fetch::{Purpose, SafeUrl};
+use crate::intent::{Artifact, Indexed, Key, ListedFile, Metadata, Within};
+use crate::store::{BlobId, RecordId};
+use crate::upstream_path::UpstreamPath;
+
+mod swap;
+
+/// How long a client gets the files of the head that it was given, whatever has become current meanwhile.
+const GIVEN: Duration = Duration::from_mins(1);
+/// Clients remembered with what they were given.
+const CLIENTS: usize = 4096;
+/// Bytes of a signature.
+const SIGNATURE: u64 = 1 << 20;
+
+/// The generations of one proxy.
+#[derive(Debug)]
+pub(super) struct Generations {
+    open: Mutex<HashMap<RecordId, Arc<Open>>>,
+    given: quick_cache::sync::Cache<(IpAddr, RecordId), (Arc<Open>, Instant)>,
+    /// New heads that are not current yet, and since when.
+    waiting: Mutex<HashMap<RecordId, (BlobId, Instant)>>,
+    pub(super) catalogue: Catalogue,
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            given: quick_cache::sync::Cache::new(CLIENTS),
+            waiting: Mutex::default(),
+            catalogue: Catalogue::default(),
+        }
+    }
+}
+
+impl Generations {
+    /// Forgets everything: the records decide again.
+    pub(super) fn clear(&self) {
+        self.open.lock().clear();
+        self.given.clear();
+        self.catalogue.changed();
+    }
+
+    /// What is open, the newest first.
+    pub(super) fn newest_first(&self) -> Vec<Arc<Open>> {
+        let mut open: Vec<_> = self.open.lock().values().cloned().collect();
+        open.sort_by_key(|generation| std::cmp::Reverse(generation.changed));
+        open
+    }
+}
+
+/// One generation, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Open {
+    head: Metadata,
+    raw: BlobId,
+    changed: Millis,
+    by_digest: bool,
+    table: Option<Table>,
+    signature: Option<(BlobId, u64)>,
+}
+
+impl Open {
+    /// The artifact of an entry of the head.
+    fn artifact(&self, file: &ListedFile) -> Option<Artifact> {
+        (self.head.generation?.index)(&self.head.key, file, self.by_digest)
+    }
+
+    /// The artifacts of all entries that pass. Blocks on the disk.
+    pub(super) fn artifacts(&self, keep: impl Fn(&ListedFile, &Artifact) -> bool) -> Vec<(ListedFile, Artifact)> {
+        let mut found = Vec::new();
+        let Some(mut files) = self.table.as_ref().map(Table::files) else { return found };
+        while let Ok(Some(file)) = files.read() {
+            if let Some(artifact) = self.artifact(&file).filter(|artifact| keep(&file, artifact)) {
+                found.push((file, artifact));
+            }
+        }
+        found
+    }
+
+    /// The entry of a name.
+    async fn look_up(self: &Arc<Self>, name: &str) -> Result<Option<ListedFile>, Error> {
+        let Some(table) = self.table.clone() else { return Ok(None) };
+        let name = name.to_owned();
+        let found = if table.is_in_memory() {
+            table.file(&name)
+        } else {
+            tokio::task::spawn_blocking(move || table.file(&name)).await.map_err(|_| Error::Abandoned)?
+        };
+        found.map_err(|error| Error::Storage(Arc::new(error)))
+    }
+}
+
+/// An index file, and the generation that says which bytes it is.
+pub struct Found {
+    /// The file.
+    pub artifact: Artifact,
+    head: Metadata,
+    raw: BlobId,
+}
+
+impl Cache {
+    /// Remembers which generation a client was given the head of.
+    pub async fn given(self: &Arc<Self>, client: IpAddr, head: &Metadata, document: &StoredDocument) {
+        if head.generation.is_none() {
+            return;
+        }
+        if let Ok(open) = self.open(head, document).await {
+            let id = self.space.record_id(&head.key);
+            self.state.generations.given.insert((client, id), (open, Instant::now()));
+        }
+    }
+
+    /// The file that a name means to this client: of the generation that it was given, else of the current one.
+    pub async fn indexed(self: &Arc<Self>, indexed: &Indexed, client: IpAddr) -> Result<Found, Error> {
+        let mut known = Vec::new();
+        for within in &indexed.within {
+            for head in &within.heads {
+                if let Some(open) = self.given_to(client, head) {
+                    known.push((open, within));
+                }
+            }
+        }
+        for within in &indexed.within {
+            for head in &within.heads {
+                if let Some(document) = self.stored_document(head).await {
+                    known.push((self.open(head, &document).await?, within));
+                }
+            }
+        }
+        if known.is_empty() {
+            known.push(self.first_head(indexed).await?);
+        }
+        for (open, within) in &known {
+            if let Some(found) = self.found(open, within).await? {
+                return self.unless_suspect(found, open, within).await;
+            }
+        }
+        // Named by a head that was published a moment ago, or by none at all: the upstream knows.
+        let Some((open, within)) = known.last() else { return Err(self.unlisted()) };
+        let document = self.asked_again(&open.head).await?;
+        let open = self.open(&open.head, &document).await?;
+        self.found(&open, within).await?.ok_or_else(|| self.unlisted())
+    }
+
+    /// Asks for the head again if the last body of this file was wrong.
+    async fn unless_suspect(self: &Arc<Self>, found: Found, open: &Arc<Open>, within: &Within) -> Result<Found, Error> {
+        if !self.state.distrust.is_suspect(self.space.record_id(&found.artifact.key)) {
+            return Ok(found);
+        }
+        // If that fails, what is cached may still be right.
+        let Ok(document) = self.asked_again(&open.head).await else { return Ok(found) };
+        let open = self.open(&open.head, &document).await?;
+        Ok(self.found(&open, within).await?.unwrap_or(found))
+    }
+
+    async fn found(&self, open: &Arc<Open>, within: &Within) -> Result<Option<Found>, Error> {
+        let Some(file) = open.look_up(&within.name).await? else { return Ok(None) };
+        let artifact = open.artifact(&file);
+        Ok(artifact.map(|artifact| Found { artifact, head: open.head.clone(), raw: open.raw }))
+    }
+
+    /// The first head that the upstream has.
+    async fn first_head<'a>(self: &Arc<Self>, indexed: &'a Indexed) -> Result<(Arc<Open>, &'a Within), Error> {
+        let mut missing = None;
+        for within in &indexed.within {
+            for head in &within.heads {
+                match self.document(head).await {
+                    Ok((document, _)) => return Ok((self.open(head, &document).await?, within)),
+                    Err(error @ Error::Missing { .. }) => missing = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(missing.unwrap_or_else(|| self.unlisted()))
+    }
+
+    /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to
+    /// begin anew.
+    pub async fn out_of_step(self: &Arc<Self>, found: &Found, error: Error) -> Error {
+        if !matches!(error, Error::Mismatch { .. }) {
+            return error;
+        }
+        let wait = self.settings.cache.revalidation_wait;
+        let gone_on = || Error::OutOfStep { upstream: self.upstream() };
+        match tokio::time::timeout(wait, self.asked_again(&found.head)).await {
+            Ok(Ok(document)) if document.record.document().is_some_and(|document| document.raw == found.raw) => error,
+            Ok(Ok(_) | Err(Error::OutOfStep { .. })) | Err(_) => gone_on(),
+            Ok(Err(_)) => error,
+        }
+    }
+
+    /// The detached signature of the head that this client was given, else of the current one.
+    pub async fn signature(self: &Arc<Self>, head: &Metadata, client: IpAddr) -> Result<(Bytes, CacheStatus), Error> {
+        let (open, status) = if let Some(open) = self.given_to(client, head) {
+            (open, CacheStatus::Hit { ttl: 0 })
+        } else {
+            let (document, status) = self.document(head).await?;
+            (self.open(head, &document).await?, status)
+        };
+        let (id, length) =
+            open.signature.ok_or(Error::Missing { status: 404, upstream: self.upstream(), text: "".into() })?;
+        let blob = self.engine.store.blob(&self.space, id, length).await.ok_or(Error::Abandoned)?;
+        let read = tokio::task::spawn_blocking(move || blob.read_all()).await.map_err(|_| Error::Abandoned)?;
+        Ok((read.map_err(|error| Error::Storage(Arc::new(error)))?, status))
+    }
+
+    /// Fetches the signature of a head that has just arrived, and the head once more: only if that is the same do both
+    /// belong together.
+    pub(super) async fn fetch_signature(
+        self: &Arc<Self>,
+        id: RecordId,
+        head: &Metadata,
+        of: fn(&Key) -> UpstreamPath,
+        received: BlobId,
+        files: &mut Vec<Finished>,
+    ) -> Result<Option<(BlobId, u64)>, Error> {
+        let get = async |path: &UpstreamPath, limit: u64| {
+            let url = SafeUrl::from(path.below(&self.settings.upstream.url));
+            let reply = self.ask(Self::get(id, url, Purpose::Metadata)).await?;
+            match reply.status {
+                StatusCode::OK => {}
+                _ => return Err(self.refused(reply).await),
+            }
+            receive::receive(reply, &self.engine.store, &self.engine.memory, limit, &[]).await
+        };
+        let signature = match get(&of(&head.key), SIGNATURE).await {
+            Ok(signature) => signature,
+            // An archive that is not signed.
+            Err(Error::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let again = get(&head.from, self.settings.cache.max_metadata_size).await?;
+        if again.blob.id() != received {
+            return Err(Error::OutOfStep { upstream: self.upstream() });
+        }
+        let (blob, staging) = (signature.blob, signature.staging);
+        files.extend(staging.map(|staging| Finished::new(staging, blob.id())));
+        Ok(Some((blob.id(), blob.length())))
+    }
+
+    fn given_to(&self, client: IpAddr, head: &Metadata) -> Option<Arc<Open>> {
+        let id = self.space.record_id(&head.key);
+        let (open, at) = self.state.generations.given.get(&(client, id))?;
+        (at.elapsed() < GIVEN).then_some(open)
+    }
+
+    /// Opens the generation of a head that is here.
+    pub(super) async fn open(self: &Arc<Self>, head: &Metadata, document: &StoredDocument) -> Result<Arc<Open>, Error> {
+        let id = self.space.record_id(&head.key);
+        let stored = document.record.document().ok_or(Error::Abandoned)?;
+        let open = self.state.generations.open.lock().get(&id).cloned();
+        if let Some(open) = open.filter(|open| open.raw == stored.raw) {
+            return Ok(open);
+        }
+        let document = match self.table(document).await {
+            Ok(_) => document.clone(),
+            // The disk has lost it.
+            Err(_) => self.fetched(head, Some(&document.record)).await?.0,
+        };
+        let table = self.table(&document).await.map_err(|_| Error::Abandoned)?;
+        let stored = document.record.document().ok_or(Error::Abandoned)?;
+        let open = Arc::new(Open {
+            head: head.clone(),
+            raw: stored.raw,
+            changed: stored.changed,
+            by_digest: stored.by_digest,
+            table,
+            signature: stored.signature,
+        });
+        self.state.generations.open.lock().insert(id, Arc::clone(&open));
+        self.state.generations.catalogue.changed();
+        Ok(open)
+    }
+
+    fn unlisted(&self) -> Error {
+        Error::Unlisted { upstream: self.upstream() }
+    }
+}

@@ -1,0 +1,133 @@
+//! From one generation to the next: the files that clients use are here before they are told of the new head.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
+
+use super::super::policy::{self, Decision};
+use super::super::{Cache, Served};
+use super::{Open, StoredDocument};
+use crate::error::Error;
+use crate::intent::{Artifact, Generation, Metadata};
+use crate::store::RecordId;
+
+/// How long the old generation is served while files of the new one are on their way.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Files that are fetched at once.
+const AT_ONCE: usize = 4;
+
+impl Cache {
+    /// Fetches the files of a new head that are in use of the old one. An error means that the old one goes on: the
+    /// upstream is in the middle of a change.
+    pub(in super::super) async fn prepare(
+        self: &Arc<Self>,
+        id: RecordId,
+        head: &Metadata,
+        generation: Generation,
+        before: &StoredDocument,
+        after: &StoredDocument,
+    ) -> Result<(), Error> {
+        let raw = |document: &StoredDocument| document.record.document().map(|document| document.raw);
+        let Some(new) = raw(after).filter(|new| raw(before) != Some(*new)) else { return Ok(()) };
+        let since = {
+            let mut waiting = self.state.generations.waiting.lock();
+            match waiting.get(&id) {
+                Some((waits, since)) if *waits == new => *since,
+                _ => {
+                    let now = Instant::now();
+                    waiting.insert(id, (new, now));
+                    now
+                }
+            }
+        };
+        let fetched = match self.in_use(head, generation, before, after).await {
+            Ok(files) => tokio::time::timeout_at(since + PATIENCE, self.fetch_all(files)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let is_overdue = since.elapsed() >= PATIENCE;
+        match fetched {
+            Ok(Err(error)) if self.may_go_on(head, before) => {
+                let is_torn = matches!(error, Error::Mismatch { .. });
+                if is_torn || !is_overdue {
+                    tracing::debug!(proxy = %self.settings.name, package.name = %head.key.package, error = %error,
+                        "the upstream is changing its indexes: the generation before is served");
+                    return Err(if is_torn { Error::OutOfStep { upstream: self.upstream() } } else { error });
+                }
+            }
+            _ => {}
+        }
+        self.state.generations.waiting.lock().remove(&id);
+        // What the old generation lacked the new one may have.
+        self.state.absent.clear();
+        self.state.generations.catalogue.changed();
+        Ok(())
+    }
+
+    /// Whether the old head may still stand in.
+    fn may_go_on(&self, head: &Metadata, before: &StoredDocument) -> bool {
+        let decision = policy::decide(Some(&before.record), head.lifetime, &self.settings.cache, self.now());
+        !matches!(decision, Decision::Revalidate { usable: false, .. })
+    }
+
+    /// The new forms of the files that are stored of the old generation.
+    async fn in_use(
+        self: &Arc<Self>,
+        head: &Metadata,
+        generation: Generation,
+        before: &StoredDocument,
+        after: &StoredDocument,
+    ) -> Result<Vec<Artifact>, Error> {
+        let old = self.open_apart(head, before).await?;
+        let new = self.open_apart(head, after).await?;
+        let listed = tokio::task::spawn_blocking(move || old.artifacts(|file, _| !file.name.contains("/by-hash/")));
+        let mut files = Vec::new();
+        for (file, artifact) in listed.await.map_err(|_| Error::Abandoned)? {
+            let is_stored = self.record(self.space.record_id(&artifact.key)).await.is_some();
+            if !is_stored {
+                continue;
+            }
+            let Some(next) = new.look_up(&file.name).await? else { continue };
+            let next = (generation.index)(&head.key, &next, new.by_digest);
+            files.extend(next.filter(|next| next.key != artifact.key));
+        }
+        Ok(files)
+    }
+
+    /// A generation that is not to become the one that is asked.
+    async fn open_apart(self: &Arc<Self>, head: &Metadata, document: &StoredDocument) -> Result<Arc<Open>, Error> {
+        let stored = document.record.document().ok_or(Error::Abandoned)?;
+        let table = self.table(document).await.unwrap_or_default();
+        Ok(Arc::new(Open {
+            head: head.clone(),
+            raw: stored.raw,
+            changed: stored.changed,
+            by_digest: stored.by_digest,
+            table,
+            signature: stored.signature,
+        }))
+    }
+
+    async fn fetch_all(self: &Arc<Self>, files: Vec<Artifact>) -> Result<(), Error> {
+        let fetch = |artifact: Artifact| async move {
+            match self.artifact(&artifact).await {
+                Ok(Served::Stored { .. }) => Ok(()),
+                Ok(Served::Filling { fill, body, .. }) => {
+                    drop(body);
+                    fill.ended().await
+                }
+                Err(error) => Err(error),
+            }
+        };
+        let mut outcomes = stream::iter(files).map(fetch).buffer_unordered(AT_ONCE);
+        while let Some(outcome) = outcomes.next().await {
+            match outcome {
+                // Listed and not served: archives do that, and a file that is no longer made is one.
+                Ok(()) | Err(Error::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

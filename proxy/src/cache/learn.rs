@@ -1,0 +1,129 @@
+//! Reads an index file once it is verified, behind the clients' backs: decoded and split into lines as a stream, never
+//! in memory whole.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+use liblzma::stream::{CONCATENATED, Stream};
+
+use super::Cache;
+use super::document::stage;
+use super::names::{Gathering, MOST};
+use super::write::Finished;
+use crate::intent::ScanIndex;
+use crate::store::{Blob, BlobId};
+
+/// Bytes of one line; what is longer names no file.
+const LINE: usize = 4 << 10;
+/// Memory that a decoder may take.
+const DECODER: u64 = 128 << 20;
+/// Decoded bytes of one index. The largest of real ones have some 100 MB.
+const DECODED: u64 = 1 << 30;
+/// Memory for the entries: they are gathered, and written out once.
+const ENTRIES: u64 = 2 * 56 * MOST as u64;
+
+impl Cache {
+    /// What an index names, staged; `None` if it names nothing or cannot be read.
+    pub(super) async fn learn(
+        self: &Arc<Self>,
+        blob: Blob,
+        scan: Box<dyn ScanIndex>,
+        files: &mut Vec<Finished>,
+    ) -> Option<(BlobId, u64)> {
+        // Entries are at least a line each, and compress to no less than a few bytes.
+        let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + (16 << 20)).await.ok()?;
+        let work = move || {
+            let _permit = permit;
+            scanned(&blob, scan)
+        };
+        let bytes = match self.engine.workshop.run(work).await {
+            Ok(Ok(bytes)) => bytes?,
+            Ok(Err(error)) => {
+                tracing::warn!(proxy = %self.settings.name, error = %error,
+                    "an index cannot be read: the files that it names are not verified");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let names = stage(&self.engine.store, bytes.into(), files);
+        self.state.generations.catalogue.changed();
+        Some((names.id(), names.length()))
+    }
+}
+
+/// What a blob names, in the form on disk.
+fn scanned(blob: &Blob, mut scan: Box<dyn ScanIndex>) -> io::Result<Option<Vec<u8>>> {
+    let mut gathering = Gathering::default();
+    let mut decoded = decoder(blob)?.take(DECODED);
+    let mut buffer = vec![0; 64 << 10];
+    let mut line: Vec<u8> = Vec::with_capacity(LINE);
+    let mut is_too_long = false;
+    loop {
+        let count = match decoded.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let mut rest = &buffer[..count];
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            is_too_long |= line.len() + end > LINE;
+            if line.is_empty() && !is_too_long {
+                scan.line(&rest[..end], &mut |file| gathering.take(&file));
+            } else if !is_too_long {
+                line.extend_from_slice(&rest[..end]);
+                scan.line(&line, &mut |file| gathering.take(&file));
+            }
+            line.clear();
+            is_too_long = false;
+            rest = &rest[end + 1..];
+        }
+        is_too_long |= line.len() + rest.len() > LINE;
+        if !is_too_long {
+            line.extend_from_slice(rest);
+        }
+    }
+    if decoded.limit() == 0 {
+        return Err(io::Error::other("it grows without end"));
+    }
+    if !is_too_long && !line.is_empty() {
+        scan.line(&line, &mut |file| gathering.take(&file));
+    }
+    scan.end(&mut |file| gathering.take(&file));
+    Ok(gathering.finish())
+}
+
+/// The bytes of a blob without their compression, which their first bytes tell.
+fn decoder(blob: &Blob) -> io::Result<Box<dyn Read>> {
+    let mut first = [0; 6];
+    let count = blob.read_at(0, &mut first)?;
+    let reader = BufReader::with_capacity(64 << 10, Reader { blob: blob.clone(), position: 0 });
+    Ok(match &first[..count] {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            let stream = Stream::new_stream_decoder(DECODER, CONCATENATED).map_err(io::Error::other)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+        }
+        [0x5d, 0, 0, ..] => {
+            let stream = Stream::new_lzma_decoder(DECODER).map_err(io::Error::other)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+        }
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
+        _ => Box::new(reader),
+    })
+}
+
+/// Reads a blob from its beginning.
+struct Reader {
+    blob: Blob,
+    position: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.blob.read_at(self.position, buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}

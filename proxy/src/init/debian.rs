@@ -1,0 +1,30 @@
+//! apt: what it says of its sources, which covers both forms of their files. Each archive is a proxy of its own.
+
+use super::machine::Machine;
+use super::search::Search;
+
+/// Offers the archives that apt uses here.
+pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static str {
+    const REMEDY: &str = "write the address of an archive: the URI of a line in apt's sources, without suite and \
+                          components";
+    let arguments = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"];
+    let Some(addresses) = machine.run("apt-get", &arguments).await else { return REMEDY };
+    let mut seen: Vec<&str> = Vec::new();
+    for address in addresses.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !seen.contains(&address) {
+            seen.push(address);
+            search.offer_another(address, "apt's sources", &suffix(address));
+        }
+    }
+    REMEDY
+}
+
+/// What tells an archive from others: the last part of its path, as in `.../debian-security/`.
+fn suffix(address: &str) -> String {
+    let last = address.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let last = last.strip_prefix("debian-").unwrap_or(last).to_ascii_lowercase();
+    let name: String =
+        last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(20).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "archive".to_owned() } else { name.to_owned() }
+}
