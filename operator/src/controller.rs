@@ -65,6 +65,11 @@ impl Controller {
         self.context.store(kind)
     }
 
+    /// Tells when everything has to be read again.
+    pub fn epochs(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.context.definitions.epochs()
+    }
+
     /// Asks the pods until the future is dropped.
     pub async fn poll(&self) {
         self.context.poll.run(|proxy| self.queue.add(proxy)).await;
@@ -100,8 +105,12 @@ impl Controller {
 
     /// One look, and the plan for the next.
     async fn look(&self, key: &Key) {
+        if self.context.is_reread_otherwise(key) {
+            tracing::warn!(proxy = %key, "a spec has changed that nobody wrote: the definitions are looked at");
+            self.context.definitions.suspect();
+        }
         // What was not read does not exist for a look, which would make it anew.
-        if !self.syncs.has(key) {
+        if !self.syncs.has(key) || self.context.definitions.holds_back() {
             self.queue.done(key);
             self.queue.add_after(key.clone(), UNREAD);
             return;
@@ -200,6 +209,7 @@ mod tests {
             Client::new(server, "team"),
             &arguments,
             crds::class::PackageProxyClassSpec::default(),
+            Arc::new(crate::definitions::Definitions::new(true)),
             Arc::clone(&metrics),
         );
         let (syncs, read) = (Arc::new(Syncs::default()), Arc::new(AtomicBool::new(false)));

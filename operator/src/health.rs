@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::client::Activity;
 use crate::controller::Syncs;
+use crate::definitions::Definitions;
 use crate::metrics::{ConditionLabels, Metrics, ObjectLabels};
 use crate::store::{Key, Store};
 
@@ -28,6 +29,8 @@ pub struct Health {
     pub waiting_for: Mutex<Vec<String>>,
     /// When each list was last asked for.
     pub activity: Arc<Activity>,
+    /// Whether the definitions are those of this version.
+    pub definitions: Arc<Definitions>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Which namespaces were read.
@@ -67,7 +70,8 @@ impl Health {
 
     /// Whether this process is ready, and what a person should know.
     fn readiness(&self) -> (StatusCode, String) {
-        let waiting = self.waiting_for.lock().clone();
+        let mut waiting = self.waiting_for.lock().clone();
+        waiting.extend(self.definitions.problem());
         let (status, mut text) = if waiting.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())
         } else {
@@ -132,6 +136,7 @@ mod tests {
         let health = Health {
             waiting_for: Mutex::new(vec!["something".to_owned()]),
             activity: Arc::default(),
+            definitions: Arc::new(Definitions::new(true)),
             metrics: Metrics::new(),
             syncs,
             proxies: Arc::new(Store::new(Kind::Proxy)),

@@ -12,6 +12,7 @@ pub mod args;
 pub mod backoff;
 pub mod client;
 pub mod controller;
+pub mod definitions;
 pub mod events;
 pub mod facts;
 pub mod health;

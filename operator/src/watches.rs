@@ -73,11 +73,13 @@ pub struct Watch {
     pub timeout: Duration,
     /// Set once everything that exists is in the store.
     pub synced: Arc<AtomicBool>,
+    /// Moves when everything has to be read again.
+    pub epochs: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Watch {
     /// Watches until the future is dropped.
-    pub async fn run(self, client: Client, store: Arc<Store>, metrics: Arc<Metrics>, sink: Arc<dyn Sink>) {
+    pub async fn run(mut self, client: Client, store: Arc<Store>, metrics: Arc<Metrics>, sink: Arc<dyn Sink>) {
         let api = api(&client, self.kind, self.namespace.as_deref());
         let config = watcher::Config::default().labels(self.kind.selector()).any_semantic();
         let config = config.timeout(u32::try_from(self.timeout.as_secs().clamp(1, 294)).unwrap_or(294)).page_size(250);
@@ -86,16 +88,24 @@ impl Watch {
         loop {
             let mut events = pin!(watcher(api.clone(), config.clone()));
             let mut listed = HashSet::new();
-            while let Some(event) = events.next().await {
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    Ok(()) = self.epochs.changed() => {
+                        self.synced.store(false, Ordering::Release);
+                        break;
+                    }
+                };
                 match event {
-                    Ok(event) => {
+                    None => break,
+                    Some(Ok(event)) => {
                         if backoff.reset() {
                             tracing::info!(kind = %plural, "the watch works again");
                             sink.recovered(self.kind);
                         }
                         self.take(event, &mut listed, &store, &*sink);
                     }
-                    Err(error) => {
+                    Some(Err(error)) => {
                         metrics.watch_error(&plural);
                         let wait = backoff.wait();
                         tracing::warn!(kind = %plural, error = %chain(&error), retry_in = ?wait, "a watch failed");
@@ -218,6 +228,7 @@ mod tests {
             namespace: Some("team".to_owned()),
             timeout: Duration::from_secs(1),
             synced: Arc::clone(&synced),
+            epochs: tokio::sync::watch::Sender::new(0).subscribe(),
         };
         let (store, heard, mut listed) = (Store::new(Kind::Proxy), Heard::default(), HashSet::new());
         let mut take = |event| {

@@ -8,12 +8,14 @@ use crds::PackageProxyStatus;
 use crds::class::PackageProxyClassSpec;
 use kube::Client;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::contest::Contests;
 use super::plan::Site;
 use crate::args::RunArguments;
 use crate::backoff::Backoff;
+use crate::definitions::Definitions;
 use crate::events::Events;
 use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
@@ -34,6 +36,7 @@ pub struct Context {
     pub(super) contests: Contests,
     pub(super) rollouts: Rollouts,
     pub(super) events: Events,
+    pub(super) definitions: Arc<Definitions>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) resync: Duration,
     stores: BTreeMap<Kind, Arc<Store>>,
@@ -50,6 +53,8 @@ pub(super) struct Memory {
     pub(super) children: HashSet<String>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
+    /// The object that was looked at last.
+    seen: Option<Arc<Value>>,
 }
 
 /// A status that was written.
@@ -70,6 +75,7 @@ impl Default for Memory {
             written: None,
             children: HashSet::new(),
             cache_written: None,
+            seen: None,
         }
     }
 }
@@ -86,6 +92,7 @@ impl Context {
         client: Client,
         arguments: &RunArguments,
         built_in: PackageProxyClassSpec,
+        definitions: Arc<Definitions>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let mut kinds: Vec<Kind> = ChildKind::ALL.into_iter().map(Kind::Child).collect();
@@ -105,6 +112,7 @@ impl Context {
             rollouts: Rollouts::new(arguments.max_concurrent_rollouts.get()),
             events: Events::new(client.clone(), instance),
             client,
+            definitions,
             metrics,
             resync: arguments.resync.0,
             stores,
@@ -135,8 +143,19 @@ impl Context {
     /// The proxies that name a class, or none and so may take it.
     pub(super) fn users_of(&self, class: &str) -> Vec<Key> {
         let proxies = self.store(Kind::Proxy).all();
-        let may_use = |proxy: &serde_json::Value| proxy["spec"]["className"].as_str().is_none_or(|name| name == class);
+        let may_use = |proxy: &Value| proxy["spec"]["className"].as_str().is_none_or(|name| name == class);
         proxies.iter().filter(|proxy| may_use(proxy)).map(|proxy| Key::of(proxy)).collect()
+    }
+
+    /// Whether a proxy says something else than when it was looked at last although nobody wrote it: the definition is
+    /// another one, and drops or adds fields.
+    pub(super) fn is_reread_otherwise(&self, key: &Key) -> bool {
+        let Some(proxy) = self.stores.get(&Kind::Proxy).and_then(|store| store.own(key)) else { return false };
+        let seen = self.with_memory(key, |memory| memory.seen.replace(Arc::clone(&proxy)));
+        let same = |one: &Value, other: &Value| {
+            ["uid", "generation"].iter().all(|member| one["metadata"][*member] == other["metadata"][*member])
+        };
+        seen.is_some_and(|seen| same(&seen, &proxy) && seen["spec"] != proxy["spec"])
     }
 
     /// What is remembered of a proxy, to read or to change.
