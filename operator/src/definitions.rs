@@ -105,8 +105,7 @@ impl Definitions {
             StatusCode::OK => {
                 let version = answer.headers().get(header::ETAG).cloned();
                 let body = Limited::new(answer.into_body(), LIMIT).collect().await.map_err(kube::Error::Service)?;
-                let description: Value =
-                    serde_json::from_slice(&body.to_bytes()).map_err(kube::Error::SerdeError)?;
+                let description: Value = serde_json::from_slice(&body.to_bytes()).map_err(kube::Error::SerdeError)?;
                 self.state.lock().version = version;
                 Some(missing(&description, &self.kinds))
             }

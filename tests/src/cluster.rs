@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 pub use api::{Api, Path as ObjectPath, at, of};
 pub use convergence::{Condition, condition, condition_of};
+pub use definition::Definition;
 pub use manifest::Proxy;
 pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
 pub use operator::{Operator, Setup};
@@ -20,6 +21,7 @@ pub use scene::{Scene, TAGS};
 
 mod api;
 mod convergence;
+mod definition;
 mod manifest;
 mod node;
 mod operator;

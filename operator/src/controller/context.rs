@@ -64,6 +64,8 @@ pub(super) struct Written {
     pub(super) uid: String,
     /// The status.
     pub(super) status: PackageProxyStatus,
+    /// What the API server made of it: an older definition drops fields.
+    pub(super) kept: PackageProxyStatus,
     /// When.
     pub(super) at: Instant,
 }

@@ -21,7 +21,7 @@ use super::context::{Context, Written};
 use super::reconcile::{Looked, ReconcileError};
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
-use crate::watches::api;
+use crate::watches::{api, plain};
 
 /// Numbers of the cache are written no more often than this.
 const CACHE_PERIOD: Duration = Duration::from_mins(5);
@@ -44,13 +44,16 @@ impl Context {
             (memory.written.clone().filter(|written| written.uid == uid), cache_due)
         });
         let lagging = written.as_ref().is_some_and(|written| written.at.elapsed() < WATCH_LAG);
+        let is_as_kept = written.as_ref().is_none_or(|written| written.kept == stored);
         let previous = written.map_or_else(|| stored.clone(), |written| written.status);
         // That something is kept at all is news at once.
         let is_empty = previous.cache.as_ref().is_none_or(|cache| cache.used.as_deref().is_none_or(|used| used == "0"));
         let next = self.next_status(key, proxy, &looked, &previous, cache_due || is_empty).await?;
         // Somebody else may have changed it, too.
-        if next != previous || (next != stored && !lagging) {
-            self.write_status(Kind::Proxy, key, &uid, &next).await?;
+        if next != previous || (!is_as_kept && !lagging) {
+            let kept = self.write_status(Kind::Proxy, key, proxy, &next).await?;
+            let kept =
+                kept.map_or_else(|| next.clone(), |kept| PackageProxyStatus::deserialize(kept).unwrap_or_default());
             for note in conditions::events(&previous, &next) {
                 self.events.publish(key, &uid, note).await;
             }
@@ -58,7 +61,7 @@ impl Context {
                 if next.cache != previous.cache {
                     memory.cache_written = Some(Instant::now());
                 }
-                memory.written = Some(Written { uid, status: next.clone(), at: Instant::now() });
+                memory.written = Some(Written { uid, status: next.clone(), kept, at: Instant::now() });
             });
         }
         let ready = next.conditions.iter().find(|condition| condition.kind == conditions::kind::READY);
@@ -140,33 +143,55 @@ impl Context {
         if next == previous {
             return Ok(());
         }
-        let uid = class["metadata"]["uid"].as_str().unwrap_or_default();
-        self.write_status(Kind::Class, key, uid, &next).await
+        self.write_status(Kind::Class, key, &class, &next).await.map(|_| ())
     }
 
-    /// Replaces the whole status of the object with this uid. One that is gone needs none.
+    /// Replaces the whole status of an object; what the API server keeps of it. One that is gone needs
+    /// none.
     async fn write_status(
         &self,
         kind: Kind,
         key: &Key,
-        uid: &str,
+        live: &Value,
         status: &impl Serialize,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Option<Value>, ReconcileError> {
         let resource = kind.resource();
         let object = json!({
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": {"name": key.name, "uid": uid},
+            "metadata": {"name": key.name, "uid": live["metadata"]["uid"]},
             "status": status,
         });
         let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
         let api = api(&self.client, kind, namespace);
-        match api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        let mut answer =
+            api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await;
+        if matches!(&answer, Err(kube::Error::Api(status)) if is_untypable(status)) {
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            answer = api.patch_status(&key.name, &parameters, &Patch::Merge(replacement(object, live))).await;
+        }
+        match answer {
+            Ok(object) => Ok(plain(object).get_mut("status").map(Value::take)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             // Another object of the name has come; the watch will say so.
-            Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(None),
             Err(error) => Err(ReconcileError::Status(error)),
         }
     }
+}
+
+/// Server-side apply refuses an object that the installed definition does not describe, be it what is sent or what is
+/// there: a definition that was tightened after the object came, or that is older than this program.
+fn is_untypable(status: &kube::core::Status) -> bool {
+    status.message.contains("typed patch object") || status.message.contains("to smd typed")
+}
+
+/// The same by a patch that knows no types: what is not said any more has to be taken away by name.
+fn replacement(mut object: Value, live: &Value) -> Value {
+    if let Some(status) = object["status"].as_object_mut() {
+        for name in live["status"].as_object().into_iter().flat_map(|status| status.keys()) {
+            status.entry(name.clone()).or_insert(Value::Null);
+        }
+    }
+    object
 }

@@ -2,11 +2,13 @@
 
 mod api;
 mod crash;
+mod definitions;
 mod deletion;
 mod drift;
 mod faults;
 mod input;
 mod leader;
+mod releases;
 mod rights;
 mod scale;
 mod watches;
