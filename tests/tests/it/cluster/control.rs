@@ -8,6 +8,7 @@ mod drift;
 mod faults;
 mod input;
 mod leader;
+mod released;
 mod releases;
 mod rights;
 mod scale;

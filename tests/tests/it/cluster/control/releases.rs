@@ -22,7 +22,7 @@ fn release_of(scene: &Scene, definition: &str) -> Option<String> {
 #[ignore = "needs a cluster: tests/cluster/run"]
 async fn the_definitions_outlive_their_release_and_another_takes_them_over() {
     // The scene's own release has crds.enabled=false: it works beside the one that has the definitions.
-    let scene = Scene::new("releases").await;
+    let scene = Scene::plan("releases").alone().start().await;
     let _kept = [crds::KIND, crds::CLASS_KIND].map(|kind| Definition::kept(kind, &scene));
     let (first, second) = (format!("{}-a", scene.release()), format!("{}-b", scene.release()));
     let names = ["packageproxies.packageproxy.dev", "packageproxyclasses.packageproxy.dev"];
