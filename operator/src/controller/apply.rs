@@ -262,6 +262,22 @@ pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Val
     }
 }
 
+/// Lets go of an object, so that it stays when its proxy goes.
+pub async fn disown(client: &Client, owner: &Owner, kind: ChildKind, object: &Value) -> Result<(), ApplyError> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let metadata = json!({
+        "uid": object["metadata"]["uid"],
+        "ownerReferences": [{"$patch": "delete", "uid": owner.uid}],
+    });
+    let api: Api<DynamicObject> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch(&name, &parameters, &Patch::Strategic(json!({ "metadata": metadata }))).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(refusal(&Child { kind, name, object: Value::Null }, error)),
+    }
+}
+
 fn intent_hash(object: &Value) -> String {
     super::build::hash_of(&object.to_string(), 16)
 }

@@ -23,6 +23,9 @@ use crate::watches::chain;
 
 /// Failures in a row after which they are said in the status.
 const LASTING: u32 = 3;
+/// How often the certificate authority for clients is read.
+const CA_PERIOD: Duration = Duration::from_mins(1);
+
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReconcileError {
@@ -137,17 +140,20 @@ impl Context {
             // What lasts is said, although trying again is all that can be done about it.
             Err(ReconcileError::Apply(error @ ApplyError::Unavailable { .. })) if self.failures(key) >= LASTING => {
                 let failed = Applied::Failed { reason: ApplyFailure::ApplyFailed, message: said(&error) };
-                Children { applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
+                Children { conflict: None, applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
             }
             other => other?,
         };
-        let Children { applied, fresh, again } = children;
-        let client_config = client_config(&plan, &applied);
-        if let Applied::Failed { reason: ApplyFailure::NameConflict, message } = applied {
+        let Children { conflict, applied, fresh, again } = children;
+        if let Some(message) = conflict {
             let mut looked = Looked::refused(Some(chosen), RefusalReason::NameConflict, message);
             looked.again = again;
             return Ok(looked);
         }
+        let client_config = client_config(&plan, &applied);
+        // No watch sees the ConfigMap with the authority of clients, which is not ours.
+        let reads_ca = plan.workload.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
+        let again = if reads_ca { Some(again.map_or(CA_PERIOD, |again| again.min(CA_PERIOD))) } else { again };
         Ok(Looked { chosen: Some(chosen), plan: Ok(plan), applied, client_config, fresh, again })
     }
 
