@@ -51,6 +51,8 @@ pub(super) struct Memory {
     pub(super) written: Option<Written>,
     /// The uids of its children, as they were seen last.
     pub(super) children: HashSet<String>,
+    /// Why the API server takes no status of the object.
+    pub(super) unwritable: Option<String>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
     /// The object that was looked at last.
@@ -76,6 +78,7 @@ impl Default for Memory {
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
             written: None,
             children: HashSet::new(),
+            unwritable: None,
             cache_written: None,
             seen: None,
         }

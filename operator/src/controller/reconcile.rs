@@ -44,6 +44,9 @@ pub(super) enum ReconcileError {
     /// deleted.
     #[error("the watch lags behind")]
     Lagging,
+    /// The API server takes no status of the object as it is.
+    #[error("the API server takes no status of this object: {0}")]
+    Unwritable(String),
     /// The status could not be written for now.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),
@@ -56,7 +59,7 @@ impl ReconcileError {
             Self::Apply(_) => "apply",
             Self::Read { .. } => "read",
             Self::Lagging => "lagging",
-            Self::Status(_) => "status",
+            Self::Unwritable(_) | Self::Status(_) => "status",
         }
     }
 }

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use super::apply::FIELD_MANAGER;
 use super::class;
-use super::conditions::{self, Observed};
+use super::conditions::{self, Observed, RefusalReason};
 use super::context::{Context, Written};
 use super::reconcile::{Looked, ReconcileError};
+use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
 use crate::watches::{api, plain};
@@ -51,7 +52,13 @@ impl Context {
         let next = self.next_status(key, proxy, &looked, &previous, cache_due || is_empty).await?;
         // Somebody else may have changed it, too.
         if next != previous || (!is_as_kept && !lagging) {
-            let kept = self.write_status(Kind::Proxy, key, proxy, &next).await?;
+            let kept = match self.write_status(Kind::Proxy, key, proxy, &next).await {
+                Err(ReconcileError::Unwritable(message)) => {
+                    self.tell_unwritable(key, &uid, message).await;
+                    return Ok(false);
+                }
+                kept => kept?,
+            };
             let kept =
                 kept.map_or_else(|| next.clone(), |kept| PackageProxyStatus::deserialize(kept).unwrap_or_default());
             for note in conditions::events(&previous, &next) {
@@ -68,6 +75,21 @@ impl Context {
         let waits = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown)
             || self.store(Kind::Pod).of_proxy(key).iter().any(|pod| self.poll.is_awaited(pod));
         Ok(looked.plan.is_ok() && waits)
+    }
+
+    /// Says by an event what the object cannot say itself: a value that the definition gives another type keeps the API
+    /// server from any write but a correction.
+    async fn tell_unwritable(&self, key: &Key, uid: &str, message: String) {
+        let told = self.with_memory(key, |memory| memory.unwritable.replace(message.clone()));
+        if told.as_ref() == Some(&message) {
+            return;
+        }
+        let note = format!(
+            "the API server takes no status of this object, which its definition does not allow any more: correct it with \
+             `kubectl edit` or `kubectl replace`: {message}"
+        );
+        let reason = RefusalReason::InvalidConfiguration.name().to_owned();
+        self.events.publish(key, uid, Note { warning: true, reason, action: "Report".to_owned(), note }).await;
     }
 
     async fn next_status(
@@ -175,6 +197,9 @@ impl Context {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             // Another object of the name has come; the watch will say so.
             Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 422 || is_untypable(&status) => {
+                Err(ReconcileError::Unwritable(status.message.clone()))
+            }
             Err(error) => Err(ReconcileError::Status(error)),
         }
     }
@@ -183,7 +208,7 @@ impl Context {
 /// Server-side apply refuses an object that the installed definition does not describe, be it what is sent or what is
 /// there: a definition that was tightened after the object came, or that is older than this program.
 fn is_untypable(status: &kube::core::Status) -> bool {
-    status.message.contains("typed patch object") || status.message.contains("to smd typed")
+    status.code == 500 && status.message.contains("failed to create typed")
 }
 
 /// The same by a patch that knows no types: what is not said any more has to be taken away by name.
