@@ -151,7 +151,7 @@ async fn an_image_that_cannot_be_pulled_is_named_and_the_old_pods_serve() {
     const ABSENT: &str = "127.0.0.1:1/absent:1";
     let stage = Stage::new("badimage").await;
     let scene = &stage.scene;
-    class(scene, &json!({})).await;
+    class(scene, &json!({"defaults": {"logLevel": "Info"}})).await;
     let proxy = stage.proxy().spec("/className", scene.namespace());
     scene.apply(&proxy).await;
     let pods = scene.serving(&proxy).await;
@@ -182,7 +182,7 @@ async fn an_image_that_cannot_be_pulled_is_named_and_the_old_pods_serve() {
         condition_of(&scene.until(&fresh, "Ready", "False", "ImagePullFailed").await, "Ready").message.contains(ABSENT)
     );
 
-    class(scene, &json!({})).await;
+    class(scene, &json!({"defaults": {"logLevel": "Info"}})).await;
     assert_eq!(scene.serving(&proxy).await, pods, "back to what it was");
     scene.serving(&fresh).await;
     let requests = load.end().await;
