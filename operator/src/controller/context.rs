@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::contest::Contests;
-use super::plan::Site;
+use super::plan::{Plan, Site};
 use crate::args::RunArguments;
 use crate::backoff::Backoff;
 use crate::definitions::Definitions;
@@ -55,8 +55,31 @@ pub(super) struct Memory {
     pub(super) unwritable: Option<String>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
+    /// What was resolved last.
+    pub(super) resolved: Option<Resolved>,
     /// The object that was looked at last.
     seen: Option<Arc<Value>>,
+}
+
+/// A plan, and what it follows from.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub(super) spec: Value,
+    pub(super) class: Arc<PackageProxyClassSpec>,
+    pub(super) owner_label: Option<String>,
+    pub(super) plan: Plan,
+}
+
+impl Resolved {
+    /// Whether the same would come of these.
+    pub(super) fn is_of(&self, proxy: &Value, class: &Arc<PackageProxyClassSpec>, owner_label: Option<&str>) -> bool {
+        let metadata = &proxy["metadata"];
+        metadata["uid"] == self.plan.uid.as_str()
+            && metadata["generation"].as_i64() == self.plan.settings.generation
+            && self.owner_label.as_deref() == owner_label
+            && (Arc::ptr_eq(&self.class, class) || self.class == *class)
+            && proxy["spec"] == self.spec
+    }
 }
 
 /// A status that was written.
@@ -80,6 +103,7 @@ impl Default for Memory {
             children: HashSet::new(),
             unwritable: None,
             cache_written: None,
+            resolved: None,
             seen: None,
         }
     }

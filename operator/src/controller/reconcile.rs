@@ -14,7 +14,7 @@ use super::build::OWNER_LABEL;
 use super::children::{Children, REFUSED_WAIT};
 use super::class::{self, Chosen};
 use super::conditions::{Applied, ApplyFailure, ClientConfig, Refusal, RefusalReason};
-use super::context::Context;
+use super::context::{Context, Resolved};
 use super::plan::Plan;
 use super::resolve;
 use crate::kinds::ChildKind;
@@ -130,9 +130,9 @@ impl Context {
             }
         };
         let owner_label = self.owner_label(key, proxy).await?;
-        let mut plan = match resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site) {
+        let mut plan = match self.plan(key, proxy, &chosen, owner_label) {
             Ok(plan) => plan,
-            Err(problems) => return Ok(Looked::untouched(Some(chosen), Err(Refusal::of(&problems)))),
+            Err(refusal) => return Ok(Looked::untouched(Some(chosen), Err(refusal))),
         };
         plan.claim_size = self.claim_size(key);
         plan.ca = self.ca(&plan).await?;
@@ -158,6 +158,29 @@ impl Context {
         let reads_ca = plan.workload.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
         let again = if reads_ca { Some(again.map_or(CA_PERIOD, |again| again.min(CA_PERIOD))) } else { again };
         Ok(Looked { chosen: Some(chosen), plan: Ok(plan), applied, client_config, fresh, again })
+    }
+
+    /// What is wanted, resolved anew only if something that it follows from has changed: of most looks a child is the cause.
+    fn plan(
+        &self,
+        key: &Key,
+        proxy: &Arc<Value>,
+        chosen: &Chosen,
+        owner_label: Option<String>,
+    ) -> Result<Plan, Refusal> {
+        let known = self.with_memory(key, |memory| memory.resolved.take());
+        let resolved = match known {
+            Some(known) if known.is_of(proxy, &chosen.spec, owner_label.as_deref()) => known,
+            _ => {
+                let plan = resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site)
+                    .map_err(|problems| Refusal::of(&problems))?;
+                let (spec, class) = (proxy["spec"].clone(), Arc::clone(&chosen.spec));
+                Resolved { spec, class, owner_label, plan }
+            }
+        };
+        let plan = resolved.plan.clone();
+        self.with_memory(key, |memory| memory.resolved = Some(resolved));
+        Ok(plan)
     }
 
     /// The owner that the namespace is labelled with, where the manifest names one that is not the namespace itself.
