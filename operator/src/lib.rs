@@ -19,6 +19,7 @@ pub mod health;
 pub mod kinds;
 pub mod leader;
 pub mod metrics;
+pub mod object;
 pub mod poll;
 pub mod probe;
 pub mod queue;

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
+use crate::object::Object;
 use crate::store::{Key, Kind, Store};
 
 /// Which namespaces an operator serves.
@@ -46,7 +47,7 @@ impl Scope {
 }
 
 /// A client for the objects of a kind, in one namespace or in all.
-pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<Object> {
     let resource = kind.resource();
     namespace.map_or_else(
         || Api::all_with(client.clone(), &resource),
@@ -121,20 +122,20 @@ impl Watch {
     }
 
     /// An object with its type, which lists leave out.
-    fn whole(&self, object: DynamicObject) -> Value {
-        let (mut object, resource) = (plain(object), self.kind.resource());
+    fn whole(&self, object: Object) -> Value {
+        let (mut object, resource) = (object.into_value(), self.kind.resource());
         object["apiVersion"] = Value::String(resource.api_version);
         object["kind"] = Value::String(resource.kind);
         object
     }
 
-    fn apply(&self, object: DynamicObject, store: &Store, sink: &dyn Sink) {
+    fn apply(&self, object: Object, store: &Store, sink: &dyn Sink) {
         for concerned in store.apply(self.whole(object)) {
             sink.changed(self.kind, concerned);
         }
     }
 
-    fn take(&self, event: Event<DynamicObject>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
+    fn take(&self, event: Event<Object>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
@@ -159,20 +160,8 @@ impl Watch {
     }
 }
 
-fn key(object: &DynamicObject) -> Key {
+fn key(object: &Object) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
-}
-
-/// An object as plain JSON.
-pub fn plain(object: DynamicObject) -> Value {
-    let DynamicObject { types, metadata, data } = object;
-    let mut value = if data.is_object() { data } else { Value::Object(serde_json::Map::new()) };
-    value["metadata"] = serde_json::to_value(metadata).unwrap_or_default();
-    if let Some(types) = types {
-        value["apiVersion"] = Value::String(types.api_version);
-        value["kind"] = Value::String(types.kind);
-    }
-    value
 }
 
 fn is_gone(error: &watcher::Error) -> bool {
@@ -216,7 +205,7 @@ mod tests {
         fn recovered(&self, _: Kind) {}
     }
 
-    fn object(name: &str) -> DynamicObject {
+    fn object(name: &str) -> Object {
         serde_json::from_value(json!({"metadata": {"namespace": "team", "name": name}})).unwrap()
     }
 

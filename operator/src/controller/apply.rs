@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::build::Child;
@@ -13,8 +13,9 @@ use super::contest::{Contests, Repair};
 use super::difference;
 use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
+use crate::object::Object;
 use crate::store::{Key, Kind, trim};
-use crate::watches::{api, plain};
+use crate::watches::api;
 
 /// The name under which fields are owned.
 pub const FIELD_MANAGER: &str = "packageproxy.dev/operator";
@@ -234,7 +235,7 @@ pub async fn apply(
     match api.patch(&child.name, &parameters, &Patch::Apply(&intent)).await {
         Ok(object) => {
             metrics.applied(child.kind.kind(), "applied");
-            Ok(Outcome::Applied(Box::new(trim(Kind::Child(child.kind), plain(object)))))
+            Ok(Outcome::Applied(Box::new(trim(Kind::Child(child.kind), object.into_value()))))
         }
         Err(error) => {
             metrics.applied(child.kind.kind(), "failed");
@@ -254,7 +255,7 @@ pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Val
     let uid = object["metadata"]["uid"].as_str().map(ToOwned::to_owned);
     let preconditions = kube::api::Preconditions { uid, resource_version: None };
     let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
-    let api: Api<DynamicObject> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
+    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
     match api.delete(&name, &parameters).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
@@ -269,7 +270,7 @@ pub async fn disown(client: &Client, owner: &Owner, kind: ChildKind, object: &Va
         "uid": object["metadata"]["uid"],
         "ownerReferences": [{"$patch": "delete", "uid": owner.uid}],
     });
-    let api: Api<DynamicObject> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
+    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     match api.patch(&name, &parameters, &Patch::Strategic(json!({ "metadata": metadata }))).await {
         Ok(_) => Ok(()),

@@ -22,7 +22,7 @@ use super::reconcile::{Looked, ReconcileError};
 use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
-use crate::watches::{api, plain};
+use crate::watches::api;
 
 /// Numbers of the cache are written no more often than this.
 const CACHE_PERIOD: Duration = Duration::from_mins(5);
@@ -193,7 +193,7 @@ impl Context {
             answer = api.patch_status(&key.name, &parameters, &Patch::Merge(replacement(object, live))).await;
         }
         match answer {
-            Ok(object) => Ok(plain(object).get_mut("status").map(Value::take)),
+            Ok(object) => Ok(object.into_value().get_mut("status").map(Value::take)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             // Another object of the name has come; the watch will say so.
             Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(None),
