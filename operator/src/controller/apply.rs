@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::Request;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::build::Child;
@@ -22,13 +24,16 @@ pub const FIELD_MANAGER: &str = "packageproxy.dev/operator";
 /// Identifies the intent that was applied last: a field that is not wanted any more differs in nothing else.
 const INTENT_HASH: &str = "packageproxy.dev/intent-hash";
 
+/// The kinds of which conditions tell: the others are not read again once they are written.
+const REPORTED: [ChildKind; 2] = [ChildKind::Deployment, ChildKind::PersistentVolumeClaim];
+
 /// What came of one child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It is as intended.
     Unchanged,
-    /// It was written; as it is now.
-    Applied(Box<Value>),
+    /// It was written; as it is now, where conditions are made of that.
+    Applied(Option<Box<Value>>),
     /// It is on its way out and will be made anew.
     Terminating,
     /// Somebody else writes the same fields again and again: it is left alone for a while.
@@ -232,10 +237,17 @@ pub async fn apply(
         // An object that was deleted and made again by somebody else meanwhile is not taken: the API answers 409.
         intent["metadata"]["uid"] = json!(uid);
     }
-    match api.patch(&child.name, &parameters, &Patch::Apply(&intent)).await {
+    let request = Request::new(api.resource_url()).patch(&child.name, &parameters, &Patch::Apply(&intent));
+    let answer = match request.map_err(kube::Error::BuildRequest) {
+        Err(error) => Err(error),
+        Ok(request) if REPORTED.contains(&child.kind) => client.request::<Object>(request).await.map(Some),
+        Ok(request) => client.request::<IgnoredAny>(request).await.map(|_| None),
+    };
+    match answer {
         Ok(object) => {
             metrics.applied(child.kind.kind(), "applied");
-            Ok(Outcome::Applied(Box::new(trim(Kind::Child(child.kind), object.into_value()))))
+            let object = object.map(|object| Box::new(trim(Kind::Child(child.kind), object.into_value())));
+            Ok(Outcome::Applied(object))
         }
         Err(error) => {
             metrics.applied(child.kind.kind(), "failed");

@@ -94,11 +94,7 @@ impl Context {
         for (wanted, outcome) in outcomes {
             match outcome {
                 Ok(Outcome::Unchanged) => {}
-                Ok(Outcome::Applied(object)) => {
-                    if matches!(wanted.child().kind, ChildKind::Deployment | ChildKind::PersistentVolumeClaim) {
-                        fresh.insert(wanted.child().kind, *object);
-                    }
-                }
+                Ok(Outcome::Applied(object)) => fresh.extend(object.map(|object| (wanted.child().kind, *object))),
                 Ok(Outcome::Terminating) => {
                     again = Some(SOON);
                     // Of a claim its own condition tells.

@@ -1,5 +1,7 @@
 //! `ConfigurationLoaded`: whether the pods have taken over the file that the manifest and its class make.
 
+use std::cell::LazyCell;
+
 use super::Observed;
 use super::pods::Pods;
 use super::verdict::Verdict;
@@ -10,12 +12,12 @@ use crate::facts::Report;
 pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> Verdict {
     let generation = observed.generation;
     // A class changes the file, too, and no generation.
-    let file = build::manifest_sha256(plan);
+    let file = LazyCell::new(|| build::manifest_sha256(plan));
     let refused = |report: &Report| {
         let configuration = &report.configuration;
         !configuration.refused.is_empty()
             && match &configuration.refused_sha256 {
-                Some(refused) => *refused == file,
+                Some(refused) => *refused == *file,
                 None => configuration.refused_generation.is_none_or(|refused| refused == generation),
             }
     };
@@ -28,7 +30,7 @@ pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> 
         return Verdict::fails("Rejected", message);
     }
     let has_loaded = |report: &Report| match &report.configuration.sha256 {
-        Some(loaded) => *loaded == file,
+        Some(loaded) => *loaded == *file,
         None => report.proxies.first().is_some_and(|proxy| proxy.generation == Some(generation)),
     };
     let loaded = pods.reports().filter(|(_, report)| has_loaded(report)).count();
