@@ -26,6 +26,7 @@ pub mod queue;
 pub mod render;
 pub mod rollouts;
 pub mod run;
+pub mod scopes;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -19,7 +19,8 @@ use crate::definitions::Definitions;
 use crate::health::{self, Health};
 use crate::leader::{Election, Terms};
 use crate::metrics::Metrics;
-use crate::store::Kind;
+use crate::scopes::Scopes;
+use crate::store::{Key, Kind};
 use crate::tasks::Tasks;
 use crate::watches::{Scope, Watch, api, chain};
 
@@ -80,12 +81,18 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let client = client::controller(config.clone(), limit, Arc::clone(&fence), Arc::clone(&activity))
         .map_err(RunError::Client)?;
     let definitions = Arc::new(Definitions::new(arguments.classes));
-    let context = Context::new(client.clone(), arguments, built_in, Arc::clone(&definitions), Arc::clone(&metrics));
+    let terms = terms(arguments)?;
+    let release = Key::new(terms.namespace.clone(), terms.name.clone());
+    let grace = arguments.election.scope_grace.0;
+    let scopes = Arc::new(Scopes::new(release, Scope::of(&arguments.namespaces), grace));
+    let common = (Arc::clone(&definitions), Arc::clone(&scopes));
+    let context = Context::new(client.clone(), arguments, built_in, common, Arc::clone(&metrics));
     let syncs = Arc::new(Syncs::default());
     let health = Arc::new(Health {
         waiting_for: parking_lot::Mutex::new(vec!["the API server".to_owned()]),
         activity: Arc::clone(&activity),
         definitions: Arc::clone(&definitions),
+        scopes: Arc::clone(&scopes),
         metrics: Arc::clone(&metrics),
         syncs: Arc::clone(&syncs),
         proxies: context.store(Kind::Proxy),
@@ -98,9 +105,8 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let work = async {
         wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
         wait_for_fields(&client, &health, &metrics).await;
-        health.waiting_for.lock().clear();
+        scopes.wait_until_alone(&client, &health).await;
         if arguments.election.leader_election {
-            let terms = terms(arguments)?;
             let lease = client::election(config.clone()).map_err(RunError::Client)?;
             let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));
             elected.win().await;
@@ -121,6 +127,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     *health.waiting_for.lock() = vec!["what exists to be read".to_owned()];
     let controller = Arc::new(Controller::new(context, Arc::clone(&syncs)));
     watch(&mut tasks, arguments, &controller, &client, &activity, &metrics, &syncs);
+    tasks.spawn("the Leases of scopes", Arc::clone(&scopes).run(client.clone()));
     tasks.spawn("the look at the definitions", definitions.run(client.clone(), Arc::clone(&metrics)));
     let (ready, working) = (Arc::clone(&health), Arc::clone(&controller));
     let concurrency = arguments.concurrency.get();
@@ -208,6 +215,7 @@ fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
     let terms = Terms {
         namespace: lease_namespace.unwrap_or_else(|| arguments.site.operator_namespace.clone()),
         name: lease_name,
+        everywhere: Scope::of(&arguments.namespaces) == Scope::Cluster,
         identity: identity.or_else(host).unwrap_or_else(|| format!("{:x}", fastrand::u64(..))),
         lease_duration: lease_duration.0,
         renew_deadline: renew_deadline.0,

@@ -21,6 +21,7 @@ use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
 use crate::poll::Poll;
 use crate::rollouts::Rollouts;
+use crate::scopes::Scopes;
 use crate::store::{Key, Kind, Store};
 
 /// The waits after failures of one proxy.
@@ -37,6 +38,7 @@ pub struct Context {
     pub(super) rollouts: Rollouts,
     pub(super) events: Events,
     pub(super) definitions: Arc<Definitions>,
+    pub(super) scopes: Arc<Scopes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) resync: Duration,
     stores: BTreeMap<Kind, Arc<Store>>,
@@ -121,7 +123,7 @@ impl Context {
         client: Client,
         arguments: &RunArguments,
         built_in: PackageProxyClassSpec,
-        definitions: Arc<Definitions>,
+        (definitions, scopes): (Arc<Definitions>, Arc<Scopes>),
         metrics: Arc<Metrics>,
     ) -> Self {
         let mut kinds: Vec<Kind> = ChildKind::ALL.into_iter().map(Kind::Child).collect();
@@ -142,6 +144,7 @@ impl Context {
             events: Events::new(client.clone(), instance),
             client,
             definitions,
+            scopes,
             metrics,
             resync: arguments.resync.0,
             stores,

@@ -63,7 +63,7 @@ impl Plan {
             let repository = format!("docker.io/local/{program}");
             self.values[key] = json!({"repository": repository, "tag": TAGS[0], "pullPolicy": "Never"});
         }
-        self.values["extraArgs"] = json!(["--poll-interval=1s"]);
+        self.values["extraArgs"] = json!(["--poll-interval=1s", "--scope-grace=0s"]);
         self
     }
 

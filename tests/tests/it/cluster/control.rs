@@ -12,4 +12,5 @@ mod released;
 mod releases;
 mod rights;
 mod scale;
+mod scopes;
 mod watches;
