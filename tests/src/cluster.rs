@@ -115,6 +115,11 @@ pub fn fast_program() -> PathBuf {
     std::env::var_os("PACKAGEPROXY_OPERATOR_BIN_RELEASE").map_or_else(|| program().to_owned(), PathBuf::from)
 }
 
+/// Whether [`fast_program`] is optimised.
+pub fn is_optimised() -> bool {
+    std::env::var_os("PACKAGEPROXY_OPERATOR_BIN_RELEASE").is_some()
+}
+
 /// The folder of the project.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace")
