@@ -142,6 +142,9 @@ pub struct ElectionArguments {
     /// Name of this process in the Lease [default: the host's name].
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub identity: Option<String>,
+    /// How long a namespace that was claimed a moment ago is left alone, so that an operator of all namespaces notices.
+    #[arg(long, value_name = "DURATION", default_value = "10s", env = "PACKAGEPROXY_OPERATOR_SCOPE_GRACE")]
+    pub scope_grace: GoDuration,
     /// How long a leader is believed that is not heard of.
     #[arg(long, value_name = "DURATION", default_value = "15s", env = "PACKAGEPROXY_OPERATOR_LEASE_DURATION")]
     pub lease_duration: GoDuration,

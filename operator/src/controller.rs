@@ -65,6 +65,11 @@ impl Controller {
         self.context.store(kind)
     }
 
+    /// Tells when everything has to be read again.
+    pub fn epochs(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.context.definitions.epochs()
+    }
+
     /// Asks the pods until the future is dropped.
     pub async fn poll(&self) {
         self.context.poll.run(|proxy| self.queue.add(proxy)).await;
@@ -100,8 +105,13 @@ impl Controller {
 
     /// One look, and the plan for the next.
     async fn look(&self, key: &Key) {
+        if self.context.is_reread_otherwise(key) {
+            tracing::warn!(proxy = %key, "a spec has changed that nobody wrote: the definitions are looked at");
+            self.context.definitions.suspect();
+        }
         // What was not read does not exist for a look, which would make it anew.
-        if !self.syncs.has(key) {
+        let is_ours = key.namespace.is_empty() || self.context.scopes.serves(&key.namespace);
+        if !self.syncs.has(key) || self.context.definitions.holds_back() || !is_ours {
             self.queue.done(key);
             self.queue.add_after(key.clone(), UNREAD);
             return;
@@ -185,6 +195,8 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use crate::metrics::Metrics;
+    use crate::scopes::Scopes;
+    use crate::watches::Scope;
 
     #[tokio::test(start_paused = true)]
     async fn a_proxy_of_a_namespace_that_was_not_read_waits_without_counting() {
@@ -196,10 +208,13 @@ mod tests {
         });
         let Command::Run(arguments) = Cli::parse_from(["operator", "run"]).command else { unreachable!() };
         let metrics = Metrics::new();
+        let scopes = Arc::new(Scopes::new(Key::new("system", "operator"), Scope::Cluster, Duration::ZERO));
+        scopes.learn(std::collections::BTreeMap::new());
         let context = Context::new(
             Client::new(server, "team"),
             &arguments,
             crds::class::PackageProxyClassSpec::default(),
+            (Arc::new(crate::definitions::Definitions::new(true)), Arc::clone(&scopes)),
             Arc::clone(&metrics),
         );
         let (syncs, read) = (Arc::new(Syncs::default()), Arc::new(AtomicBool::new(false)));

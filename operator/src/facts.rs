@@ -23,6 +23,10 @@ pub struct ConfigurationReport {
     pub refused: Vec<String>,
     /// The generation of the one that was refused.
     pub refused_generation: Option<i64>,
+    /// SHA-256 of the file that was refused. Proxies from before this was told say only the generation.
+    pub refused_sha256: Option<String>,
+    /// SHA-256 of the file in force, likewise.
+    pub sha256: Option<String>,
 }
 
 /// One proxy.

@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::client::Activity;
 use crate::controller::Syncs;
+use crate::definitions::Definitions;
 use crate::metrics::{ConditionLabels, Metrics, ObjectLabels};
+use crate::scopes::Scopes;
 use crate::store::{Key, Store};
 
 /// A list that was not asked for in so long has a task that hangs.
@@ -28,6 +30,10 @@ pub struct Health {
     pub waiting_for: Mutex<Vec<String>>,
     /// When each list was last asked for.
     pub activity: Arc<Activity>,
+    /// Whether the definitions are those of this version.
+    pub definitions: Arc<Definitions>,
+    /// Which namespaces are left to others.
+    pub scopes: Arc<Scopes>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Which namespaces were read.
@@ -67,7 +73,8 @@ impl Health {
 
     /// Whether this process is ready, and what a person should know.
     fn readiness(&self) -> (StatusCode, String) {
-        let waiting = self.waiting_for.lock().clone();
+        let mut waiting = self.waiting_for.lock().clone();
+        waiting.extend(self.definitions.problem());
         let (status, mut text) = if waiting.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())
         } else {
@@ -77,6 +84,10 @@ impl Health {
         let unread: Vec<String> = self.syncs.missing().into_iter().map(named).collect();
         if !unread.is_empty() {
             text = format!("{text}namespaces that could not be read yet: {}\n", unread.join(", "));
+        }
+        let others = self.scopes.left_alone();
+        if !others.is_empty() {
+            text = format!("{text}namespaces that are left alone: {}\n", others.join(", "));
         }
         (status, text)
     }
@@ -132,6 +143,8 @@ mod tests {
         let health = Health {
             waiting_for: Mutex::new(vec!["something".to_owned()]),
             activity: Arc::default(),
+            definitions: Arc::new(Definitions::new(true)),
+            scopes: Arc::new(Scopes::new(Key::default(), crate::watches::Scope::Cluster, std::time::Duration::ZERO)),
             metrics: Metrics::new(),
             syncs,
             proxies: Arc::new(Store::new(Kind::Proxy)),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::backoff::jittered;
 use crate::client::Fence;
+use crate::scopes;
 
 /// How an election is held.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Terms {
     pub name: String,
     /// Name of this process.
     pub identity: String,
+    /// Whether the leader serves all namespaces, which others of that kind must know.
+    pub everywhere: bool,
     /// How long others believe in a leader that they do not hear of.
     pub lease_duration: Duration,
     /// How long a leader goes on that cannot renew. Shorter, so that it stops first.
@@ -150,7 +153,8 @@ impl Election {
                 return Ok(Attempt::Lost);
             }
             let metadata = ObjectMeta { name: Some(self.terms.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.taken(None)) };
+            let mut lease = Lease { metadata, spec: Some(self.taken(None)) };
+            self.label(&mut lease);
             return settled(self.api.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
@@ -159,7 +163,17 @@ impl Election {
             return Ok(Attempt::Lost);
         }
         lease.spec = Some(self.taken(Some(&spec)));
+        self.label(&mut lease);
         settled(self.api.replace(&self.terms.name, &PostParams::default(), &lease).await)
+    }
+
+    fn label(&self, lease: &mut Lease) {
+        let labels = lease.metadata.labels.get_or_insert_default();
+        if self.terms.everywhere {
+            labels.insert(scopes::LABEL.to_owned(), scopes::ALL.to_owned());
+        } else {
+            labels.remove(scopes::LABEL);
+        }
     }
 
     /// Whether the holder was not heard of for as long as it said, measured here.
@@ -211,6 +225,7 @@ mod tests {
             namespace: "a".to_owned(),
             name: "b".to_owned(),
             identity: "c".to_owned(),
+            everywhere: true,
             lease_duration: Duration::from_secs(lease),
             renew_deadline: Duration::from_secs(renew),
             retry_period: Duration::from_secs(retry),

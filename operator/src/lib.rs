@@ -12,18 +12,21 @@ pub mod args;
 pub mod backoff;
 pub mod client;
 pub mod controller;
+pub mod definitions;
 pub mod events;
 pub mod facts;
 pub mod health;
 pub mod kinds;
 pub mod leader;
 pub mod metrics;
+pub mod object;
 pub mod poll;
 pub mod probe;
 pub mod queue;
 pub mod render;
 pub mod rollouts;
 pub mod run;
+pub mod scopes;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
@@ -91,7 +94,9 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
 fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
     // Another TLS provider may be linked in by a dependency; this one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread works through what is short and never waits; the election goes on in this one. More would mostly wake
+    // each other.
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(future);
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -23,6 +23,7 @@ pub struct Metrics {
     objects: Family<ObjectLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
     crd_missing: Family<CrdLabel, Gauge>,
+    crd_outdated: Family<CrdLabel, Gauge>,
     unsynced: Family<NamespaceLabel, Gauge>,
     /// Whether this process leads.
     pub leader: Gauge,
@@ -105,6 +106,7 @@ impl Metrics {
             objects: Family::default(),
             conditions: Family::default(),
             crd_missing: Family::default(),
+            crd_outdated: Family::default(),
             unsynced: Family::default(),
             leader: Gauge::default(),
             queue_depth: Gauge::default(),
@@ -125,6 +127,11 @@ impl Metrics {
         registry.register("objects", "Proxies by ecosystem, owner and readiness", self.objects.clone());
         registry.register("condition", "1 for the status that a condition has", self.conditions.clone());
         registry.register("crd_missing", "1 while the API server does not know a kind", self.crd_missing.clone());
+        registry.register(
+            "crd_outdated",
+            "1 while the installed definition of a kind lacks fields of this version",
+            self.crd_outdated.clone(),
+        );
         let help = "1 for a namespace that could not be read whole yet; an empty one stands for all";
         registry.register("unsynced", help, self.unsynced.clone());
         registry.register("leader", "1 while this process leads", self.leader.clone());
@@ -164,6 +171,11 @@ impl Metrics {
     /// Whether the API server lacks a kind.
     pub fn crd_missing(&self, crd: &str, missing: bool) {
         self.crd_missing.get_or_create(&CrdLabel { crd: crd.to_owned() }).set(i64::from(missing));
+    }
+
+    /// Whether the installed definition of a kind lacks fields of this version.
+    pub fn crd_outdated(&self, kind: &str, outdated: bool) {
+        self.crd_outdated.get_or_create(&CrdLabel { crd: kind.to_owned() }).set(i64::from(outdated));
     }
 
     /// Replaces what is said of the proxies and the watches.

@@ -15,10 +15,12 @@ use crate::args::{ElectionArguments, RunArguments};
 use crate::backoff::Backoff;
 use crate::client::{self, Activity, Fence, Limit};
 use crate::controller::{Context, Controller, Syncs, class};
+use crate::definitions::Definitions;
 use crate::health::{self, Health};
 use crate::leader::{Election, Terms};
 use crate::metrics::Metrics;
-use crate::store::Kind;
+use crate::scopes::Scopes;
+use crate::store::{Key, Kind};
 use crate::tasks::Tasks;
 use crate::watches::{Scope, Watch, api, chain};
 
@@ -78,11 +80,19 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let limit = Arc::new(Limit::per_second(arguments.requests_per_second.get()));
     let client = client::controller(config.clone(), limit, Arc::clone(&fence), Arc::clone(&activity))
         .map_err(RunError::Client)?;
-    let context = Context::new(client.clone(), arguments, built_in, Arc::clone(&metrics));
+    let definitions = Arc::new(Definitions::new(arguments.classes));
+    let terms = terms(arguments)?;
+    let release = Key::new(terms.namespace.clone(), terms.name.clone());
+    let grace = arguments.election.scope_grace.0;
+    let scopes = Arc::new(Scopes::new(release, Scope::of(&arguments.namespaces), grace));
+    let common = (Arc::clone(&definitions), Arc::clone(&scopes));
+    let context = Context::new(client.clone(), arguments, built_in, common, Arc::clone(&metrics));
     let syncs = Arc::new(Syncs::default());
     let health = Arc::new(Health {
         waiting_for: parking_lot::Mutex::new(vec!["the API server".to_owned()]),
         activity: Arc::clone(&activity),
+        definitions: Arc::clone(&definitions),
+        scopes: Arc::clone(&scopes),
         metrics: Arc::clone(&metrics),
         syncs: Arc::clone(&syncs),
         proxies: context.store(Kind::Proxy),
@@ -94,9 +104,9 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let mut election = None;
     let work = async {
         wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
-        health.waiting_for.lock().clear();
+        wait_for_fields(&client, &health, &metrics).await;
+        scopes.wait_until_alone(&client, &health).await;
         if arguments.election.leader_election {
-            let terms = terms(arguments)?;
             let lease = client::election(config.clone()).map_err(RunError::Client)?;
             let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));
             elected.win().await;
@@ -117,6 +127,8 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     *health.waiting_for.lock() = vec!["what exists to be read".to_owned()];
     let controller = Arc::new(Controller::new(context, Arc::clone(&syncs)));
     watch(&mut tasks, arguments, &controller, &client, &activity, &metrics, &syncs);
+    tasks.spawn("the Leases of scopes", Arc::clone(&scopes).run(client.clone()));
+    tasks.spawn("the look at the definitions", definitions.run(client.clone(), Arc::clone(&metrics)));
     let (ready, working) = (Arc::clone(&health), Arc::clone(&controller));
     let concurrency = arguments.concurrency.get();
     tasks.spawn("the workers", async move {
@@ -184,7 +196,8 @@ fn watch(
             syncs.expect(kind, namespace.clone(), Arc::clone(&synced));
             let path = api(client, kind, namespace.as_deref()).resource_url().to_owned();
             activity.expect(&path);
-            let watch = Watch { kind, namespace, timeout: arguments.watch_timeout.0, synced };
+            let epochs = controller.epochs();
+            let watch = Watch { kind, namespace, timeout: arguments.watch_timeout.0, synced, epochs };
             let sink = Arc::clone(controller);
             let watching = watch.run(client.clone(), controller.store(kind), Arc::clone(metrics), sink);
             tasks.spawn(format!("the watch of {path}"), watching);
@@ -202,6 +215,7 @@ fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
     let terms = Terms {
         namespace: lease_namespace.unwrap_or_else(|| arguments.site.operator_namespace.clone()),
         name: lease_name,
+        everywhere: Scope::of(&arguments.namespaces) == Scope::Cluster,
         identity: identity.or_else(host).unwrap_or_else(|| format!("{:x}", fastrand::u64(..))),
         lease_duration: lease_duration.0,
         renew_deadline: renew_deadline.0,
@@ -246,6 +260,20 @@ async fn wait_for_kinds(client: &Client, classes: bool, health: &Health, metrics
             missing.into_iter().map(|plural| format!("the CustomResourceDefinition {plural}")).collect();
         tracing::warn!(missing = missing.join(", "), "the API server does not know our kinds yet: install the CRDs");
         *health.waiting_for.lock() = missing;
+        tokio::time::sleep(backoff.wait()).await;
+    }
+}
+
+/// Waits until the definitions have every field that this version knows: it must not lead before.
+async fn wait_for_fields(client: &Client, health: &Health, metrics: &Metrics) {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+    loop {
+        if let Err(error) = health.definitions.ask(client, metrics).await {
+            tracing::warn!(error = %chain(&error), "the API server cannot be asked for its schemas");
+        } else {
+            let Some(problem) = health.definitions.problem() else { return };
+            tracing::warn!("waiting for {problem}");
+        }
         tokio::time::sleep(backoff.wait()).await;
     }
 }

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
+use crate::object::Object;
 use crate::store::{Key, Kind, Store};
 
 /// Which namespaces an operator serves.
@@ -46,7 +47,7 @@ impl Scope {
 }
 
 /// A client for the objects of a kind, in one namespace or in all.
-pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<Object> {
     let resource = kind.resource();
     namespace.map_or_else(
         || Api::all_with(client.clone(), &resource),
@@ -73,11 +74,13 @@ pub struct Watch {
     pub timeout: Duration,
     /// Set once everything that exists is in the store.
     pub synced: Arc<AtomicBool>,
+    /// Moves when everything has to be read again.
+    pub epochs: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Watch {
     /// Watches until the future is dropped.
-    pub async fn run(self, client: Client, store: Arc<Store>, metrics: Arc<Metrics>, sink: Arc<dyn Sink>) {
+    pub async fn run(mut self, client: Client, store: Arc<Store>, metrics: Arc<Metrics>, sink: Arc<dyn Sink>) {
         let api = api(&client, self.kind, self.namespace.as_deref());
         let config = watcher::Config::default().labels(self.kind.selector()).any_semantic();
         let config = config.timeout(u32::try_from(self.timeout.as_secs().clamp(1, 294)).unwrap_or(294)).page_size(250);
@@ -86,16 +89,24 @@ impl Watch {
         loop {
             let mut events = pin!(watcher(api.clone(), config.clone()));
             let mut listed = HashSet::new();
-            while let Some(event) = events.next().await {
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    Ok(()) = self.epochs.changed() => {
+                        self.synced.store(false, Ordering::Release);
+                        break;
+                    }
+                };
                 match event {
-                    Ok(event) => {
+                    None => break,
+                    Some(Ok(event)) => {
                         if backoff.reset() {
                             tracing::info!(kind = %plural, "the watch works again");
                             sink.recovered(self.kind);
                         }
                         self.take(event, &mut listed, &store, &*sink);
                     }
-                    Err(error) => {
+                    Some(Err(error)) => {
                         metrics.watch_error(&plural);
                         let wait = backoff.wait();
                         tracing::warn!(kind = %plural, error = %chain(&error), retry_in = ?wait, "a watch failed");
@@ -111,20 +122,20 @@ impl Watch {
     }
 
     /// An object with its type, which lists leave out.
-    fn whole(&self, object: DynamicObject) -> Value {
-        let (mut object, resource) = (plain(object), self.kind.resource());
+    fn whole(&self, object: Object) -> Value {
+        let (mut object, resource) = (object.into_value(), self.kind.resource());
         object["apiVersion"] = Value::String(resource.api_version);
         object["kind"] = Value::String(resource.kind);
         object
     }
 
-    fn apply(&self, object: DynamicObject, store: &Store, sink: &dyn Sink) {
+    fn apply(&self, object: Object, store: &Store, sink: &dyn Sink) {
         for concerned in store.apply(self.whole(object)) {
             sink.changed(self.kind, concerned);
         }
     }
 
-    fn take(&self, event: Event<DynamicObject>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
+    fn take(&self, event: Event<Object>, listed: &mut HashSet<Key>, store: &Store, sink: &dyn Sink) {
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
@@ -149,20 +160,8 @@ impl Watch {
     }
 }
 
-fn key(object: &DynamicObject) -> Key {
+fn key(object: &Object) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
-}
-
-/// An object as plain JSON.
-pub fn plain(object: DynamicObject) -> Value {
-    let DynamicObject { types, metadata, data } = object;
-    let mut value = if data.is_object() { data } else { Value::Object(serde_json::Map::new()) };
-    value["metadata"] = serde_json::to_value(metadata).unwrap_or_default();
-    if let Some(types) = types {
-        value["apiVersion"] = Value::String(types.api_version);
-        value["kind"] = Value::String(types.kind);
-    }
-    value
 }
 
 fn is_gone(error: &watcher::Error) -> bool {
@@ -206,7 +205,7 @@ mod tests {
         fn recovered(&self, _: Kind) {}
     }
 
-    fn object(name: &str) -> DynamicObject {
+    fn object(name: &str) -> Object {
         serde_json::from_value(json!({"metadata": {"namespace": "team", "name": name}})).unwrap()
     }
 
@@ -218,6 +217,7 @@ mod tests {
             namespace: Some("team".to_owned()),
             timeout: Duration::from_secs(1),
             synced: Arc::clone(&synced),
+            epochs: tokio::sync::watch::Sender::new(0).subscribe(),
         };
         let (store, heard, mut listed) = (Store::new(Kind::Proxy), Heard::default(), HashSet::new());
         let mut take = |event| {

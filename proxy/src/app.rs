@@ -61,6 +61,10 @@ pub struct Reload {
     pub refused: Vec<String>,
     /// `metadata.generation` of the refused one, if it could be read.
     pub refused_generation: Option<i64>,
+    /// SHA-256 of the refused one; empty if it is in force.
+    pub refused_sha256: String,
+    /// SHA-256 of the manifests in force.
+    pub sha256: String,
     /// What is in force and yet worth knowing.
     pub warnings: Vec<String>,
 }
@@ -128,7 +132,7 @@ impl App {
         self.put_in_force(loaded.settings, &loaded.secrets)?;
         self.engine.metrics.reloads.inc();
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        *self.reload.lock() = Reload { refused: Vec::new(), refused_generation: None, warnings };
+        *self.reload.lock() = Reload { sha256: loaded.sha256, warnings, ..Reload::default() };
         Ok(())
     }
 
@@ -166,18 +170,18 @@ impl App {
     /// Takes over a changed configuration, or notes why it is refused; what was in force stays so, except for the
     /// Secrets that are mounted beside it.
     pub fn take_over(&self, change: Result<Loaded, Refused>) {
-        let (problems, generation, secrets) = match change {
+        let (problems, generation, sha256, secrets) = match change {
             Ok(loaded) => {
                 let proxies = loaded.settings.len();
                 let generation = loaded.settings.iter().filter_map(|settings| settings.generation).max();
-                let secrets = loaded.secrets.clone();
+                let (secrets, sha256) = (loaded.secrets.clone(), loaded.sha256.clone());
                 match self.apply(loaded) {
                     Ok(()) => return tracing::info!(proxies, "the changed configuration is in force"),
-                    Err(error) => (vec![error.to_string()], generation, secrets),
+                    Err(error) => (vec![error.to_string()], generation, sha256, secrets),
                 }
             }
-            Err(Refused { problems, generation, secrets }) => {
-                (problems.iter().map(ToString::to_string).collect(), generation, secrets)
+            Err(Refused { problems, generation, sha256, secrets }) => {
+                (problems.iter().map(ToString::to_string).collect(), generation, sha256, secrets)
             }
         };
         for problem in &problems {
@@ -188,6 +192,7 @@ impl App {
         let mut reload = self.reload.lock();
         reload.refused = problems;
         reload.refused_generation = generation;
+        reload.refused_sha256 = sha256;
     }
 
     /// The manifests in force with newer Secrets. None is taken away: what a refused configuration lacks may stand in

@@ -35,6 +35,8 @@ pub struct Loaded {
     pub log_level: Option<LogLevel>,
     /// What a person should see although the proxy can start; `check` refuses those of [`Severity::Error`].
     pub warnings: Vec<Problem>,
+    /// SHA-256 of the manifests in hexadecimal digits; empty if no file holds them.
+    pub sha256: String,
     /// Identifies the bytes that were read, for [`fn@watch`].
     pub fingerprint: Fingerprint,
 }
@@ -55,6 +57,8 @@ pub struct Refused {
     pub problems: Vec<Problem>,
     /// `metadata.generation` of the manifest (of several, the highest), if that could be read.
     pub generation: Option<i64>,
+    /// SHA-256 of the manifests in hexadecimal digits.
+    pub sha256: String,
     /// What the directory of Secrets holds: a mistake in a manifest is no reason to go on with an old credential.
     pub secrets: Secrets,
 }
@@ -102,7 +106,14 @@ impl Problem {
 impl Loaded {
     /// A configuration that no file holds.
     pub fn found(settings: Vec<Settings>, secrets: Secrets) -> Self {
-        Self { settings, secrets, log_level: None, warnings: Vec::new(), fingerprint: Fingerprint::default() }
+        Self {
+            settings,
+            secrets,
+            log_level: None,
+            warnings: Vec::new(),
+            sha256: String::new(),
+            fingerprint: Fingerprint::default(),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub fn of(app: &App) -> Value {
         "configuration": {
             "refused": lines(&reload.refused),
             "refusedGeneration": reload.refused_generation,
+            "refusedSha256": said(&reload.refused_sha256),
+            "sha256": said(&reload.sha256),
             "warnings": lines(&reload.warnings),
         },
         "proxies": app.sites().iter().map(|site| proxy(app, site)).collect::<Vec<_>>(),
@@ -114,6 +116,11 @@ fn lines(all: &[String]) -> Vec<String> {
         some.push(format!("and {more} more: see the log"));
     }
     some
+}
+
+/// A text that may be missing.
+fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The beginning of a text.

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 pub use api::{Api, Path as ObjectPath, at, of};
 pub use convergence::{Condition, condition, condition_of};
+pub use definition::Definition;
 pub use manifest::Proxy;
 pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
 pub use operator::{Operator, Setup};
@@ -20,6 +21,7 @@ pub use scene::{Scene, TAGS};
 
 mod api;
 mod convergence;
+mod definition;
 mod manifest;
 mod node;
 mod operator;
@@ -111,6 +113,11 @@ impl Cluster {
 /// The optimised operator of `PACKAGEPROXY_OPERATOR_BIN_RELEASE`, else the one of [`program`].
 pub fn fast_program() -> PathBuf {
     std::env::var_os("PACKAGEPROXY_OPERATOR_BIN_RELEASE").map_or_else(|| program().to_owned(), PathBuf::from)
+}
+
+/// Whether [`fast_program`] is optimised.
+pub fn is_optimised() -> bool {
+    std::env::var_os("PACKAGEPROXY_OPERATOR_BIN_RELEASE").is_some()
 }
 
 /// The folder of the project.

@@ -39,6 +39,25 @@ What the operator may do in a namespace that it serves. There is no right to Sec
   verbs: [create]
 {{- end }}
 
+{{/* What an operator of all namespaces may do to leave alone those of others. */}}
+{{- define "packageproxy.scopeRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [list]
+{{- end }}
+
+{{/* What an operator of some namespaces may do in each of them to tell others so: it holds one Lease. */}}
+{{- define "packageproxy.claimRules" -}}
+# A request to create cannot be limited to a name.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [packageproxy-operator-scope]
+  verbs: [get, update]
+{{- end }}
+
 {{/* What the operator may do with classes, which are cluster-scoped. */}}
 {{- define "packageproxy.classRules" -}}
 - apiGroups: [packageproxy.dev]

@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::Request;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::build::Child;
@@ -13,21 +15,25 @@ use super::contest::{Contests, Repair};
 use super::difference;
 use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
+use crate::object::Object;
 use crate::store::{Key, Kind, trim};
-use crate::watches::{api, plain};
+use crate::watches::api;
 
 /// The name under which fields are owned.
 pub const FIELD_MANAGER: &str = "packageproxy.dev/operator";
 /// Identifies the intent that was applied last: a field that is not wanted any more differs in nothing else.
 const INTENT_HASH: &str = "packageproxy.dev/intent-hash";
 
+/// The kinds of which conditions tell: the others are not read again once they are written.
+const REPORTED: [ChildKind; 2] = [ChildKind::Deployment, ChildKind::PersistentVolumeClaim];
+
 /// What came of one child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It is as intended.
     Unchanged,
-    /// It was written; as it is now.
-    Applied(Box<Value>),
+    /// It was written; as it is now, where conditions are made of that.
+    Applied(Option<Box<Value>>),
     /// It is on its way out and will be made anew.
     Terminating,
     /// Somebody else writes the same fields again and again: it is left alone for a while.
@@ -231,10 +237,17 @@ pub async fn apply(
         // An object that was deleted and made again by somebody else meanwhile is not taken: the API answers 409.
         intent["metadata"]["uid"] = json!(uid);
     }
-    match api.patch(&child.name, &parameters, &Patch::Apply(&intent)).await {
+    let request = Request::new(api.resource_url()).patch(&child.name, &parameters, &Patch::Apply(&intent));
+    let answer = match request.map_err(kube::Error::BuildRequest) {
+        Err(error) => Err(error),
+        Ok(request) if REPORTED.contains(&child.kind) => client.request::<Object>(request).await.map(Some),
+        Ok(request) => client.request::<IgnoredAny>(request).await.map(|_| None),
+    };
+    match answer {
         Ok(object) => {
             metrics.applied(child.kind.kind(), "applied");
-            Ok(Outcome::Applied(Box::new(trim(Kind::Child(child.kind), plain(object)))))
+            let object = object.map(|object| Box::new(trim(Kind::Child(child.kind), object.into_value())));
+            Ok(Outcome::Applied(object))
         }
         Err(error) => {
             metrics.applied(child.kind.kind(), "failed");
@@ -254,8 +267,24 @@ pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Val
     let uid = object["metadata"]["uid"].as_str().map(ToOwned::to_owned);
     let preconditions = kube::api::Preconditions { uid, resource_version: None };
     let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
-    let api: Api<DynamicObject> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
+    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
     match api.delete(&name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(refusal(&Child { kind, name, object: Value::Null }, error)),
+    }
+}
+
+/// Lets go of an object, so that it stays when its proxy goes.
+pub async fn disown(client: &Client, owner: &Owner, kind: ChildKind, object: &Value) -> Result<(), ApplyError> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let metadata = json!({
+        "uid": object["metadata"]["uid"],
+        "ownerReferences": [{"$patch": "delete", "uid": owner.uid}],
+    });
+    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch(&name, &parameters, &Patch::Strategic(json!({ "metadata": metadata }))).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(refusal(&Child { kind, name, object: Value::Null }, error)),

@@ -79,6 +79,11 @@ pub fn reads_secrets(plan: &Plan) -> bool {
     !secrets::mounts(plan).is_empty()
 }
 
+/// SHA-256 of the file that the data plane reads, in hexadecimal digits: what a proxy says of the one in force.
+pub fn manifest_sha256(plan: &Plan) -> String {
+    hash_of(&manifest::text(plan), 32)
+}
+
 /// A Secret or trust bundle that the proxy reads, as `Secret 'name'` or `ConfigMap 'name'`.
 pub fn secret_object(plan: &Plan, name: &str) -> String {
     secrets::object(plan, name)
@@ -92,7 +97,6 @@ enum Component {
 }
 
 /// The beginning of the SHA-256 of a text, in hexadecimal digits.
-/// The beginning of a digest of a value.
 pub(super) fn hash_of(text: &str, bytes: usize) -> String {
     Sha256::digest(text).iter().take(bytes).fold(String::new(), |mut digits, byte| {
         // Writing to a string does not fail.

@@ -35,6 +35,8 @@ const CONFLICT_WAIT: Duration = Duration::from_secs(10);
 /// What came of the children.
 #[derive(Debug)]
 pub(super) struct Children {
+    /// The object of somebody else that has one of the names: nothing was touched.
+    pub(super) conflict: Option<String>,
     /// How far they are.
     pub(super) applied: Applied,
     /// Deployment and claim as they were written just now.
@@ -92,11 +94,7 @@ impl Context {
         for (wanted, outcome) in outcomes {
             match outcome {
                 Ok(Outcome::Unchanged) => {}
-                Ok(Outcome::Applied(object)) => {
-                    if matches!(wanted.child().kind, ChildKind::Deployment | ChildKind::PersistentVolumeClaim) {
-                        fresh.insert(wanted.child().kind, *object);
-                    }
-                }
+                Ok(Outcome::Applied(object)) => fresh.extend(object.map(|object| (wanted.child().kind, *object))),
                 Ok(Outcome::Terminating) => {
                     again = Some(SOON);
                     // Of a claim its own condition tells.
@@ -125,7 +123,7 @@ impl Context {
         {
             return unless_transient(error, fresh);
         }
-        Ok(Children { applied, fresh, again })
+        Ok(Children { conflict: None, applied, fresh, again })
     }
 
     /// An error unless the proxy is what the watch last brought.
@@ -149,7 +147,7 @@ impl Context {
         plan: &Plan,
         wanted: &[Wanted],
     ) -> Result<Result<(), ApplyError>, ReconcileError> {
-        // A claim of ours may have become the one that the manifest names as somebody else's.
+        // A claim of ours may have become the one that the manifest names as somebody else's: it is let go of.
         let in_use = match &plan.workload.storage {
             Storage::ExistingClaim { name } => Some(name.as_str()),
             _ => None,
@@ -167,6 +165,13 @@ impl Context {
         }
         if !unwanted.is_empty() {
             self.must_be_current(key, plan).await?;
+        }
+        if let Some(claim) =
+            in_use.and_then(|name| self.store(Kind::Child(ChildKind::PersistentVolumeClaim)).get(key, name))
+            && apply::may_prune(owner, &claim)
+            && let Err(error) = apply::disown(&self.client, owner, ChildKind::PersistentVolumeClaim, &claim).await
+        {
+            return Ok(Err(error));
         }
         for (kind, object) in unwanted {
             if let Err(error) = apply::prune(&self.client, owner, kind, &object).await {
@@ -230,12 +235,15 @@ fn contested(wanted: &Wanted, field: &str) -> String {
 fn unless_transient(error: ApplyError, fresh: BTreeMap<ChildKind, Value>) -> Result<Children, ReconcileError> {
     let message = error.to_string();
     let (reason, again) = match error {
-        ApplyError::NameConflict { .. } => (ApplyFailure::NameConflict, CONFLICT_WAIT),
+        ApplyError::NameConflict { .. } => {
+            let again = Some(CONFLICT_WAIT);
+            return Ok(Children { conflict: Some(message), applied: Applied::NotYet, fresh, again });
+        }
         ApplyError::Refused { reason, .. } => (reason, REFUSED_WAIT),
         ApplyError::Leftover { .. } | ApplyError::Unlearned => {
-            return Ok(Children { applied: Applied::NotYet, fresh, again: Some(SOON) });
+            return Ok(Children { conflict: None, applied: Applied::NotYet, fresh, again: Some(SOON) });
         }
         ApplyError::NamespaceTerminating | ApplyError::Unavailable { .. } => return Err(error.into()),
     };
-    Ok(Children { applied: Applied::Failed { reason, message }, fresh, again: Some(again) })
+    Ok(Children { conflict: None, applied: Applied::Failed { reason, message }, fresh, again: Some(again) })
 }

@@ -178,8 +178,6 @@ pub enum ApplyFailure {
     QuotaExceeded,
     /// A field cannot be changed.
     ImmutableFieldChanged,
-    /// An object of this name exists that somebody else made. Shown as `Accepted=False`.
-    NameConflict,
 }
 
 /// How far the ConfigMaps for clients are. Whether there are to be any is said by the plan.

@@ -8,17 +8,20 @@ use crds::PackageProxyStatus;
 use crds::class::PackageProxyClassSpec;
 use kube::Client;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::contest::Contests;
-use super::plan::Site;
+use super::plan::{Plan, Site};
 use crate::args::RunArguments;
 use crate::backoff::Backoff;
+use crate::definitions::Definitions;
 use crate::events::Events;
 use crate::kinds::ChildKind;
 use crate::metrics::Metrics;
 use crate::poll::Poll;
 use crate::rollouts::Rollouts;
+use crate::scopes::Scopes;
 use crate::store::{Key, Kind, Store};
 
 /// The waits after failures of one proxy.
@@ -34,6 +37,8 @@ pub struct Context {
     pub(super) contests: Contests,
     pub(super) rollouts: Rollouts,
     pub(super) events: Events,
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) scopes: Arc<Scopes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) resync: Duration,
     stores: BTreeMap<Kind, Arc<Store>>,
@@ -48,8 +53,35 @@ pub(super) struct Memory {
     pub(super) written: Option<Written>,
     /// The uids of its children, as they were seen last.
     pub(super) children: HashSet<String>,
+    /// Why the API server takes no status of the object.
+    pub(super) unwritable: Option<String>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
+    /// What was resolved last.
+    pub(super) resolved: Option<Resolved>,
+    /// The object that was looked at last.
+    seen: Option<Arc<Value>>,
+}
+
+/// A plan, and what it follows from.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub(super) spec: Value,
+    pub(super) class: Arc<PackageProxyClassSpec>,
+    pub(super) owner_label: Option<String>,
+    pub(super) plan: Plan,
+}
+
+impl Resolved {
+    /// Whether the same would come of these.
+    pub(super) fn is_of(&self, proxy: &Value, class: &Arc<PackageProxyClassSpec>, owner_label: Option<&str>) -> bool {
+        let metadata = &proxy["metadata"];
+        metadata["uid"] == self.plan.uid.as_str()
+            && metadata["generation"].as_i64() == self.plan.settings.generation
+            && self.owner_label.as_deref() == owner_label
+            && (Arc::ptr_eq(&self.class, class) || self.class == *class)
+            && proxy["spec"] == self.spec
+    }
 }
 
 /// A status that was written.
@@ -59,6 +91,8 @@ pub(super) struct Written {
     pub(super) uid: String,
     /// The status.
     pub(super) status: PackageProxyStatus,
+    /// What the API server made of it: an older definition drops fields.
+    pub(super) kept: PackageProxyStatus,
     /// When.
     pub(super) at: Instant,
 }
@@ -69,7 +103,10 @@ impl Default for Memory {
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
             written: None,
             children: HashSet::new(),
+            unwritable: None,
             cache_written: None,
+            resolved: None,
+            seen: None,
         }
     }
 }
@@ -86,6 +123,7 @@ impl Context {
         client: Client,
         arguments: &RunArguments,
         built_in: PackageProxyClassSpec,
+        (definitions, scopes): (Arc<Definitions>, Arc<Scopes>),
         metrics: Arc<Metrics>,
     ) -> Self {
         let mut kinds: Vec<Kind> = ChildKind::ALL.into_iter().map(Kind::Child).collect();
@@ -105,6 +143,8 @@ impl Context {
             rollouts: Rollouts::new(arguments.max_concurrent_rollouts.get()),
             events: Events::new(client.clone(), instance),
             client,
+            definitions,
+            scopes,
             metrics,
             resync: arguments.resync.0,
             stores,
@@ -135,8 +175,19 @@ impl Context {
     /// The proxies that name a class, or none and so may take it.
     pub(super) fn users_of(&self, class: &str) -> Vec<Key> {
         let proxies = self.store(Kind::Proxy).all();
-        let may_use = |proxy: &serde_json::Value| proxy["spec"]["className"].as_str().is_none_or(|name| name == class);
+        let may_use = |proxy: &Value| proxy["spec"]["className"].as_str().is_none_or(|name| name == class);
         proxies.iter().filter(|proxy| may_use(proxy)).map(|proxy| Key::of(proxy)).collect()
+    }
+
+    /// Whether a proxy says something else than when it was looked at last although nobody wrote it: the definition is
+    /// another one, and drops or adds fields.
+    pub(super) fn is_reread_otherwise(&self, key: &Key) -> bool {
+        let Some(proxy) = self.stores.get(&Kind::Proxy).and_then(|store| store.own(key)) else { return false };
+        let seen = self.with_memory(key, |memory| memory.seen.replace(Arc::clone(&proxy)));
+        let same = |one: &Value, other: &Value| {
+            ["uid", "generation"].iter().all(|member| one["metadata"][*member] == other["metadata"][*member])
+        };
+        seen.is_some_and(|seen| same(&seen, &proxy) && seen["spec"] != proxy["spec"])
     }
 
     /// What is remembered of a proxy, to read or to change.

@@ -14,7 +14,7 @@ use super::build::OWNER_LABEL;
 use super::children::{Children, REFUSED_WAIT};
 use super::class::{self, Chosen};
 use super::conditions::{Applied, ApplyFailure, ClientConfig, Refusal, RefusalReason};
-use super::context::Context;
+use super::context::{Context, Resolved};
 use super::plan::Plan;
 use super::resolve;
 use crate::kinds::ChildKind;
@@ -23,6 +23,9 @@ use crate::watches::chain;
 
 /// Failures in a row after which they are said in the status.
 const LASTING: u32 = 3;
+/// How often the certificate authority for clients is read.
+const CA_PERIOD: Duration = Duration::from_mins(1);
+
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReconcileError {
@@ -41,6 +44,9 @@ pub(super) enum ReconcileError {
     /// deleted.
     #[error("the watch lags behind")]
     Lagging,
+    /// The API server takes no status of the object as it is.
+    #[error("the API server takes no status of this object: {0}")]
+    Unwritable(String),
     /// The status could not be written for now.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),
@@ -53,7 +59,7 @@ impl ReconcileError {
             Self::Apply(_) => "apply",
             Self::Read { .. } => "read",
             Self::Lagging => "lagging",
-            Self::Status(_) => "status",
+            Self::Unwritable(_) | Self::Status(_) => "status",
         }
     }
 }
@@ -124,9 +130,9 @@ impl Context {
             }
         };
         let owner_label = self.owner_label(key, proxy).await?;
-        let mut plan = match resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site) {
+        let mut plan = match self.plan(key, proxy, &chosen, owner_label) {
             Ok(plan) => plan,
-            Err(problems) => return Ok(Looked::untouched(Some(chosen), Err(Refusal::of(&problems)))),
+            Err(refusal) => return Ok(Looked::untouched(Some(chosen), Err(refusal))),
         };
         plan.claim_size = self.claim_size(key);
         plan.ca = self.ca(&plan).await?;
@@ -137,18 +143,44 @@ impl Context {
             // What lasts is said, although trying again is all that can be done about it.
             Err(ReconcileError::Apply(error @ ApplyError::Unavailable { .. })) if self.failures(key) >= LASTING => {
                 let failed = Applied::Failed { reason: ApplyFailure::ApplyFailed, message: said(&error) };
-                Children { applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
+                Children { conflict: None, applied: failed, fresh: BTreeMap::new(), again: Some(REFUSED_WAIT) }
             }
             other => other?,
         };
-        let Children { applied, fresh, again } = children;
-        let client_config = client_config(&plan, &applied);
-        if let Applied::Failed { reason: ApplyFailure::NameConflict, message } = applied {
+        let Children { conflict, applied, fresh, again } = children;
+        if let Some(message) = conflict {
             let mut looked = Looked::refused(Some(chosen), RefusalReason::NameConflict, message);
             looked.again = again;
             return Ok(looked);
         }
+        let client_config = client_config(&plan, &applied);
+        // No watch sees the ConfigMap with the authority of clients, which is not ours.
+        let reads_ca = plan.workload.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
+        let again = if reads_ca { Some(again.map_or(CA_PERIOD, |again| again.min(CA_PERIOD))) } else { again };
         Ok(Looked { chosen: Some(chosen), plan: Ok(plan), applied, client_config, fresh, again })
+    }
+
+    /// What is wanted, resolved anew only if something that it follows from has changed: of most looks a child is the cause.
+    fn plan(
+        &self,
+        key: &Key,
+        proxy: &Arc<Value>,
+        chosen: &Chosen,
+        owner_label: Option<String>,
+    ) -> Result<Plan, Refusal> {
+        let known = self.with_memory(key, |memory| memory.resolved.take());
+        let resolved = match known {
+            Some(known) if known.is_of(proxy, &chosen.spec, owner_label.as_deref()) => known,
+            _ => {
+                let plan = resolve::plan(proxy, &chosen.spec, owner_label.as_deref(), &self.site)
+                    .map_err(|problems| Refusal::of(&problems))?;
+                let (spec, class) = (proxy["spec"].clone(), Arc::clone(&chosen.spec));
+                Resolved { spec, class, owner_label, plan }
+            }
+        };
+        let plan = resolved.plan.clone();
+        self.with_memory(key, |memory| memory.resolved = Some(resolved));
+        Ok(plan)
     }
 
     /// The owner that the namespace is labelled with, where the manifest names one that is not the namespace itself.

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use super::apply::FIELD_MANAGER;
 use super::class;
-use super::conditions::{self, Observed};
+use super::conditions::{self, Observed, RefusalReason};
 use super::context::{Context, Written};
 use super::reconcile::{Looked, ReconcileError};
+use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
 use crate::watches::api;
@@ -44,13 +45,22 @@ impl Context {
             (memory.written.clone().filter(|written| written.uid == uid), cache_due)
         });
         let lagging = written.as_ref().is_some_and(|written| written.at.elapsed() < WATCH_LAG);
+        let is_as_kept = written.as_ref().is_none_or(|written| written.kept == stored);
         let previous = written.map_or_else(|| stored.clone(), |written| written.status);
         // That something is kept at all is news at once.
         let is_empty = previous.cache.as_ref().is_none_or(|cache| cache.used.as_deref().is_none_or(|used| used == "0"));
         let next = self.next_status(key, proxy, &looked, &previous, cache_due || is_empty).await?;
         // Somebody else may have changed it, too.
-        if next != previous || (next != stored && !lagging) {
-            self.write_status(Kind::Proxy, key, &uid, &next).await?;
+        if next != previous || (!is_as_kept && !lagging) {
+            let kept = match self.write_status(Kind::Proxy, key, proxy, &next).await {
+                Err(ReconcileError::Unwritable(message)) => {
+                    self.tell_unwritable(key, &uid, message).await;
+                    return Ok(false);
+                }
+                kept => kept?,
+            };
+            let kept =
+                kept.map_or_else(|| next.clone(), |kept| PackageProxyStatus::deserialize(kept).unwrap_or_default());
             for note in conditions::events(&previous, &next) {
                 self.events.publish(key, &uid, note).await;
             }
@@ -58,13 +68,28 @@ impl Context {
                 if next.cache != previous.cache {
                     memory.cache_written = Some(Instant::now());
                 }
-                memory.written = Some(Written { uid, status: next.clone(), at: Instant::now() });
+                memory.written = Some(Written { uid, status: next.clone(), kept, at: Instant::now() });
             });
         }
         let ready = next.conditions.iter().find(|condition| condition.kind == conditions::kind::READY);
         let waits = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown)
             || self.store(Kind::Pod).of_proxy(key).iter().any(|pod| self.poll.is_awaited(pod));
         Ok(looked.plan.is_ok() && waits)
+    }
+
+    /// Says by an event what the object cannot say itself: a value that the definition gives another type keeps the API
+    /// server from any write but a correction.
+    async fn tell_unwritable(&self, key: &Key, uid: &str, message: String) {
+        let told = self.with_memory(key, |memory| memory.unwritable.replace(message.clone()));
+        if told.as_ref() == Some(&message) {
+            return;
+        }
+        let note = format!(
+            "the API server takes no status of this object, which its definition does not allow any more: correct it with \
+             `kubectl edit` or `kubectl replace`: {message}"
+        );
+        let reason = RefusalReason::InvalidConfiguration.name().to_owned();
+        self.events.publish(key, uid, Note { warning: true, reason, action: "Report".to_owned(), note }).await;
     }
 
     async fn next_status(
@@ -140,33 +165,58 @@ impl Context {
         if next == previous {
             return Ok(());
         }
-        let uid = class["metadata"]["uid"].as_str().unwrap_or_default();
-        self.write_status(Kind::Class, key, uid, &next).await
+        self.write_status(Kind::Class, key, &class, &next).await.map(|_| ())
     }
 
-    /// Replaces the whole status of the object with this uid. One that is gone needs none.
+    /// Replaces the whole status of an object; what the API server keeps of it. One that is gone needs
+    /// none.
     async fn write_status(
         &self,
         kind: Kind,
         key: &Key,
-        uid: &str,
+        live: &Value,
         status: &impl Serialize,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Option<Value>, ReconcileError> {
         let resource = kind.resource();
         let object = json!({
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": {"name": key.name, "uid": uid},
+            "metadata": {"name": key.name, "uid": live["metadata"]["uid"]},
             "status": status,
         });
         let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
         let api = api(&self.client, kind, namespace);
-        match api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        let mut answer =
+            api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await;
+        if matches!(&answer, Err(kube::Error::Api(status)) if is_untypable(status)) {
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            answer = api.patch_status(&key.name, &parameters, &Patch::Merge(replacement(object, live))).await;
+        }
+        match answer {
+            Ok(object) => Ok(object.into_value().get_mut("status").map(Value::take)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             // Another object of the name has come; the watch will say so.
-            Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("uid") => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 422 || is_untypable(&status) => {
+                Err(ReconcileError::Unwritable(status.message.clone()))
+            }
             Err(error) => Err(ReconcileError::Status(error)),
         }
     }
+}
+
+/// Server-side apply refuses an object that the installed definition does not describe, be it what is sent or what is
+/// there: a definition that was tightened after the object came, or that is older than this program.
+fn is_untypable(status: &kube::core::Status) -> bool {
+    status.code == 500 && status.message.contains("failed to create typed")
+}
+
+/// The same by a patch that knows no types: what is not said any more has to be taken away by name.
+fn replacement(mut object: Value, live: &Value) -> Value {
+    if let Some(status) = object["status"].as_object_mut() {
+        for name in live["status"].as_object().into_iter().flat_map(|status| status.keys()) {
+            status.entry(name.clone()).or_insert(Value::Null);
+        }
+    }
+    object
 }

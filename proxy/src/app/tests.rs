@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::Clock;
 use crate::config::{self, UnknownFields};
+use crate::digest::Digest;
 use crate::fetch::credential::SecretHosts;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
@@ -183,6 +184,28 @@ async fn a_refused_manifest_is_named_and_holds_no_rotation_up() {
     assert_eq!(bench.status()["configuration"]["refused"], json!([]));
 }
 
+/// Another file of the same generation, as a changed class makes it.
+#[tokio::test]
+async fn the_file_in_force_is_named_by_its_digest() {
+    let bench = Bench::new(Placement { at_root: true, ..Placement::default() });
+    let first = MANIFEST.replace("GENERATION", "3");
+    let second = format!("{first}  cache: {{metadataTTL: 9m}}\n");
+    let digest = |text: &str| Digest::sha256(text.as_bytes()).hex();
+    let said = |bench: &Bench| {
+        let configuration = &bench.status()["configuration"];
+        json!([configuration["sha256"], configuration["refusedSha256"]])
+    };
+    bench.app.take_over(change(&first, "a").await);
+    assert_eq!(said(&bench), json!([digest(&first), null]));
+    bench.app.take_over(change(&second, "a").await);
+    assert_eq!(said(&bench), json!([digest(&second), null]));
+    let bad = second.replace("9m", "nine");
+    bench.app.take_over(change(&bad, "a").await);
+    assert_eq!(said(&bench), json!([digest(&second), digest(&bad)]));
+    bench.app.take_over(change(&second, "b").await);
+    assert_eq!(said(&bench), json!([digest(&second), null]), "a Secret is no manifest");
+}
+
 #[tokio::test]
 async fn the_status_stays_small() {
     let bench = Bench::new(Placement { at_root: true, ..Placement::default() });
@@ -197,7 +220,12 @@ async fn the_status_stays_small() {
             severity: config::Severity::Error,
         })
         .collect();
-    bench.app.take_over(Err(Refused { problems, generation: None, secrets: Secrets::default() }));
+    bench.app.take_over(Err(Refused {
+        problems,
+        generation: None,
+        sha256: String::new(),
+        secrets: Secrets::default(),
+    }));
     let text = bench.status().to_string();
     assert!(text.len() < 64 << 10, "{}", text.len());
     assert!(text.contains("and 984 more: see the log"), "{text}");

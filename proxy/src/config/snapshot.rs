@@ -28,6 +28,8 @@ pub(super) struct Snapshot {
     pub(super) problems: Vec<Problem>,
     /// Secrets that could not be read: whoever needs one of them says so, the others go on.
     pub(super) secret_problems: Vec<Problem>,
+    /// SHA-256 of the manifests one after the other, in hexadecimal digits: of one file what `sha256sum` says.
+    pub(super) sha256: String,
     /// Of all of it.
     pub(super) fingerprint: Fingerprint,
 }
@@ -49,7 +51,15 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let problems = std::mem::take(&mut reader.problems);
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
     let Reader { hasher, problems: secret_problems } = reader;
-    Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finalize().into()) }
+    let manifests = files.iter().fold(Sha256::new(), |hasher, (_, text)| hasher.chain_update(text));
+    Snapshot {
+        sha256: data_encoding::HEXLOWER.encode(&manifests.finalize()),
+        files,
+        secrets,
+        problems,
+        secret_problems,
+        fingerprint: Fingerprint(hasher.finalize().into()),
+    }
 }
 
 /// Standard input, as `-f -` names it: read once, since it comes only once.

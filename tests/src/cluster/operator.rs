@@ -45,6 +45,8 @@ impl Setup {
             arguments: arguments.to_vec(),
             program: program().to_owned(),
         }
+        // Each scene has namespaces of its own: there is nobody who would have to notice.
+        .flag("--scope-grace", "0s")
     }
 
     /// Sets a flag, in place of the chart's if it has it.

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::{Api, Cluster, Operator, Proxy, Setup, at, workspace};
 use crate::relay::Relay;
@@ -27,7 +29,17 @@ pub struct Scene {
     folder: TempDir,
     /// What belongs to no namespace, as `kind/name`.
     others: Mutex<Vec<String>>,
+    _cluster_use: ClusterUse,
 }
+
+/// How a scene uses what belongs to the whole cluster: scenes that change it run alone.
+#[derive(Debug)]
+enum ClusterUse {
+    Shared { _guard: OwnedRwLockReadGuard<()> },
+    Alone { _guard: OwnedRwLockWriteGuard<()> },
+}
+
+static CLUSTER_USE: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 
 /// How a [`Scene`] is set up.
 #[derive(Clone, Debug)]
@@ -35,6 +47,7 @@ pub struct Plan {
     name: String,
     namespaces: usize,
     everywhere: bool,
+    alone: bool,
     values: Value,
 }
 
@@ -50,7 +63,7 @@ impl Plan {
             let repository = format!("docker.io/local/{program}");
             self.values[key] = json!({"repository": repository, "tag": TAGS[0], "pullPolicy": "Never"});
         }
-        self.values["extraArgs"] = json!(["--poll-interval=1s"]);
+        self.values["extraArgs"] = json!(["--poll-interval=1s", "--scope-grace=0s"]);
         self
     }
 
@@ -72,6 +85,13 @@ impl Plan {
         self
     }
 
+    /// No other scene of this process is there at the same time: for what belongs to the whole cluster.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// Gives the release rights in every namespace. Its operators still serve only those of the scene.
     #[must_use]
     pub const fn everywhere(mut self) -> Self {
@@ -82,6 +102,12 @@ impl Plan {
     /// Makes the namespaces, installs the chart and starts the relay.
     pub async fn start(self) -> Scene {
         let cluster = Cluster::get().await;
+        let all = Arc::clone(&CLUSTER_USE);
+        let cluster_use = if self.alone {
+            ClusterUse::Alone { _guard: all.write_owned().await }
+        } else {
+            ClusterUse::Shared { _guard: all.read_owned().await }
+        };
         let api = cluster.api();
         let release = format!("{}-{:05x}", self.name, unique());
         let namespaces: Vec<String> = (0..self.namespaces).map(|number| format!("{release}-{number}")).collect();
@@ -96,6 +122,7 @@ impl Plan {
             token: String::new(),
             others: Mutex::default(),
             folder: TempDir::new().expect("a temporary folder"),
+            _cluster_use: cluster_use,
         };
         scene.install(self.values, self.everywhere).await
     }
@@ -120,7 +147,7 @@ impl Scene {
             "replicaCount": 0, "crds": {"enabled": false}, "rbac": {"aggregate": false}, "rateLimit": 200,
             "logging": {"level": "debug", "format": "json"},
         });
-        Plan { name: name.to_owned(), namespaces: 1, everywhere: false, values }
+        Plan { name: name.to_owned(), namespaces: 1, everywhere: false, alone: false, values }
     }
 
     async fn install(mut self, mut values: Value, everywhere: bool) -> Self {

@@ -12,8 +12,13 @@ pub(super) const KEY: &str = "manifest.json";
 
 pub(super) fn build(plan: &Plan) -> Child {
     let mut map = child(plan, ChildKind::ConfigMap, name(plan), Component::Proxy);
-    map.object["data"] = json!({KEY: format!("{:#}\n", sized(plan))});
+    map.object["data"] = json!({ KEY: text(plan) });
     map
+}
+
+/// What the file holds.
+pub(super) fn text(plan: &Plan) -> String {
+    format!("{:#}\n", sized(plan))
 }
 
 /// Its name.

@@ -1,27 +1,23 @@
 //! `Accepted`, `ResourcesApplied`, `ClientConfigPublished`: what the operator did itself.
 
 use super::verdict::Verdict;
-use super::{Applied, ApplyFailure, ClientConfig, Observed, RefusalReason};
+use super::{Applied, ApplyFailure, ClientConfig, Observed};
 use crate::controller::plan::Plan;
 
 pub(super) fn accepted(observed: &Observed<'_>) -> Verdict {
-    match (&observed.accepted, &observed.applied) {
-        (Err(refusal), _) => Verdict::fails(refusal.reason.name(), &refusal.message),
-        (Ok(_), Applied::Failed { reason: ApplyFailure::NameConflict, message }) => {
-            Verdict::fails(RefusalReason::NameConflict.name(), message)
-        }
-        (Ok(_), _) => Verdict::holds("Accepted", "the manifest and its class can be used"),
+    match &observed.accepted {
+        Err(refusal) => Verdict::fails(refusal.reason.name(), &refusal.message),
+        Ok(_) => Verdict::holds("Accepted", "the manifest and its class can be used"),
     }
 }
 
 pub(super) fn applied(observed: &Observed<'_>) -> Verdict {
-    const WAITS: &str = "nothing is changed until the condition Accepted is True";
     if observed.suspend {
         let message = "spec.suspend is true: everything stays as it is; set it to false to go on";
         return Verdict::unknown("Suspended", message);
     }
     if observed.accepted.is_err() {
-        return Verdict::unknown("Pending", WAITS);
+        return Verdict::unknown("Pending", "nothing is changed until the condition Accepted is True");
     }
     match &observed.applied {
         Applied::Applied => Verdict::holds("Applied", "all objects of the proxy are as they should be"),
@@ -32,7 +28,6 @@ pub(super) fn applied(observed: &Observed<'_>) -> Verdict {
             ApplyFailure::Forbidden => Verdict::fails("Forbidden", message),
             ApplyFailure::QuotaExceeded => Verdict::fails("QuotaExceeded", message),
             ApplyFailure::ImmutableFieldChanged => Verdict::fails("ImmutableFieldChanged", message),
-            ApplyFailure::NameConflict => Verdict::unknown("Pending", WAITS),
         },
     }
 }

@@ -1,17 +1,25 @@
-//! `ConfigurationLoaded`: whether the pods have taken over the manifest of this generation.
+//! `ConfigurationLoaded`: whether the pods have taken over the file that the manifest and its class make.
+
+use std::cell::LazyCell;
 
 use super::Observed;
 use super::pods::Pods;
 use super::verdict::Verdict;
+use crate::controller::build;
 use crate::controller::plan::Plan;
 use crate::facts::Report;
 
 pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> Verdict {
     let generation = observed.generation;
+    // A class changes the file, too, and no generation.
+    let file = LazyCell::new(|| build::manifest_sha256(plan));
     let refused = |report: &Report| {
         let configuration = &report.configuration;
         !configuration.refused.is_empty()
-            && configuration.refused_generation.is_none_or(|refused| refused == generation)
+            && match &configuration.refused_sha256 {
+                Some(refused) => *refused == *file,
+                None => configuration.refused_generation.is_none_or(|refused| refused == generation),
+            }
     };
     if let Some((pod, report)) = pods.reports().find(|(_, report)| refused(report)) {
         let problems = report.configuration.refused.join("; ");
@@ -21,7 +29,10 @@ pub(super) fn verdict(plan: &Plan, observed: &Observed<'_>, pods: &Pods<'_>) -> 
         );
         return Verdict::fails("Rejected", message);
     }
-    let has_loaded = |report: &Report| report.proxies.first().is_some_and(|proxy| proxy.generation == Some(generation));
+    let has_loaded = |report: &Report| match &report.configuration.sha256 {
+        Some(loaded) => *loaded == *file,
+        None => report.proxies.first().is_some_and(|proxy| proxy.generation == Some(generation)),
+    };
     let loaded = pods.reports().filter(|(_, report)| has_loaded(report)).count();
     let enough = usize::try_from(pods.wanted).is_ok_and(|wanted| loaded >= wanted);
     if pods.wanted > 0 && loaded == pods.ready.len() && enough {

@@ -58,7 +58,7 @@ fn both_ways_of_every_transition() {
         (
             |case| {
                 let message = "the Service 'left' is not ours".to_owned();
-                case.applied = Applied::Failed { reason: ApplyFailure::NameConflict, message };
+                case.refusal = Some(Refusal { reason: RefusalReason::NameConflict, message });
             },
             vec!["NameConflict"],
             vec!["Accepted", "Applied"],

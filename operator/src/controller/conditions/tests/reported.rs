@@ -1,6 +1,7 @@
 //! What the proxies say of themselves. Over replicas the worst wins.
 
 use super::*;
+use crate::controller::build;
 
 #[test]
 fn the_worst_view_of_the_upstream_wins() {
@@ -82,6 +83,31 @@ fn a_configuration_is_loaded_on_its_way_or_refused() {
     assert_says(&refused(Some(6)), "ConfigurationLoaded", UNKNOWN, "Propagating");
     let without_proxies = Case::good().edit(|case| case.report("left-0").proxies.clear()).first();
     assert_says(&without_proxies, "ConfigurationLoaded", UNKNOWN, "Propagating");
+}
+
+/// A changed class makes another file of the same generation.
+#[test]
+fn the_file_counts_where_the_proxy_names_it() {
+    let file = |case: &Case| build::manifest_sha256(&case.plan);
+    let with = |loaded: &dyn Fn(&Case) -> String| {
+        Case::good().edit(|case| {
+            let sha256 = loaded(case);
+            case.report("left-0").configuration.sha256 = Some(sha256);
+        })
+    };
+    assert_says(&with(&file).first(), "ConfigurationLoaded", TRUE, "Loaded");
+    let before = with(&|_| "0".repeat(64));
+    assert_says(&before.first(), "ConfigurationLoaded", UNKNOWN, "Propagating");
+    assert_says(&before.first(), "Ready", UNKNOWN, "Reconciling");
+    for (refused, holds, reason) in [(file(&before), FALSE, "Rejected"), ("1".repeat(64), UNKNOWN, "Propagating")] {
+        let refused = before.clone().edit(|case| {
+            let configuration = &mut case.report("left-0").configuration;
+            configuration.refused = vec!["spec.cache: bad".to_owned()];
+            configuration.refused_generation = Some(7);
+            configuration.refused_sha256 = Some(refused);
+        });
+        assert_says(&refused.first(), "ConfigurationLoaded", holds, reason);
+    }
 }
 
 #[test]

@@ -78,7 +78,6 @@ fn ready_names_the_first_thing_that_fails_and_stalled_what_only_a_person_mends()
     let apply = |reason| Case::good().edit(|case| case.applied = failed(reason));
     for (case, ready, stalled) in [
         (Case::good().edit(|case| case.refusal = Some(refusal())), "ClassNotFound", true),
-        (apply(ApplyFailure::NameConflict), "NameConflict", true),
         (apply(ApplyFailure::Forbidden), "Forbidden", true),
         (apply(ApplyFailure::ImmutableFieldChanged), "ImmutableFieldChanged", true),
         (apply(ApplyFailure::QuotaExceeded), "QuotaExceeded", false),
@@ -95,9 +94,9 @@ fn ready_names_the_first_thing_that_fails_and_stalled_what_only_a_person_mends()
         assert_says(&status, "Ready", FALSE, ready);
         assert_eq!(said(&status, "Stalled").0 == TRUE, stalled, "{ready}");
     }
-    let conflict = apply(ApplyFailure::NameConflict).first();
-    assert_says(&conflict, "Accepted", FALSE, "NameConflict");
-    assert_says(&conflict, "ResourcesApplied", UNKNOWN, "Pending");
+    let refused = Case::good().edit(|case| case.refusal = Some(refusal())).first();
+    assert_says(&refused, "Accepted", FALSE, "ClassNotFound");
+    assert_says(&refused, "ResourcesApplied", UNKNOWN, "Pending");
 }
 
 #[test]

@@ -56,6 +56,30 @@ async fn a_retained_claim_stays_and_is_adopted_again() {
     scene.api.delete(&path).await;
 }
 
+/// A claim that the operator made, and that the manifest then names as one that exists, is not the proxy's any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster: tests/cluster/run"]
+async fn a_claim_that_is_named_as_an_existing_one_is_let_go_of() {
+    let scene = Scene::new("letgo").await;
+    let _operator = scene.operator().await;
+    let own = json!({"size": "1Gi", "storageClassName": "none", "retentionPolicy": "Delete"});
+    let proxy = scene.proxy("npm").claim(&own);
+    scene.apply(&proxy).await;
+    scene.until(&proxy, "ResourcesApplied", "True", "").await;
+    let path = at("PersistentVolumeClaim", scene.namespace(), "npm");
+    let before = scene.api.get(&path).await;
+    assert_eq!(before["metadata"]["ownerReferences"].as_array().map(Vec::len), Some(1));
+    scene.apply(&scene.proxy("npm").claim(&json!({"existingClaimName": "npm"}))).await;
+    until("the claim to be let go of", || async {
+        scene.api.get(&path).await["metadata"]["ownerReferences"].is_null().then_some(())
+    })
+    .await;
+    scene.api.delete(&of(&proxy.0)).await;
+    until("the other children to go", || async { (scene.children(&proxy).await.len() == 1).then_some(()) }).await;
+    scene.quiet(Duration::from_secs(1)).await;
+    assert_eq!(scene.api.get(&path).await["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
 /// The operator is at work in a namespace while that goes: nothing hangs, and refusals are no reason to insist.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]

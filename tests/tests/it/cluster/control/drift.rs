@@ -157,6 +157,31 @@ async fn objects_of_the_same_name_that_are_not_ours_are_left_alone() {
     .await;
 }
 
+/// The ConfigMap with the certificate authority of clients belongs to somebody else, and no watch sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster: tests/cluster/run"]
+async fn another_certificate_authority_reaches_clients_within_a_minute() {
+    let scene = Scene::new("authority").await;
+    let _operator = scene.operator().await;
+    let authority = |text: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": text},
+            "metadata": {"name": "authority", "namespace": scene.namespace()}})
+    };
+    let reference = json!({"secretRef": {"name": "tls"}, "caConfigMapRef": {"name": "authority", "key": "ca.crt"}});
+    scene.api.apply(&authority("first")).await;
+    let proxy = scene.proxy("npm").spec("/tls", reference);
+    scene.apply(&proxy).await;
+    scene.converged(&proxy).await;
+    let published =
+        || async { scene.api.get(&at("ConfigMap", scene.namespace(), "npm-client")).await["data"]["ca.crt"].clone() };
+    assert_eq!(published().await, "first");
+    scene.api.apply(&authority("second")).await;
+    until_time(Duration::from_secs(75), "the other authority", || async {
+        (published().await == "second").then_some(())
+    })
+    .await;
+}
+
 /// What a proxy no longer wants goes; what only looks like a child of it stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
