@@ -198,6 +198,8 @@ fn fallbacks() -> Vec<Example> {
     let five: Vec<Value> = (0..5).map(|n| json!({"url": format!("https://m{n}.example/")})).collect();
     let mut pypi = fallback(json!({"url": "https://mirror.example/simple/"}));
     pypi["spec"]["ecosystem"] = json!("pypi");
+    let mut container = fallback(json!({"url": "https://mirror.example/v2/"}));
+    container["spec"]["ecosystem"] = json!("container");
     vec![
         schema(
             "a fallback without address",
@@ -216,7 +218,7 @@ fn fallbacks() -> Vec<Example> {
             "a fallback for what is missing",
             fallback(json!({"when": "NotFound"})),
             list,
-            "`when` must not be 'NotFound' for cargo, npm, pypi: a stranger could supply a missing name",
+            "`when` must not be 'NotFound' for cargo, container, npm, pypi: a stranger could supply a missing name",
         ),
         rule(
             "a fallback's credentials over http",
@@ -261,6 +263,12 @@ fn fallbacks() -> Vec<Example> {
             pypi,
             list,
             "`url` of `fallbacks` must be the address above 'simple/', which the proxy appends itself",
+        ),
+        rule(
+            "a fallback for a container registry with its version",
+            container,
+            list,
+            "`url` of `fallbacks` must be the address above 'v2/', which the proxy appends itself",
         ),
     ]
 }

@@ -105,7 +105,7 @@ fn client_names_what_there_is() {
     let file = directory.path().join("a.yaml");
     fs::write(&file, MANIFEST).unwrap();
     for (line, expected) in [
-        ("client nmp".to_owned(), "there is no proxy 'nmp'; there is: cargo, npm, pypi\n"),
+        ("client nmp".to_owned(), "there is no proxy 'nmp'; there is: cargo, container, npm, pypi\n"),
         (format!("client npm -f {}", file.display()), "there is no proxy 'npm'; there is: corp\n"),
     ] {
         let Ok(Command::Client(arguments)) = parse(&line) else { panic!("{line}") };

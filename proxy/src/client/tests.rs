@@ -3,6 +3,7 @@ use super::*;
 const PLAIN: &str = "http://x.team.svc/";
 const SECURE: &str = "https://x.team.svc";
 const AUTHORITY: &str = "/etc/packageproxy/ca.crt";
+const NAMESPACE: &str = "registry.example:5000";
 
 fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -84,8 +85,27 @@ fn files_by_ecosystem() {
                  index = \"sparse+https://x.team.svc/\"\n\n[http]\ncainfo = \"/etc/packageproxy/ca.crt\"\n",
             )],
         ),
+        (
+            Ecosystem::Container,
+            SECURE,
+            &[
+                (
+                    "hosts.toml",
+                    "# /etc/containerd/certs.d/registry.example:5000/hosts.toml\n[host.\"https://x.team.svc/v2\"]\n  \
+                     capabilities = [\"pull\", \"resolve\"]\n  override_path = true\n  ca = \
+                     \"/etc/packageproxy/ca.crt\"\n",
+                ),
+                (
+                    "registries.conf",
+                    "# https://x.team.svc/\n# its authority: cp /etc/packageproxy/ca.crt \
+                     /etc/containers/certs.d/x.team.svc/ca.crt\n[[registry]]\nprefix = \
+                     \"registry.example:5000\"\nlocation = \"registry.example:5000\"\n\n[[registry.mirror]]\n\
+                     location = \"x.team.svc\"\n",
+                ),
+            ],
+        ),
     ] {
-        assert_eq!(files(kind, base, Some(AUTHORITY)), map(expected), "{kind} {base}");
+        assert_eq!(files(kind, base, Some(AUTHORITY), NAMESPACE), map(expected), "{kind} {base}");
     }
 }
 
@@ -141,7 +161,7 @@ fn variables_by_ecosystem() {
             &[("CARGO_HTTP_CAINFO", AUTHORITY), ("CARGO_REGISTRIES_PACKAGEPROXY_INDEX", "sparse+https://x.team.svc/")],
         ),
     ] {
-        assert_eq!(variables(kind, base, Some(AUTHORITY)), map(expected), "{kind} {base}");
+        assert_eq!(variables(kind, base, Some(AUTHORITY), NAMESPACE), map(expected), "{kind} {base}");
     }
 }
 
@@ -149,11 +169,12 @@ fn variables_by_ecosystem() {
 fn maps_lose_nothing_and_their_keys_are_valid() {
     for &kind in Ecosystem::ALL {
         for (base, authority) in [(PLAIN, None), (SECURE, None), (SECURE, Some(AUTHORITY))] {
-            let (files, variables) = (files(kind, base, authority), variables(kind, base, authority));
+            let (files, variables) =
+                (files(kind, base, authority, NAMESPACE), variables(kind, base, authority, NAMESPACE));
             let is_key = |key: &str| key.chars().all(|one| one.is_ascii_alphanumeric() || "-._".contains(one));
             assert!(files.keys().chain(variables.keys()).all(|key| is_key(key)), "{files:?} {variables:?}");
             // Clients that share a file or a variable agree on it.
-            for setup in setups(kind, base, authority) {
+            for setup in setups(kind, base, authority, NAMESPACE) {
                 for (path, text) in &setup.files {
                     assert_eq!(&files[path.rsplit('/').next().unwrap()], text, "{}: {path}", setup.client);
                 }

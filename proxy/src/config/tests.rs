@@ -89,7 +89,10 @@ fn a_class_in_the_files_is_merged_wherever_it_stands() {
     assert_eq!(lines(&problems), [expected]);
     let problems =
         load_text(&format!("{GOOD}---\n{}", class("spec:\n  upstreams:\n    nmp: https://a.example\n"))).unwrap_err();
-    assert_eq!(lines(&problems), ["15: spec.upstreams: `upstreams` must have no keys but 'cargo', 'npm', 'pypi'"]);
+    assert_eq!(
+        lines(&problems),
+        ["15: spec.upstreams: `upstreams` must have no keys but 'cargo', 'container', 'npm', 'pypi'"]
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ async fn failures_are_repeated_and_then_told() {
     })
     .await;
     let shared = shared();
-    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared).unwrap();
+    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared, false).unwrap();
     let reply = stack.fetch(ask(&server.url("/mended"))).await.unwrap();
     assert_eq!((reply.status.as_u16(), server.requests().len()), (200, 3));
     collect(reply.body).await;
@@ -48,7 +48,7 @@ async fn each_hop_counts_for_its_own_origin() {
     settings.allowed_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
     settings.breaker = BreakerSettings { failures: 2, ..BreakerSettings::default() };
     let shared = shared();
-    let stack = build(&settings, &Secrets::default(), &shared).unwrap();
+    let stack = build(&settings, &Secrets::default(), &shared, false).unwrap();
     for number in 0..3 {
         let _ = stack.fetch(ask(&server.url(&format!("/{number}")))).await;
     }
@@ -75,7 +75,7 @@ async fn a_missing_credential_asks_nothing_until_it_is_there() {
         }
         let report = references(&settings, &secrets, &shared);
         assert_eq!((report.len(), &report[0].defect), (1, &problem.clone().map(Into::into)));
-        let found = build(&settings, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
+        let found = build(&settings, &secrets, &shared, false).unwrap().fetch(ask(&server.url("/"))).await;
         match problem {
             Some(problem) => {
                 assert!(matches!(found, Err(FetchError::Credential { reason }) if reason == problem.to_string()));
@@ -100,7 +100,7 @@ async fn a_fallback_has_its_own_account() {
     let mut secrets = Secrets::default();
     secrets.insert("account", "token", b"first".to_vec());
     secrets.insert("mirror", "token", b"second".to_vec());
-    let stack = build(&settings, &secrets, &shared()).unwrap();
+    let stack = build(&settings, &secrets, &shared(), false).unwrap();
     let reply = stack.fetch(ask(&server.url("/npm/a"))).await.unwrap();
     assert_eq!(collect(reply.body).await.0, b"mirrored");
     let sent = mirror.requests().pop().unwrap();
@@ -131,7 +131,7 @@ async fn without_its_bundle_nothing_is_asked_and_the_key_is_named() {
         let report = references(&settings, &secrets, &shared).remove(0);
         let found = report.defect.as_ref().map(|defect| (defect.reason, defect.key.as_deref()));
         assert_eq!((report.secret.as_str(), found), ("authority", problem), "{value}");
-        let reply = build(&settings, &secrets, &shared).unwrap().fetch(ask(&server.url("/"))).await;
+        let reply = build(&settings, &secrets, &shared, false).unwrap().fetch(ask(&server.url("/"))).await;
         match report.defect {
             Some(defect) => {
                 assert!(matches!(reply, Err(FetchError::Trust { reason }) if reason == defect.text), "{value}");
@@ -193,7 +193,7 @@ async fn a_body_is_resumed_over_the_wire() {
         }
     })
     .await;
-    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared()).unwrap();
+    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared(), false).unwrap();
     let request = ask(&server.url("/a.tgz"));
     let first = stack.fetch(request.clone()).await.unwrap();
     let (read, error) = collect(resuming(stack, request, first, false).body).await;
@@ -207,7 +207,7 @@ async fn a_body_is_resumed_over_the_wire() {
 async fn an_unresumable_stall_is_told() {
     let server =
         Server::start(|_, _| vec![send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"), Step::Stall]).await;
-    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared()).unwrap();
+    let stack = build(&settings(&server.url("/")), &Secrets::default(), &shared(), false).unwrap();
     let request = ask(&server.url("/a.tgz"));
     let first = stack.fetch(request.clone()).await.unwrap();
     let (read, error) = collect(resuming(stack, request, first, false).body).await;

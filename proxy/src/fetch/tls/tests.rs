@@ -85,7 +85,7 @@ fn settings(port: u16, trusted: &Authority) -> (UpstreamSettings, Secrets) {
 }
 
 async fn get(settings: &UpstreamSettings, secrets: &Secrets, purpose: Purpose) -> Result<Vec<u8>, FetchError> {
-    let stack = build(settings, secrets, &shared()).unwrap();
+    let stack = build(settings, secrets, &shared(), false).unwrap();
     let reply = stack.fetch(Ask { purpose, ..ask(settings.url.as_str()) }).await?;
     Ok(collect(reply.body).await.0)
 }
@@ -145,7 +145,7 @@ async fn a_client_certificate_is_shown_to_its_origin() {
 
     // The same port under another name is another origin, and sees no certificate.
     settings.allowed_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
-    let stack = build(&settings, &secrets, &shared()).unwrap();
+    let stack = build(&settings, &secrets, &shared(), false).unwrap();
     let found = stack.fetch(ask(&format!("https://files.registry.example:{port}/"))).await;
     assert!(matches!(found, Err(FetchError::Tls { .. } | FetchError::Broken { .. })), "{found:?}");
 }
