@@ -40,6 +40,7 @@ struct State {
     scripts: Mutex<HashMap<String, VecDeque<Scripted>>>,
     everything: Mutex<Option<Reply>>,
     accounts: Mutex<Option<Vec<String>>>,
+    challenge: Mutex<String>,
     log: Mutex<Vec<Logged>>,
     logged: watch::Sender<usize>,
     connections: watch::Sender<usize>,
@@ -81,6 +82,7 @@ impl Upstream {
                 scripts: Mutex::default(),
                 everything: Mutex::default(),
                 accounts: Mutex::default(),
+                challenge: Mutex::new("Basic".to_owned()),
                 log: Mutex::default(),
                 logged: watch::Sender::new(0),
                 connections: watch::Sender::new(0),
@@ -147,6 +149,11 @@ impl Upstream {
     /// Answers 401 to every request whose `Authorization` is none of these.
     pub fn require(&self, accounts: &[&str]) {
         *self.state.accounts.lock() = Some(accounts.iter().map(|&account| account.to_owned()).collect());
+    }
+
+    /// What those 401 say in `WWW-Authenticate`.
+    pub fn challenge(&self, with: &str) {
+        with.clone_into(&mut self.state.challenge.lock());
     }
 
     /// Closes the port and every connection: the next client is refused.
@@ -225,7 +232,9 @@ impl State {
         });
         let chosen = match self.everything.lock().clone() {
             Some(reply) => Some(Scripted::Reply(reply)),
-            None if stranger => Some(Scripted::Reply(Reply::new(401).header("WWW-Authenticate", "Basic"))),
+            None if stranger => {
+                Some(Scripted::Reply(Reply::new(401).header("WWW-Authenticate", &self.challenge.lock())))
+            }
             None => scripted.or_else(|| self.steady.lock().get(&path).cloned()),
         };
         let reply = match chosen {

@@ -66,8 +66,9 @@ impl Cache {
             401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
                 Error::CredentialRejected { upstream }
             }
-            // Registries ask strangers for an account where there is nothing at all. Not kept: there may be.
-            401 if self.settings.upstream.auth.is_none() && ecosystem::of(self.settings.ecosystem).uses_tokens() => {
+            // A registry that knows everybody's token and asks again has nothing for everybody. Whether it has
+            // something for others is not ours to say, nor to remember.
+            401 if self.settings.upstream.auth.is_none() && is_challenge_of_tokens(&self.settings, reply) => {
                 Error::Upstream { status: 404, upstream, retry_after: None }
             }
             status => Error::Upstream { status, upstream, retry_after: retry_after(&reply.headers, Timestamp::now()) },
@@ -99,4 +100,9 @@ impl Cache {
             None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
         }
     }
+}
+
+/// Whether a 401 asks for a token, which it has had if a token could be had.
+fn is_challenge_of_tokens(settings: &crds::Settings, reply: &Reply) -> bool {
+    ecosystem::of(settings.ecosystem).uses_tokens() && reply.headers.contains_key(http::header::WWW_AUTHENTICATE)
 }

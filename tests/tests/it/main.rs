@@ -7,6 +7,7 @@ mod clients;
 mod cluster;
 mod coalescing;
 mod conformance;
+mod containers;
 mod credentials;
 mod disk;
 mod drain;

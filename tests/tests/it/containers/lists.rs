@@ -1,0 +1,81 @@
+//! Lists of tags and of referrers.
+
+use serde_json::json;
+use tests::fixture::container::digest;
+use tests::{Ask, Resource};
+
+use super::{at, serve};
+
+fn page(tags: &[&str], link: Option<&str>) -> Resource {
+    let page = Resource::new(json!({"name": "a", "tags": tags}).to_string(), "application/json");
+    link.into_iter().fold(page, |page, link| page.header("Link", link))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_tags_lead_to_our_own_next_page() {
+    let (upstream, rig) = serve(|manifest| manifest.with("upstream.namespace", "registry.example")).await;
+    let path = at("a/tags/list");
+    upstream.set(&path, page(&["1", "2"], Some(&format!("<{path}?last=2&n=2>; rel=\"next\""))));
+    for (target, link) in [
+        ("/v2/a/tags/list?n=2", "</v2/a/tags/list?n=2&last=2>; rel=\"next\""),
+        ("/v2/container/a/tags/list?n=2", "</v2/container/a/tags/list?n=2&last=2>; rel=\"next\""),
+        ("/container/v2/a/tags/list?n=2", "</container/v2/a/tags/list?n=2&last=2>; rel=\"next\""),
+        ("/v2/a/tags/list?n=2&ns=registry.example", "</v2/a/tags/list?n=2&last=2&ns=registry.example>; rel=\"next\""),
+    ] {
+        for _ in 0..2 {
+            let answer = rig.get(target).await.expect_status(200);
+            assert_eq!(answer.header("link"), link, "{target}");
+        }
+    }
+    assert_eq!(upstream.total(), 1, "one page has one key");
+    assert!(upstream.requests()[0].target.ends_with("/tags/list?n=2"));
+    upstream.set(&path, page(&["3"], None));
+    let last = rig.get("/v2/a/tags/list?last=2&n=2").await.expect_status(200);
+    assert_eq!((last.header("link"), last.text().as_str()), ("", r#"{"name":"a","tags":["3"]}"#));
+    assert!(upstream.requests()[1].target.ends_with("/tags/list?n=2&last=2"), "{:?}", upstream.requests()[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_lead_astray_are_left_out() {
+    let (upstream, rig) = serve(|manifest| manifest).await;
+    for (number, link) in [
+        "<https://evil.example/v2/x/tags/list?last=1>; rel=\"next\"".to_owned(),
+        format!("<{}?last=%0d%0aSet-Cookie:x>; rel=\"next\"", at("a1/tags/list")),
+        format!("<{}>; rel=\"next\"", at("other/tags/list?last=1")),
+        "no link at all".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        upstream.set(&at(&format!("a{number}/tags/list")), page(&["1"], Some(link)));
+        let answer = rig.get(&format!("/v2/a{number}/tags/list")).await.expect_status(200);
+        assert_eq!((answer.header("link"), answer.header("set-cookie")), ("", ""), "{link}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn referrers_are_kept_by_filter_and_a_registry_without_them_says_so() {
+    let (upstream, rig) = serve(|manifest| manifest).await;
+    let subject = digest(b"subject");
+    let path = at(&format!("a/referrers/{subject}"));
+    let index = |title: &str| {
+        let text = json!({"schemaVersion": 2, "manifests": [], "annotations": {"title": title}}).to_string();
+        Resource::new(text, "application/vnd.oci.image.index.v1+json")
+    };
+    upstream.set(&path, index("filtered").header("OCI-Filters-Applied", "artifactType"));
+    let target = format!("/v2/a/referrers/{subject}?artifactType=application/x%2By");
+    for _ in 0..2 {
+        let answer = rig.get(&target).await.expect_status(200);
+        assert_eq!(answer.header("oci-filters-applied"), "artifactType");
+        assert_eq!(answer.header("content-type"), "application/vnd.oci.image.index.v1+json");
+    }
+    assert!(upstream.requests()[0].target.ends_with("?artifactType=application%2Fx%2By"), "{:?}", upstream.requests());
+    upstream.set(&path, index("all"));
+    let all = rig.get(&format!("/v2/a/referrers/{subject}")).await.expect_status(200);
+    assert!(all.text().contains("all") && all.header("oci-filters-applied").is_empty());
+    assert_eq!(upstream.count(&path), 2);
+    // The client then looks for a tag that is made of the digest.
+    let other = format!("/v2/a/referrers/{}", digest(b"other"));
+    rig.send(Ask::get(&other)).await.expect_status(404);
+    rig.get(&format!("/v2/a/manifests/{}", digest(b"other").replace(':', "-"))).await.expect_status(404);
+}

@@ -1,0 +1,182 @@
+//! Registries that send their clients to a token server.
+
+use serde_json::json;
+use tests::fixture::CONTAINER;
+use tests::fixture::container::{digest, image};
+use tests::rig::Setup;
+use tests::{Manifest, Reply, Resource, Rig, Upstream};
+
+use super::{at, blob, tag};
+
+const CANARY: &str = "CANARY-51c9e0";
+const TOKEN: &str = "TOKEN-8f2a77";
+
+/// A registry that takes nothing but [`TOKEN`], the token server that it names, and the program in front of it.
+async fn serve(tune: impl FnOnce(Manifest) -> Manifest, secrets: &[(&str, &str)]) -> (Upstream, Upstream, Rig) {
+    let (registry, realm) = (Upstream::start().await, Upstream::start().await);
+    registry.require(&[&format!("Bearer {TOKEN}")]);
+    registry.challenge(&format!(
+        "Bearer realm=\"{}\",service=\"registry.example\",scope=\"repository:team/a:pull,pull\"",
+        realm.url("/token")
+    ));
+    realm.set("/token", Reply::ok(json!({"token": TOKEN, "expires_in": 300}).to_string()));
+    let manifest = Manifest::of(&CONTAINER, &registry).allowing_loopback().with("upstream.retry.attempts", 0);
+    let mut setup = Setup::default().manifest(tune(manifest)).environment("RUST_LOG", "trace");
+    setup = setup.environment("PACKAGEPROXY_LOG_LEVEL", "trace");
+    for (key, value) in secrets {
+        setup = setup.secret("account", key, value);
+    }
+    (registry, realm, setup.start().await)
+}
+
+fn basic(manifest: Manifest) -> Manifest {
+    let auth = json!({"type": "Basic", "secretRef": {"name": "account"}});
+    manifest.with("upstream.allowPlaintextAuth", true).with("upstream.auth", auth)
+}
+
+/// Fails if a secret is in a log line or in a request to somebody who must not have it.
+fn assert_kept(rig: &Rig, strangers: &[&Upstream]) {
+    for line in rig.logs() {
+        assert!(!line.contains(CANARY) && !line.contains(TOKEN), "{line}");
+    }
+    for request in strangers.iter().flat_map(|stranger| stranger.requests()) {
+        assert!(!request.mentions(CANARY) && !request.mentions(TOKEN), "{request:?}");
+        assert_eq!(request.header("authorization"), None, "{request:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_for_everybody_need_no_account() {
+    let (registry, realm, rig) = serve(|manifest| manifest, &[]).await;
+    let latest = tag(&registry, "team/a", "x", &image("a", &[("1", b"layer")]));
+    let cdn = Upstream::start().await;
+    cdn.set("/signed", Resource::file("layer"));
+    registry.set(&at(&format!("team/a/blobs/{}", digest(b"layer"))), Reply::redirect(&cdn.url("/signed?signature=x")));
+    let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    assert_eq!(answer.header("docker-content-digest"), latest);
+    let layer = rig.get(&format!("/v2/team/a/blobs/{}", digest(b"layer"))).await.expect_status(200);
+    assert_eq!(layer.text(), "layer");
+    assert_eq!(realm.total(), 1, "one token serves the repository");
+    let asked = &realm.requests()[0];
+    assert!(asked.target.contains("service=registry.example&scope=repository%3Ateam%2Fa%3Apull%2Cpull"), "{asked:?}");
+    assert_eq!(asked.header("authorization"), None);
+    assert_eq!(registry.total(), 3, "one 401 at the start: {:?}", registry.requests());
+    assert_kept(&rig, &[&cdn, &realm]);
+    assert!(answer.header("www-authenticate").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_who_may_not_learns_nothing_and_it_is_not_kept() {
+    let (registry, realm, rig) = serve(|manifest| manifest, &[]).await;
+    registry.require(&["nobody"]);
+    for round in 1..=2 {
+        let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(404);
+        assert!(answer.text().contains("MANIFEST_UNKNOWN"), "{}", answer.text());
+        assert!(answer.header("www-authenticate").is_empty(), "the token server is not the client's affair");
+        assert!(registry.total() >= 2 * round, "it was kept");
+    }
+    assert!(realm.total() <= 2);
+    registry.require(&[&format!("Bearer {TOKEN}")]);
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_gets_a_token_and_is_shown_where_it_belongs() {
+    let (registry, realm, rig) = serve(basic, &[("username", "alice"), ("password", CANARY)]).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    let asked = &realm.requests()[0];
+    let coded = data_encoding::BASE64.encode(format!("alice:{CANARY}").as_bytes());
+    assert_eq!(asked.header("authorization"), Some(format!("Basic {coded}").as_str()));
+    assert!(asked.target.contains("account=alice"), "{asked:?}");
+    assert_kept(&rig, &[]);
+    // What the account may read is not for shared caches on the way.
+    let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    assert!(answer.header("cache-control").contains("private"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_refused_is_told_apart() {
+    let (registry, realm, rig) = serve(basic, &[("username", "alice"), ("password", CANARY)]).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    realm.set("/token", Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\""));
+    let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(502);
+    assert!(answer.text().contains("rejected credentials"), "{}", answer.text());
+    realm.set("/token", Reply::ok(json!({"token": "other"}).to_string()));
+    let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(502);
+    assert!(answer.text().contains("rejected credentials"), "{}", answer.text());
+    assert_kept(&rig, &[]);
+}
+
+/// The realm is whatever the registry says: a host that nobody named gets neither the account nor, if its address is
+/// a private one, a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_realm_of_somebody_else() {
+    let (registry, _, rig) = serve(basic, &[("username", "alice"), ("password", CANARY)]).await;
+    let evil = Upstream::start().await;
+    evil.set("/token", Reply::ok(json!({"token": TOKEN}).to_string()));
+    let port = evil.address().port();
+    for realm in [
+        format!("http://localhost:{port}/token"),
+        format!("http://127.0.0.2:{port}/token"),
+        "https://evil.example/token".to_owned(),
+    ] {
+        registry.challenge(&format!("Bearer realm=\"{realm}\",service=\"s\""));
+        let answer = rig.get("/v2/team/a/manifests/x").await;
+        assert!(answer.status.is_server_error(), "{realm}: {}", answer.status);
+        assert!(!answer.text().contains(CANARY));
+    }
+    assert_eq!(evil.total(), 0);
+    assert_kept(&rig, &[&evil]);
+    // A realm that redirects, or wants a token itself, leads nowhere.
+    let realm = Upstream::start().await;
+    registry.challenge(&format!("Bearer realm=\"{}\"", realm.url("/token")));
+    realm.set("/token", Reply::redirect(&format!("http://localhost:{port}/token")));
+    rig.get("/v2/team/b/manifests/x").await;
+    assert_kept(&rig, &[&evil]);
+    let again = format!("Bearer realm=\"{}\"", realm.url("/token"));
+    realm.set("/token", Reply::new(401).header("WWW-Authenticate", &again));
+    let before = realm.total();
+    rig.get("/v2/team/c/manifests/x").await.expect_status(502);
+    assert_eq!(realm.total(), before + 1, "a loop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn realms_on_private_addresses() {
+    let registry = Upstream::start().await;
+    let evil = Upstream::start_at([127, 0, 0, 3].into()).await;
+    registry.require(&["nobody"]);
+    registry.challenge(&format!("Bearer realm=\"https://127.0.0.3:{}/token\"", evil.address().port()));
+    let rig = Rig::serve([Manifest::of(&CONTAINER, &registry)]).await;
+    rig.get("/v2/a/manifests/x").await.expect_status(502);
+    registry.challenge(&format!("Bearer realm=\"http://127.0.0.1:{}/token\"", evil.address().port()));
+    rig.get("/v2/b/manifests/x").await.expect_status(502);
+    assert_eq!(evil.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_servers_in_trouble() {
+    let (registry, realm, rig) = serve(|manifest| manifest.with("cache.metadataTTL", "0s"), &[]).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    let bomb = json!({"token": "x".repeat(1 << 20)}).to_string();
+    for (reply, status) in [
+        (Reply::ok(bomb), 502),
+        (Reply::ok("<html>"), 502),
+        (Reply::ok(json!({"token": "a\r\nX-Evil: b"}).to_string()), 502),
+        (Reply::new(500), 502),
+        (Reply::ok("{\"token\":\"x").reset(), 502),
+    ] {
+        realm.set("/token", reply);
+        rig.get("/v2/team/a/manifests/x").await.expect_status(status);
+    }
+    realm.set("/token", Reply::ok(json!({"access_token": TOKEN}).to_string()));
+    rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    rig.until_written().await;
+    // The tag that is held is served while no token is to be had.
+    registry.require(&["another"]);
+    realm.set("/token", Reply::new(503));
+    let stale = rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    assert!(stale.cache_status().contains("stale-if-error"), "{}", stale.cache_status());
+    blob(&registry, "team/a", b"x");
+}
