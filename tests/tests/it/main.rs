@@ -11,6 +11,7 @@ mod credentials;
 mod disk;
 mod drain;
 mod faults;
+mod go;
 mod listing;
 mod memory;
 mod observability;
