@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod cargo;
+mod go;
 mod machine;
 mod npm;
 mod private;

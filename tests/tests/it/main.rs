@@ -12,6 +12,7 @@ mod credentials;
 mod disk;
 mod drain;
 mod faults;
+mod go;
 mod listing;
 mod memory;
 mod observability;

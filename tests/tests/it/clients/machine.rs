@@ -104,6 +104,11 @@ pub(super) fn python_index() -> Option<String> {
     })
 }
 
+/// The module proxies that this machine's go command uses.
+pub(super) fn go_proxies() -> String {
+    setting("go", &["env", "GOPROXY"]).expect("go names its module proxies")
+}
+
 /// What this machine's cargo is configured with, which may name a mirror.
 pub(super) fn cargo_configuration() -> Option<String> {
     let folder =

@@ -131,7 +131,7 @@ fn listening(line: &str) -> Option<SocketAddr> {
 }
 
 /// An address on which nothing listens.
-fn closed_address() -> SocketAddr {
+pub(super) fn closed_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a loopback port")
 }
 
