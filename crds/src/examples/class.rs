@@ -66,7 +66,7 @@ pub(super) fn examples() -> Vec<Example> {
             "a registry of an unknown ecosystem",
             class(json!({"upstreams": {"nmp": "https://registry.example/"}})),
             "spec.upstreams",
-            "`upstreams` must have no keys but 'cargo', 'container', 'npm', 'pypi'",
+            "`upstreams` must have no keys but 'cargo', 'container', 'gradle', 'maven', 'npm', 'pypi'",
         ),
         rule(
             "a registry of another scheme",

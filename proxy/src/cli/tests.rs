@@ -104,12 +104,13 @@ fn client_names_what_there_is() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.yaml");
     fs::write(&file, MANIFEST).unwrap();
+    let known = crds::Ecosystem::ALL.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     for (line, expected) in [
-        ("client nmp".to_owned(), "there is no proxy 'nmp'; there is: cargo, container, npm, pypi\n"),
-        (format!("client npm -f {}", file.display()), "there is no proxy 'npm'; there is: corp\n"),
+        ("client nmp".to_owned(), format!("there is no proxy 'nmp'; there is: {known}\n")),
+        (format!("client npm -f {}", file.display()), "there is no proxy 'npm'; there is: corp\n".to_owned()),
     ] {
         let Ok(Command::Client(arguments)) = parse(&line) else { panic!("{line}") };
-        assert_eq!(output(|out| client::run(&arguments, out)), (expected.to_owned(), false));
+        assert_eq!(output(|out| client::run(&arguments, out)), (expected, false));
     }
 }
 

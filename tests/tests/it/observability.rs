@@ -82,7 +82,7 @@ fn assert_bounded(metrics: &Metrics, upstream: &Upstream) {
     let names: BTreeSet<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["cache", "ecosystem", "le", "origin", "outcome"]));
     let ecosystems = label_values(&labels, "ecosystem");
-    assert!(ecosystems.is_subset(&BTreeSet::from(["cargo", "none", "npm", "pypi"])), "{ecosystems:?}");
+    assert!(ecosystems.is_subset(&BTreeSet::from(["cargo", "gradle", "maven", "none", "npm", "pypi"])), "{ecosystems:?}");
     assert!(ecosystems.len() >= 3, "{ecosystems:?}");
     let outcomes = label_values(&labels, "outcome");
     let known = BTreeSet::from(["1xx", "2xx", "3xx", "4xx", "5xx", "error"]);
