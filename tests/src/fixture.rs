@@ -7,11 +7,13 @@ use crate::upstream::{Resource, Upstream};
 
 pub use cargo::CARGO;
 pub use container::CONTAINER;
+pub use maven::MAVEN;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
 mod cargo;
 pub mod container;
+mod maven;
 mod npm;
 mod pypi;
 
@@ -188,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &MAVEN] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);
