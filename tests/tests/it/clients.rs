@@ -8,6 +8,7 @@
 
 mod cargo;
 mod machine;
+mod maven;
 mod npm;
 mod private;
 mod proxy;
