@@ -10,6 +10,7 @@ pub use cargo::CARGO;
 pub use container::CONTAINER;
 pub use debian::DEBIAN;
 pub use go::GO;
+pub use maven::MAVEN;
 pub use npm::NPM;
 pub use pypi::PYPI;
 
@@ -17,6 +18,7 @@ mod cargo;
 pub mod container;
 pub mod debian;
 pub mod go;
+mod maven;
 mod npm;
 mod pypi;
 
@@ -201,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn registries_are_complete() {
-        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &DEBIAN, &GO] {
+        for protocol in [&NPM as &'static dyn Protocol, &PYPI, &CARGO, &CONTAINER, &DEBIAN, &GO, &MAVEN] {
             let upstream = Upstream::start().await;
             let mut fixture = Fixture::new(protocol);
             fixture.publish("2.0.0", 10);

@@ -55,6 +55,14 @@ fn good() -> Vec<Example> {
             document: proxy(json!({"upstream": null})),
             verdict: Verdict::NotAccepted { field: "spec.upstream.url", message: "no registry is named" },
         },
+        admitted("a build cache without a registry", proxy(json!({"ecosystem": "gradle", "upstream": null}))),
+        admitted(
+            "a repository that adds to another one",
+            proxy(json!({"ecosystem": "maven", "upstream": {
+                "url": "https://registry.example/maven/",
+                "fallbacks": [{"url": "https://other.example/maven/", "when": "NotFound"}],
+            }})),
+        ),
         Example {
             name: "an upstream without address",
             before: None,

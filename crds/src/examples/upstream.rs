@@ -249,7 +249,7 @@ fn fallbacks() -> Vec<Example> {
             "a fallback for what is missing",
             fallback(json!({"when": "NotFound"})),
             list,
-            "`when` must not be 'NotFound' for cargo, container, debian, gradle, npm, pypi: a stranger could supply a missing name",
+            "`when` must not be 'NotFound' for this ecosystem: a stranger could supply a missing name",
         ),
         rule(
             "a fallback's credentials over http",

@@ -157,7 +157,7 @@ fn rules() {
         (
             json!({"fallbacks": [{"url": "https://m.example", "when": "NotFound"}]}),
             "fallbacks",
-            "must not be 'NotFound' for cargo, container, debian, gradle, npm, pypi",
+            "must not be 'NotFound' for this ecosystem",
             "Unavailable",
         ),
         (

@@ -192,7 +192,7 @@ pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
     let list = strict.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     let not_found = Rule::at(
         "spec",
-        format!("`when` must not be 'NotFound' for {}: a stranger could supply a missing name", strict.join(", ")),
+        "`when` must not be 'NotFound' for this ecosystem: a stranger could supply a missing name",
         format!(
             "!(self.ecosystem in [{list}]) || !has(self.upstream) || !has(self.upstream.fallbacks) || \
              self.upstream.fallbacks.all(f, !has(f.when) || f.when != 'NotFound')"

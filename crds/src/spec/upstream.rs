@@ -12,7 +12,8 @@ use crate::values::{ByteSize, Cidr, GoDuration, HttpUrl};
 pub struct UpstreamSpec {
     /// Base address of the registry: `npm config get registry`; for pypi the index without its final `simple/`; for
     /// cargo the address of `config.json` without the file and without `sparse+`; for go an address of
-    /// `go env GOPROXY`; for container the address above `v2/`.
+    /// `go env GOPROXY`; for container the address above `v2/`; for maven the folder that holds the groups; for debian
+    /// the folder that holds `dists/`; for gradle a build cache, which may be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<HttpUrl>,
     /// The host in the names of images, where it is not that of `url`: container clients send it as `ns`.

@@ -106,6 +106,37 @@ fn files_by_ecosystem() {
                 ),
             ],
         ),
+        (
+            Ecosystem::Gradle,
+            PLAIN,
+            &[(
+                "packageproxy-cache.gradle",
+                "gradle.settingsEvaluated { it.buildCache { remote(HttpBuildCache) { url = 'http://x.team.svc/'; push = false; \
+                 if (hasProperty('allowInsecureProtocol')) allowInsecureProtocol = true } } }\n",
+            )],
+        ),
+        (
+            Ecosystem::Maven,
+            PLAIN,
+            &[
+                (
+                    "packageproxy.gradle",
+                    "def packageproxy = { if (it instanceof MavenArtifactRepository && it.name.startsWith('MavenRepo')) \
+                     it.with { url = 'http://x.team.svc/'; if (hasProperty('allowInsecureProtocol')) \
+                     allowInsecureProtocol = true } }\n\
+                     gradle.settingsEvaluated { it.pluginManagement.repositories.all(packageproxy); if \
+                     (it.hasProperty('dependencyResolutionManagement')) \
+                     it.dependencyResolutionManagement.repositories.all(packageproxy) }\n\
+                     allprojects { buildscript.repositories.all(packageproxy); repositories.all(packageproxy) }\n",
+                ),
+                ("repositories", "[repositories]\nlocal\npackageproxy: http://x.team.svc/, allowInsecureProtocol\n"),
+                (
+                    "settings.xml",
+                    "<settings>\n  <mirrors>\n    <mirror><id>packageproxy</id><mirrorOf>central</mirrorOf>\
+                     <url>http://x.team.svc/</url></mirror>\n  </mirrors>\n</settings>\n",
+                ),
+            ],
+        ),
     ] {
         assert_eq!(files(kind, base, Some(AUTHORITY), NAMESPACE), map(expected), "{kind} {base}");
     }

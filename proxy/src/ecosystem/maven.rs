@@ -76,6 +76,7 @@ fn file(folder: &[&str], name: &str) -> Result<Intent, Refusal> {
             Ok(Intent::Artifact(Artifact {
                 checksum_siblings: Some(&SIBLINGS),
                 follows: layout::description,
+                magic: layout::magic(name),
                 ..Artifact::at(place.key(name, "file"), Source::Layout(from), kind)
             }))
         }

@@ -9,6 +9,7 @@
 mod cargo;
 mod go;
 mod machine;
+mod maven;
 mod npm;
 mod private;
 mod proxy;

@@ -174,7 +174,7 @@ fn pages_of_lists() {
         let fetched = Fetched::new(metadata(&Container, target, None), "application/json", r#"{"name":"a","tags":[],"manifests":[]}"#);
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap())).collect();
-        (fetched.metadata.read)(Raw { headers: Some(&headers), ..fetched.raw() }).unwrap().served
+        fetched.metadata.read.unwrap()(Raw { headers: Some(&headers), ..fetched.raw() }).unwrap().served
     };
     for (link, expected) in [
         ("</v2/a/tags/list?n=5&last=v1>; rel=\"next\"", Some("n=5&last=v1")),

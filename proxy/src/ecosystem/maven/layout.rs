@@ -95,3 +95,8 @@ pub(super) fn content_type(name: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+/// The first bytes of every such file: archives that nobody puts a script in front of, as is done with jars.
+pub(super) fn magic(name: &str) -> &'static [u8] {
+    if name.ends_with(".aar") { b"PK" } else { &[] }
+}

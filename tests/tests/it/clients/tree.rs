@@ -51,7 +51,8 @@ impl Tree {
         self.entries.iter().filter(|(name, entry)| matches!(entry, Entry::File { .. }) && name.ends_with(end)).count()
     }
 
-    /// One line for each path that is absent, new or different in `other`, apart from the paths of `except`.
+    /// One line for each path that is absent, new or different in `other`, apart from the paths of `except`: whole ones,
+    /// or the name of a file wherever it lies, whose beginning may be `*`.
     pub(super) fn differences(&self, other: &Self, except: &[&str]) -> Vec<String> {
         let gone = self.entries.keys().filter(|name| !other.entries.contains_key(*name)).map(|name| ("absent", name));
         let others = other.entries.iter().filter_map(|(name, entry)| match self.entries.get(name) {
@@ -60,9 +61,23 @@ impl Tree {
             Some(_) => None,
         });
         gone.chain(others)
-            .filter(|(_, name)| !except.contains(&name.as_str()))
+            .filter(|(_, name)| !except.iter().any(|except| is_excepted(name, except)))
             .map(|(how, name)| format!("{how}: {name}"))
             .collect()
+    }
+}
+
+fn is_excepted(path: &str, except: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path == except || name == except || except.strip_prefix('*').is_some_and(|end| name.ends_with(end))
+}
+
+#[test]
+fn names_are_excepted_wherever_they_lie() {
+    for (except, expected) in
+        [("a/b/c.x", true), ("c.x", true), ("*.x", true), ("b", false), ("a/b", false), ("x", false)]
+    {
+        assert_eq!(is_excepted("a/b/c.x", except), expected, "{except}");
     }
 }
 
