@@ -157,7 +157,8 @@ fn keys_of_client_configuration_are_legal_for_every_ecosystem() {
         assert!(files.iter().all(legal), "{files:?}");
         let variables = keys("left-client-env");
         let variable = |key: &String| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        assert!(!variables.is_empty() && variables.iter().all(variable), "{variables:?}");
+        // Some clients read files only.
+        assert!(variables.iter().all(variable), "{variables:?}");
     }
 }
 
