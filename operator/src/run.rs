@@ -82,9 +82,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
         .map_err(RunError::Client)?;
     let definitions = Arc::new(Definitions::new(arguments.classes));
     let terms = terms(arguments)?;
-    let release = Key::new(terms.namespace.clone(), terms.name.clone());
-    let grace = arguments.election.scope_grace.0;
-    let scopes = Arc::new(Scopes::new(release, Scope::of(&arguments.namespaces), grace));
+    let scopes = Arc::new(scopes(arguments, &terms));
     let common = (Arc::clone(&definitions), Arc::clone(&scopes));
     let context = Context::new(client.clone(), arguments, built_in, common, Arc::clone(&metrics));
     let syncs = Arc::new(Syncs::default());
@@ -205,6 +203,11 @@ fn watch(
     }
     let polling = Arc::clone(controller);
     tasks.spawn("the questions to pods", async move { polling.poll().await });
+}
+
+fn scopes(arguments: &RunArguments, terms: &Terms) -> Scopes {
+    let release = Key::new(terms.namespace.clone(), terms.name.clone());
+    Scopes::new(release, Scope::of(&arguments.namespaces), arguments.election.scope_grace.0)
 }
 
 fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
