@@ -104,6 +104,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
         wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
         wait_for_fields(&client, &health, &metrics).await;
         scopes.wait_until_alone(&client, &health).await;
+        health.waiting_for.lock().clear();
         if arguments.election.leader_election {
             let lease = client::election(config.clone()).map_err(RunError::Client)?;
             let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));

@@ -107,7 +107,6 @@ impl Scopes {
             }
             tokio::time::sleep(PERIOD).await;
         }
-        health.waiting_for.lock().clear();
     }
 
     /// Renews and looks while this process leads; ends if another operator of all namespaces led before.
