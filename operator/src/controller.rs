@@ -12,6 +12,7 @@ mod context;
 mod difference;
 pub mod plan;
 mod reconcile;
+mod release;
 mod report;
 pub mod resolve;
 mod syncs;

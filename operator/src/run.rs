@@ -82,9 +82,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
         .map_err(RunError::Client)?;
     let definitions = Arc::new(Definitions::new(arguments.classes));
     let terms = terms(arguments)?;
-    let release = Key::new(terms.namespace.clone(), terms.name.clone());
-    let grace = arguments.election.scope_grace.0;
-    let scopes = Arc::new(Scopes::new(release, Scope::of(&arguments.namespaces), grace));
+    let scopes = Arc::new(scopes(arguments, &terms));
     let common = (Arc::clone(&definitions), Arc::clone(&scopes));
     let context = Context::new(client.clone(), arguments, built_in, common, Arc::clone(&metrics));
     let syncs = Arc::new(Syncs::default());
@@ -106,6 +104,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
         wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
         wait_for_fields(&client, &health, &metrics).await;
         scopes.wait_until_alone(&client, &health).await;
+        health.waiting_for.lock().clear();
         if arguments.election.leader_election {
             let lease = client::election(config.clone()).map_err(RunError::Client)?;
             let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));
@@ -205,6 +204,11 @@ fn watch(
     }
     let polling = Arc::clone(controller);
     tasks.spawn("the questions to pods", async move { polling.poll().await });
+}
+
+fn scopes(arguments: &RunArguments, terms: &Terms) -> Scopes {
+    let release = Key::new(terms.namespace.clone(), terms.name.clone());
+    Scopes::new(release, Scope::of(&arguments.namespaces), arguments.election.scope_grace.0)
 }
 
 fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {

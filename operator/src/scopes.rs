@@ -90,7 +90,10 @@ impl Scopes {
 
     /// Waits until no other operator of all namespaces is heard of.
     pub async fn wait_until_alone(&self, client: &Client, health: &Health) {
-        while self.scope == Scope::Cluster {
+        if self.scope != Scope::Cluster {
+            return;
+        }
+        loop {
             match self.rivals(client).await {
                 Ok(rivals) => {
                     let Some(rival) = rivals.iter().find(|rival| rival.release != self.release) else { break };
@@ -104,7 +107,6 @@ impl Scopes {
             }
             tokio::time::sleep(PERIOD).await;
         }
-        health.waiting_for.lock().clear();
     }
 
     /// Renews and looks while this process leads; ends if another operator of all namespaces led before.

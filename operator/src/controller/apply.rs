@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -256,50 +256,15 @@ pub async fn apply(
     }
 }
 
-/// Whether an object is ours to delete. A claim that is to be kept has no owner and stays.
-pub fn may_prune(owner: &Owner, object: &Value) -> bool {
-    !is_terminating(object) && controller(object).is_some_and(|found| found["uid"] == owner.uid.as_str())
-}
-
-/// Deletes an object, if it is still the one that was seen.
-pub async fn prune(client: &Client, owner: &Owner, kind: ChildKind, object: &Value) -> Result<(), ApplyError> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let uid = object["metadata"]["uid"].as_str().map(ToOwned::to_owned);
-    let preconditions = kube::api::Preconditions { uid, resource_version: None };
-    let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
-    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
-    match api.delete(&name, &parameters).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(refusal(&Child { kind, name, object: Value::Null }, error)),
-    }
-}
-
-/// Lets go of an object, so that it stays when its proxy goes.
-pub async fn disown(client: &Client, owner: &Owner, kind: ChildKind, object: &Value) -> Result<(), ApplyError> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let metadata = json!({
-        "uid": object["metadata"]["uid"],
-        "ownerReferences": [{"$patch": "delete", "uid": owner.uid}],
-    });
-    let api: Api<Object> = api(client, Kind::Child(kind), Some(&owner.proxy.namespace));
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch(&name, &parameters, &Patch::Strategic(json!({ "metadata": metadata }))).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(refusal(&Child { kind, name, object: Value::Null }, error)),
-    }
-}
-
 fn intent_hash(object: &Value) -> String {
     super::build::hash_of(&object.to_string(), 16)
 }
 
-fn is_terminating(object: &Value) -> bool {
+pub(super) fn is_terminating(object: &Value) -> bool {
     object["metadata"].get("deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-fn controller(object: &Value) -> Option<&Value> {
+pub(super) fn controller(object: &Value) -> Option<&Value> {
     object["metadata"]["ownerReferences"].as_array()?.iter().find(|reference| reference["controller"] == true)
 }
 
@@ -330,7 +295,7 @@ fn may_take(owner: &Owner, child: &Child, object: &Value) -> Result<(), ApplyErr
 }
 
 /// What an error of the API server means.
-fn refusal(child: &Child, error: kube::Error) -> ApplyError {
+pub(super) fn refusal(child: &Child, error: kube::Error) -> ApplyError {
     let (kind, name) = (child.kind.kind(), child.name.clone());
     let kube::Error::Api(status) = &error else { return ApplyError::Unavailable { kind, name, source: error } };
     let message = status.message.clone();

@@ -15,6 +15,7 @@ use super::contest::WINDOW;
 use super::context::Context;
 use super::plan::Plan;
 use super::reconcile::ReconcileError;
+use super::release;
 use crate::events::Note;
 use crate::kinds::ChildKind;
 use crate::store::{Key, Kind};
@@ -158,7 +159,7 @@ impl Context {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 let is_wanted = wanted.iter().any(|wanted| wanted.child().kind == kind && wanted.child().name == name);
                 let is_in_use = kind == ChildKind::PersistentVolumeClaim && in_use == Some(name);
-                if !is_wanted && !is_in_use && apply::may_prune(owner, &object) {
+                if !is_wanted && !is_in_use && release::may_prune(owner, &object) {
                     unwanted.push((kind, object));
                 }
             }
@@ -168,13 +169,13 @@ impl Context {
         }
         if let Some(claim) =
             in_use.and_then(|name| self.store(Kind::Child(ChildKind::PersistentVolumeClaim)).get(key, name))
-            && apply::may_prune(owner, &claim)
-            && let Err(error) = apply::disown(&self.client, owner, ChildKind::PersistentVolumeClaim, &claim).await
+            && release::may_prune(owner, &claim)
+            && let Err(error) = release::disown(&self.client, owner, ChildKind::PersistentVolumeClaim, &claim).await
         {
             return Ok(Err(error));
         }
         for (kind, object) in unwanted {
-            if let Err(error) = apply::prune(&self.client, owner, kind, &object).await {
+            if let Err(error) = release::prune(&self.client, owner, kind, &object).await {
                 return Ok(Err(error));
             }
         }

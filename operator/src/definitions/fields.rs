@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Every field of `spec` of these kinds that the description (OpenAPI 3) of our group lacks, as `Kind.path`. A kind that
+/// Every field of `spec` of these kinds that the description (`OpenAPI` 3) of our group lacks, as `Kind.path`. A kind that
 /// is not described at all says nothing.
 pub(super) fn missing(description: &Value, kinds: &[&str]) -> Vec<String> {
     let mut missing = Vec::new();

@@ -1,9 +1,10 @@
 //! The installed definitions, changed for a while.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
+use tokio::time::Instant;
 
 use super::{Cluster, Scene};
 
