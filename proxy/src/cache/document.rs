@@ -243,6 +243,7 @@ impl Cache {
         document.etag = header_text(headers, header::ETAG).or(document.etag);
         document.last_modified = header_text(headers, header::LAST_MODIFIED).or(document.last_modified);
         let record = self.state.writer.confirm(id, self.now(), &held.record, &document);
+        self.state.unwritten.renew(id, &record);
         let document = StoredDocument { record, ..held };
         Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
     }
@@ -323,6 +324,7 @@ impl Cache {
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
             let record = self.state.writer.confirm(id, now, &held.record, &document);
+            self.state.unwritten.renew(id, &record);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
         let (raw, table, mut files, other_key) =

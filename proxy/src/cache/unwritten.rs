@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::document::StoredDocument;
-use crate::store::RecordId;
+use crate::store::{Record, RecordId};
 
 /// The documents whose files are being committed.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,13 @@ impl Unwritten {
     /// The document, if it is being committed.
     pub(super) fn get(&self, id: RecordId) -> Option<StoredDocument> {
         self.0.documents.lock().get(&id).map(|(_, document)| document.clone())
+    }
+
+    /// Takes the newer record of a document whose files are still being committed.
+    pub(super) fn renew(&self, id: RecordId, record: &Arc<Record>) {
+        if let Some((_, document)) = self.0.documents.lock().get_mut(&id) {
+            document.record = Arc::clone(record);
+        }
     }
 
     /// How many there are.
