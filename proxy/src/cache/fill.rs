@@ -157,9 +157,10 @@ impl Cache {
             return self.present(id).map(|()| None);
         }
         let store = &self.engine.store;
-        let blob = match artifact.referenced {
-            true => store.owned_blob(&self.space, artifact.blob).await,
-            false => store.blob(&self.space, artifact.blob, artifact.length).await,
+        let blob = if artifact.referenced {
+            store.owned_blob(&self.space, artifact.blob).await
+        } else {
+            store.blob(&self.space, artifact.blob, artifact.length).await
         };
         match blob {
             Some(blob) => Ok(Some(Served::Stored { record, blob })),

@@ -147,33 +147,31 @@ impl<F: Fetch> TokenChallenge<F> {
 
     /// The token for a realm, from memory or from its server.
     async fn token(&self, realm: &Realm, key: u64) -> Result<Token, Denied> {
-        let pending = {
-            let mut state = self.state.lock();
-            let usable = |pending: &Pending| match pending.peek() {
-                None => true,
-                Some(Ok(token)) => token.until > Instant::now(),
-                Some(Err(_)) => false,
-            };
-            match state.tokens.get(realm).filter(|pending| usable(pending)) {
-                Some(pending) => pending.clone(),
-                None => {
-                    if state.tokens.len() >= MOST {
-                        state.tokens.retain(|_, pending| usable(pending));
-                    }
-                    if state.tokens.len() >= MOST {
-                        state.tokens.clear();
-                    }
-                    let account = self
-                        .account
-                        .at(&realm.url, &self.base)
-                        .map_err(|reason| Denied::Failed(FetchError::Credential { reason }))?;
-                    let pending = fetch_token(Arc::clone(&self.inner), realm.clone(), account, key).boxed().shared();
-                    state.tokens.insert(realm.clone(), pending.clone());
-                    pending
-                }
-            }
-        };
+        let pending = self.pending(realm, key).map_err(Denied::Failed)?;
         pending.await
+    }
+
+    /// The token that is at hand or under way; else the request for it begins.
+    fn pending(&self, realm: &Realm, key: u64) -> Result<Pending, FetchError> {
+        let usable = |pending: &Pending| match pending.peek() {
+            None => true,
+            Some(Ok(token)) => token.until > Instant::now(),
+            Some(Err(_)) => false,
+        };
+        let mut state = self.state.lock();
+        if let Some(pending) = state.tokens.get(realm).filter(|pending| usable(pending)) {
+            return Ok(pending.clone());
+        }
+        if state.tokens.len() >= MOST {
+            state.tokens.retain(|_, pending| usable(pending));
+        }
+        if state.tokens.len() >= MOST {
+            state.tokens.clear();
+        }
+        let account = self.account.at(&realm.url, &self.base).map_err(|reason| FetchError::Credential { reason })?;
+        let pending = fetch_token(Arc::clone(&self.inner), realm.clone(), account, key).boxed().shared();
+        state.tokens.insert(realm.clone(), pending.clone());
+        Ok(pending)
     }
 
     /// Forgets a token that the registry no longer takes, unless there is a newer one by now.

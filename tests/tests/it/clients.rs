@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod cargo;
+mod container;
 mod go;
 mod machine;
 mod maven;

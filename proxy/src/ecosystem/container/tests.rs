@@ -39,7 +39,7 @@ fn what_requests_mean() {
         ("v2/_catalog".to_owned(), "not found".to_owned()),
         ("v2/manifests/x".to_owned(), "not found".to_owned()),
         ("v1/a/manifests/x".to_owned(), "not found".to_owned()),
-        ("".to_owned(), "not found".to_owned()),
+        (String::new(), "not found".to_owned()),
         ("v2/a/manifests/x/".to_owned(), "not found".to_owned()),
         ("v2/a/manifests/.x".to_owned(), "not found".to_owned()),
         ("v2/A/manifests/x".to_owned(), "not found".to_owned()),

@@ -70,6 +70,14 @@ impl Proxy {
         format!("http://{}/{name}/", self.address)
     }
 
+    /// A line of the process's status that is a size, in bytes.
+    pub(super) fn memory(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("Linux gives sizes");
+        line.split_ascii_whitespace().next().and_then(|value| value.parse::<u64>().ok()).expect("a number of kB") << 10
+    }
+
     /// Ends the program as an operating system does, and waits until it is gone.
     pub(super) fn stop(mut self) {
         machine::run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));

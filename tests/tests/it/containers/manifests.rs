@@ -96,7 +96,7 @@ async fn a_tag_is_confirmed_by_a_head() {
     let (path, upstream_path) = ("/v2/a/manifests/x", at("a/manifests/x"));
     let first = tag(&upstream, "a", "x", &image("one", &[]));
     let asked =
-        || upstream.requests_of(&upstream_path).iter().map(|request| request.method.to_string()).collect::<Vec<_>>();
+        || upstream.requests_of(&upstream_path).iter().map(|request| request.method.clone()).collect::<Vec<_>>();
     let told = async |expected: &str| {
         let answer = rig.get(path).await.expect_status(200);
         assert_eq!(answer.header("docker-content-digest"), expected);
