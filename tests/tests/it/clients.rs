@@ -8,6 +8,7 @@
 
 mod cargo;
 mod go;
+mod gradle;
 mod machine;
 mod maven;
 mod npm;
