@@ -208,6 +208,9 @@ const NOWHERE: &str = "none";
 
 impl UpstreamSettings {
     /// No registry: whatever is not here is nowhere.
+    ///
+    /// # Panics
+    /// Never: the address is a constant.
     pub fn none() -> Self {
         // Parses as any address does: a scheme and a path.
         #[expect(clippy::expect_used, reason = "a constant")]

@@ -60,11 +60,13 @@ impl Cache {
             ask.source.clone_from(&source);
             let reply = self.ask(ask).await?;
             match reply.status {
-                StatusCode::OK => match checksum_sibling::read(&beginning(reply).await?, *algorithm) {
-                    Some(digest) => return Ok(vec![digest]),
-                    None => tracing::warn!(proxy = %self.settings.name, url = %url, algorithm = algorithm.name(),
-                        "the checksum beside a file holds no digest: it is taken for absent"),
-                },
+                StatusCode::OK => {
+                    if let Some(digest) = checksum_sibling::read(&beginning(reply).await?, *algorithm) {
+                        return Ok(vec![digest]);
+                    }
+                    tracing::warn!(proxy = %self.settings.name, url = %url, algorithm = algorithm.name(),
+                        "the checksum beside a file holds no digest: it is taken for absent");
+                }
                 // Some stores refuse what they do not have.
                 status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {}
                 _ => return Err(self.refused(reply).await),

@@ -66,8 +66,8 @@ fn covers(mirror_of: &str, name: &str) -> bool {
 fn in_model(home: &Path) -> Option<(String, String)> {
     let entries = std::fs::read_dir(home.join("lib")).ok()?.flatten().map(|entry| entry.path());
     let is_model = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("maven-model-builder-") && name.ends_with(".jar")
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("maven-model-builder-") && path.extension().is_some_and(|extension| extension == "jar")
     };
     let archive = entries.into_iter().find(is_model)?;
     let model = String::from_utf8(archive::entry(&archive, MODEL)?).ok()?;

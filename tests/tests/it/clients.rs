@@ -9,6 +9,7 @@
 mod cargo;
 mod container;
 mod go;
+mod gradle;
 mod machine;
 mod maven;
 mod npm;

@@ -82,9 +82,13 @@ fn timestamped<'a>(file: &'a str, begin: &str) -> Option<&'a str> {
     (is_number(day) && is_number(second) && count > 0).then(|| &file[..end])
 }
 
+fn extension(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or_default()
+}
+
 /// The type that a file is served as, by its extension.
 pub(super) fn content_type(name: &str) -> &'static str {
-    match name.rsplit('.').next().unwrap_or_default() {
+    match extension(name) {
         "jar" | "war" | "ear" => "application/java-archive",
         "pom" | "xml" => super::XML,
         "module" => "application/vnd.org.gradle.module+json",
@@ -98,5 +102,5 @@ pub(super) fn content_type(name: &str) -> &'static str {
 
 /// The first bytes of every such file: archives that nobody puts a script in front of, as is done with jars.
 pub(super) fn magic(name: &str) -> &'static [u8] {
-    if name.ends_with(".aar") { b"PK" } else { &[] }
+    if extension(name) == "aar" { b"PK" } else { &[] }
 }

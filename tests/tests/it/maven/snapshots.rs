@@ -1,0 +1,67 @@
+//! Versions that are not released yet.
+
+use tests::wait::until;
+
+use super::*;
+
+const CHANGING: &str = "org/lab/tiny/1-SNAPSHOT/tiny-1-SNAPSHOT.jar";
+const MEBIBYTE: usize = 1 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_a_time_in_its_name_is_asked_again() {
+    let repository = Repository::with(|manifest| manifest.with("cache.metadataTTL", "1s")).await;
+    let (old, new) = (file(1, LONG), file(2, LONG));
+    repository.put(CHANGING, &old);
+    let first = repository.get(CHANGING).await.expect_status(200);
+    assert!(first.bytes() == &old && !first.header("cache-control").contains("immutable"), "{:?}", first.headers);
+    assert_eq!(first.header("content-type"), "application/java-archive");
+    repository.put(CHANGING, &new);
+    let second = until("the new file", || async {
+        let answer = repository.get(CHANGING).await.expect_status(200);
+        (answer.bytes() == &new).then_some(answer)
+    })
+    .await;
+    for (extension, digest) in digests(second.bytes()) {
+        assert_eq!(repository.get(&format!("{CHANGING}.{extension}")).await.expect_status(200).text(), digest);
+    }
+    assert_eq!(repository.asked(&format!("{CHANGING}.sha1")), 0, "told of the bytes that are here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_with_a_time_in_its_name_never_changes() {
+    let repository = Repository::with(Manifest::always_revalidating).await;
+    let path = "org/lab/tiny/1-SNAPSHOT/tiny-1-20261120.101010-1.jar";
+    repository.put(path, &file(1, LONG));
+    repository.get(path).await.expect_status(200);
+    assert!(repository.until_hit(path).await.header("cache-control").contains("immutable"));
+    assert_eq!(repository.asked(path), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_or_nothing_is_no_such_file() {
+    let repository = Repository::new().await;
+    for reply in [Reply::ok("<html>login</html>").header("Content-Type", "text/html"), Reply::ok("")] {
+        repository.set(CHANGING, reply);
+        repository.get(CHANGING).await.expect_status(502);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_one_is_never_in_memory() {
+    let repository =
+        Repository::with(|manifest| manifest.with("cache.maxMetadataSize", "1Mi").with("upstream.readTimeout", "60s"))
+            .await;
+    let bytes = file(1, 192 * MEBIBYTE);
+    repository.put(CHANGING, &bytes);
+    let before = repository.rig.peak_memory();
+    for _ in 0..2 {
+        let ask = tests::Ask::get(&format!("/maven/{CHANGING}")).header("Accept-Encoding", "gzip");
+        let open = repository.rig.client().open(ask).await.unwrap();
+        assert_eq!(open.status, 200);
+        assert!(open.equals(&bytes).await);
+    }
+    let sha512 = repository.get(&format!("{CHANGING}.sha512")).await.expect_status(200).text();
+    assert_eq!(sha512, hex::<Sha512>(&bytes));
+    let grown = (repository.rig.peak_memory() - before) / MEBIBYTE as u64;
+    assert!(grown < 64, "{grown} MiB for a file of 192");
+}

@@ -1,0 +1,60 @@
+//! Two repositories behind one proxy: what one version consists of comes from one of them.
+
+use super::*;
+
+async fn two() -> (Repository, Upstream) {
+    let other = Upstream::start().await;
+    let repository = Repository::with(|manifest| adding(manifest, &other).allowing_loopback()).await;
+    (repository, other)
+}
+
+fn put(upstream: &Upstream, path: &str, bytes: &Bytes) {
+    upstream.set(&format!("{BASE}{path}"), Resource::file(bytes.clone()));
+    upstream.set(&format!("{BASE}{path}.sha1"), Resource::new(hex::<Sha1>(bytes), "text/plain"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_repository_that_gave_the_pom_gives_the_rest() {
+    let (repository, other) = two().await;
+    let (first, second) = (file(1, 3_000), file(2, 3_000));
+    put(&other, POM, &second);
+    put(&other, JAR, &second);
+    assert!(repository.get(POM).await.expect_status(200).bytes() == &second);
+    repository.until_hit(POM).await;
+    // The first one has a file of this name by now: of another build, perhaps.
+    repository.put(JAR, &first);
+    repository.put(POM, &first);
+    assert!(repository.get(JAR).await.expect_status(200).bytes() == &second);
+    assert_eq!(repository.get(&format!("{JAR}.sha1")).await.expect_status(200).text(), hex::<Sha1>(&second));
+    assert_eq!(repository.asked(&format!("{JAR}.sha1")), 0, "a digest is asked of whoever gave the file");
+    // What that one lacks is not taken from elsewhere.
+    let sources = "org/lab/tiny/1.0/tiny-1.0-sources.jar";
+    repository.put(sources, &first);
+    repository.get(sources).await.expect_status(404);
+    assert_eq!(repository.asked(sources), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_first_has_is_its_own() {
+    let (repository, other) = two().await;
+    repository.put(POM, &file(1, 3_000));
+    put(&other, POM, &file(2, 3_000));
+    put(&other, JAR, &file(2, 3_000));
+    assert!(repository.get(POM).await.expect_status(200).bytes() == &file(1, 3_000));
+    repository.until_hit(POM).await;
+    repository.get(JAR).await.expect_status(404);
+    assert_eq!(other.total(), 0, "the pom is from the first, and so is everything else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_said_no_is_left_alone() {
+    let (repository, other) = two().await;
+    for number in 0..3 {
+        put(&other, &format!("org/lab/tiny/1.0/tiny-1.0-{number}.jar"), &file(number, 3_000));
+    }
+    let absent = "org/lab/none/1.0/none-1.0.pom";
+    for _ in 0..3 {
+        repository.get(absent).await.expect_status(404);
+    }
+    assert_eq!((repository.asked(absent), other.count(&format!("{BASE}{absent}"))), (1, 1));
+}
