@@ -163,6 +163,7 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
         Some(canonical) if !by_digest => artifact.source = Source::Layout(canonical),
         canonical => artifact.spare = canonical,
     }
+    artifact.magic = name.map_or(b"", path::magic_of_index);
     artifact.lasting = false;
     Some(artifact)
 }

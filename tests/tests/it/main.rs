@@ -8,6 +8,7 @@ mod cluster;
 mod coalescing;
 mod conformance;
 mod credentials;
+mod debian;
 mod disk;
 mod drain;
 mod faults;

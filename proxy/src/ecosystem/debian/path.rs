@@ -49,6 +49,16 @@ pub(super) fn magic(file: &str) -> &'static [u8] {
     kind(file).map_or(b"", |(_, _, magic)| magic)
 }
 
+/// The first bytes of an index, where its name says how it is compressed.
+pub(super) fn magic_of_index(file: &str) -> &'static [u8] {
+    match file.rsplit_once('.') {
+        Some((_, "gz")) => b"\x1f\x8b",
+        Some((_, "xz")) => b"\xfd7zXZ",
+        Some((_, "bz2")) => b"BZh",
+        _ => b"",
+    }
+}
+
 /// The names of package and version in `NAME_VERSION_ARCH.deb`, or what comes closest to them.
 pub(super) fn package_and_version(file: &str) -> (&str, &str) {
     let (package, rest) = file.split_once('_').unwrap_or((file, ""));
