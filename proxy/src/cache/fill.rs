@@ -240,6 +240,9 @@ impl Cache {
             stored.names = self.learn(blob, scan(&artifact.key), &mut files).await;
         }
         self.state.writer.store(id, record(stored), files).await;
+        if learning.is_some() {
+            self.state.generations.catalogue.changed();
+        }
         Ok(())
     }
 

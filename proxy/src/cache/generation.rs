@@ -57,9 +57,8 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// Forgets everything: the records decide again.
+    /// Forgets what clients were given. What is open still says which digests files have, until there is a newer one.
     pub(super) fn clear(&self) {
-        self.open.lock().clear();
         self.given.clear();
         self.catalogue.changed();
     }

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod cargo;
+mod debian;
 mod machine;
 mod npm;
 mod private;

@@ -7,8 +7,7 @@ const SECOND: &str = "Sat, 01 Jan 2022 00:00:00 GMT";
 
 fn flat_head(state: &State) -> String {
     let head = state.head();
-    let body = head.split("\n\n").nth(1).expect("a body").split("-----BEGIN").next().expect("a body").to_owned();
-    body
+    head.split("\n\n").nth(1).expect("a body").split("-----BEGIN").next().expect("a body").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

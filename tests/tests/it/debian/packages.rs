@@ -98,9 +98,24 @@ async fn patches_are_verified_by_their_index() {
     state.publish(&upstream);
     upstream.set(&at(&format!("{folder}/T-1.gz")), Resource::file(gzip(b"2d\n")));
     let rig = start(&upstream, |manifest| manifest).await;
-    get(&rig, "InRelease").await;
-    get(&rig, &format!("{folder}/Index")).await;
+    // Their index is asked for where nobody has.
     rig.get(&here(&format!("{folder}/T-1.gz"))).await.expect_status(502);
     upstream.set(&at(&format!("{folder}/T-1.gz")), Resource::file(patch.clone()));
     assert_eq!(get(&rig, &format!("{folder}/T-1.gz")).await.bytes(), &patch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn installers_are_verified_by_the_list_beside_them() {
+    let upstream = Upstream::start().await;
+    let image = Bytes::from("image");
+    let sums = format!("{}  ./netboot/mini.iso\n", HEXLOWER.encode(&Sha256::digest(&image)));
+    let folder = "main/installer-amd64/current/images";
+    State::naming(&[]).with("main/installer-amd64/current/images/SHA256SUMS", sums.as_bytes()).publish(&upstream);
+    let path = format!("{folder}/netboot/mini.iso");
+    upstream.set(&at(&path), Resource::file("another"));
+    let rig = start(&upstream, |manifest| manifest).await;
+    // Nobody has asked for the list or the head.
+    rig.get(&here(&path)).await.expect_status(502);
+    upstream.set(&at(&path), Resource::file(image.clone()));
+    assert_eq!(get(&rig, &path).await.bytes(), &image);
 }
