@@ -153,8 +153,7 @@ async fn file(
 ) -> Result<Response<Body>, Error> {
     let hit = if artifact.lasting { CacheStatus::IMMUTABLE } else { CacheStatus::Hit { ttl: 0 } };
     if method == Method::HEAD && cache.filling(artifact).is_none() {
-        let id = cache.space().record_id(&artifact.key);
-        return match cache.stored_artifact(id, artifact.expect.as_ref()).await? {
+        return match cache.stored_artifact(artifact).await? {
             Some(Served::Stored { record, blob }) => Ok(respond::stored(cache, artifact, &record, &blob, headers, hit)),
             _ => Ok(respond::head(cache, artifact, cache.head(artifact).await?)),
         };

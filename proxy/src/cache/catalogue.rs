@@ -1,16 +1,17 @@
 //! What the index files of the current generations say of other files: which digest a path has.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OnceCell, watch};
 
-use super::Cache;
 use super::names::Names;
+use super::{Cache, Served};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::intent::{Artifact, NamedInIndexes};
+use crate::intent::{Artifact, Indexed, NamedInIndexes};
 
 /// How long a request for a file waits for an index that is being read.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,8 +23,8 @@ pub(super) struct Catalogue {
     built: Mutex<Option<(u64, Arc<[Names]>)>>,
     /// How many index files are being read.
     learning: watch::Sender<usize>,
-    /// Whether the generations were looked for that an earlier process left.
-    surveyed: AtomicBool,
+    /// Done once the generations were looked for that an earlier process left.
+    surveyed: OnceCell<()>,
 }
 
 impl Catalogue {
@@ -38,14 +39,10 @@ impl Catalogue {
         Learning(self.learning.clone())
     }
 
-    /// Waits until no index is being read, but not for ever. Whether there was one.
-    async fn learnt(&self) -> bool {
+    /// Waits until no index is being read, but not for ever.
+    async fn learnt(&self) {
         let mut learning = self.learning.subscribe();
-        if *learning.borrow() == 0 {
-            return false;
-        }
         let _ = tokio::time::timeout(PATIENCE, learning.wait_for(|count| *count == 0)).await;
-        true
     }
 }
 
@@ -72,17 +69,22 @@ impl Cache {
         if let Some(digest) = self.look_in_names(&named.path).await? {
             return Ok(Some(digest));
         }
-        if catalogue.learnt().await {
-            catalogue.changed();
-            if let Some(digest) = self.look_in_names(&named.path).await? {
-                return Ok(Some(digest));
-            }
+        catalogue.surveyed.get_or_init(|| self.find_generations(named)).await;
+        if let Some(by) = &named.by {
+            self.fetch_index(by).await;
         }
-        if catalogue.surveyed.swap(true, Ordering::AcqRel) {
-            return Ok(None);
-        }
-        self.find_generations(named).await;
+        catalogue.learnt().await;
         self.look_in_names(&named.path).await
+    }
+
+    /// Has an index here. If that fails, what it names is served as it comes.
+    async fn fetch_index(self: &Arc<Self>, index: &Indexed) {
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let Ok(found) = self.indexed(index, nobody).await else { return };
+        if let Ok(Served::Filling { fill, body, .. }) = self.artifact(&found.artifact).await {
+            drop(body);
+            let _ = fill.ended().await;
+        }
     }
 
     /// Opens the generations that are on disk.

@@ -26,6 +26,8 @@ pub struct StoredDocument {
     raw: Option<Blob>,
     /// What was read of it.
     extract: Extract,
+    /// Its detached signature.
+    pub(super) signature: Option<Blob>,
 }
 
 /// What was read of a document, as far as it is open.
@@ -47,7 +49,7 @@ impl From<Option<Table>> for Extract {
 
 impl StoredDocument {
     pub(super) fn of(record: Arc<Record>) -> Self {
-        Self { record, raw: None, extract: Extract::Unopened }
+        Self { record, raw: None, extract: Extract::Unopened, signature: None }
     }
 }
 
@@ -330,15 +332,17 @@ impl Cache {
         let (raw, table, mut files, other_key) =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
         let mut parts = 1 + usize::from(table.is_some());
+        let mut signature = None;
         if let Some(of) = metadata.generation.and_then(|generation| generation.signature) {
-            document.signature = self.fetch_signature(id, metadata, of, document.received, &mut files).await?;
-            parts += usize::from(document.signature.is_some());
+            signature = self.fetch_signature(id, metadata, of, document.received, &mut files).await?;
+            document.signature = signature.as_ref().map(|signature| (signature.id(), signature.length()));
+            parts += usize::from(signature.is_some());
         }
         // A record must not promise what only memory holds, nor keep a document of which nothing says that it is whole.
         let whole = framed && files.len() == parts;
         let afterwards = if whole { Afterwards::Commit { files, other_key } } else { Afterwards::Nothing };
         let record = Arc::new(Record::new(&metadata.key, now, State::Document(document)));
-        let document = StoredDocument { record, raw: Some(raw), extract: table.into() };
+        let document = StoredDocument { record, raw: Some(raw), extract: table.into(), signature };
         Ok((Refreshed { document, status: 200 }, afterwards))
     }
 

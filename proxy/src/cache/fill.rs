@@ -18,7 +18,7 @@ use crate::digest::{Algorithm, Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
 use crate::fetch::{FetchError, Purpose, Reply, Wanted};
-use crate::intent::{Artifact, Shape, Unexpected};
+use crate::intent::{Artifact, Key, Shape, Unexpected};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::{HELD_BACK, Spool};
 use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, State};
@@ -112,7 +112,7 @@ impl Cache {
     /// An artifact: from the store, or from the one fill that everyone shares.
     pub async fn artifact(self: &Arc<Self>, artifact: &Artifact) -> Result<Served, Error> {
         let id = self.space.record_id(&artifact.key);
-        if let Some(stored) = self.stored_artifact(id, artifact.expect.as_ref()).await? {
+        if let Some(stored) = self.stored_artifact(artifact).await? {
             return Ok(stored);
         }
         if let Some(error) = self.state.distrust.verdict(id) {
@@ -150,21 +150,34 @@ impl Cache {
 
     /// The stored artifact; `None` if there is none, or one of other bytes than those that are expected; an error if
     /// the upstream just said that it does not exist.
-    pub async fn stored_artifact(&self, id: RecordId, expect: Option<&Digest>) -> Result<Option<Served>, Error> {
-        let Some(record) = self.record(id).await else { return self.present(id).map(|()| None) };
-        let Some(artifact) = record.artifact() else { return Ok(None) };
-        if expect.is_some_and(|expect| !agrees(artifact, expect)) {
-            return self.present(id).map(|()| None);
+    pub async fn stored_artifact(&self, artifact: &Artifact) -> Result<Option<Served>, Error> {
+        let absent = || self.present(self.absence(artifact)).map(|()| None);
+        let Some(record) = self.record(self.space.record_id(&artifact.key)).await else { return absent() };
+        let Some(stored) = record.artifact() else { return Ok(None) };
+        if artifact.expect.as_ref().is_some_and(|expect| !agrees(stored, expect)) {
+            return absent();
         }
         let store = &self.engine.store;
-        let blob = if artifact.referenced {
-            store.owned_blob(&self.space, artifact.blob).await
+        let blob = if stored.referenced {
+            store.owned_blob(&self.space, stored.blob).await
         } else {
-            store.blob(&self.space, artifact.blob, artifact.length).await
+            store.blob(&self.space, stored.blob, stored.length).await
         };
         match blob {
             Some(blob) => Ok(Some(Served::Stored { record, blob })),
-            None => self.present(id).map(|()| None),
+            None => absent(),
+        }
+    }
+
+    /// Under which name it is remembered that an artifact is absent: one that is looked for in two places may be there
+    /// when it is not in the first.
+    fn absence(&self, artifact: &Artifact) -> RecordId {
+        match &artifact.spare {
+            None => self.space.record_id(&artifact.key),
+            Some(spare) => {
+                let file = format!("{} or {}", artifact.key.file, spare.as_str());
+                self.space.record_id(&Key { file, ..artifact.key.clone() })
+            }
         }
     }
 
@@ -176,7 +189,7 @@ impl Cache {
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
         match error {
             Error::Missing { status, text, .. } => {
-                self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+                self.state.absent.note(self.absence(artifact), *status, text, self.settings.cache.negative_ttl);
             }
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
@@ -192,7 +205,7 @@ impl Cache {
 
     async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {
         // Another fill may have ended between the look at the store and the start of this one.
-        if let Some(Served::Stored { record, blob }) = self.stored_artifact(id, artifact.expect.as_ref()).await? {
+        if let Some(Served::Stored { record, blob }) = self.stored_artifact(artifact).await? {
             let length = blob.length();
             let _ = fill.finished.set((record, blob));
             fill.spool.complete(length);
@@ -278,6 +291,9 @@ impl Cache {
             stored.names = self.learn(blob, scan(&artifact.key), &mut files).await;
         }
         self.state.writer.store(id, record(stored), files).await;
+        if learning.is_some() {
+            self.state.generations.catalogue.changed();
+        }
         Ok(())
     }
 

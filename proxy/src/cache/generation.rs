@@ -23,7 +23,7 @@ use crate::clock::Millis;
 use crate::error::Error;
 use crate::fetch::{Purpose, SafeUrl};
 use crate::intent::{Artifact, Indexed, Key, ListedFile, Metadata, Within};
-use crate::store::{BlobId, RecordId};
+use crate::store::{Blob, BlobId, RecordId};
 use crate::upstream_path::UpstreamPath;
 
 mod swap;
@@ -40,8 +40,8 @@ const SIGNATURE: u64 = 1 << 20;
 pub(super) struct Generations {
     open: Mutex<HashMap<RecordId, Arc<Open>>>,
     given: quick_cache::sync::Cache<(IpAddr, RecordId), (Arc<Open>, Instant)>,
-    /// New heads that are not current yet, and since when.
-    waiting: Mutex<HashMap<RecordId, (BlobId, Instant)>>,
+    /// New heads that are not current yet.
+    waiting: Mutex<HashMap<RecordId, swap::Waiting>>,
     pub(super) catalogue: Catalogue,
 }
 
@@ -57,9 +57,8 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// Forgets everything: the records decide again.
+    /// Forgets what clients were given. What is open still says which digests files have, until there is a newer one.
     pub(super) fn clear(&self) {
-        self.open.lock().clear();
         self.given.clear();
         self.catalogue.changed();
     }
@@ -80,7 +79,7 @@ pub(super) struct Open {
     changed: Millis,
     by_digest: bool,
     table: Option<Table>,
-    signature: Option<(BlobId, u64)>,
+    signature: Option<Blob>,
 }
 
 impl Open {
@@ -221,9 +220,8 @@ impl Cache {
             let (document, status) = self.document(head).await?;
             (self.open(head, &document).await?, status)
         };
-        let (id, length) =
-            open.signature.ok_or(Error::Missing { status: 404, upstream: self.upstream(), text: "".into() })?;
-        let blob = self.engine.store.blob(&self.space, id, length).await.ok_or(Error::Abandoned)?;
+        let missing = || Error::Missing { status: 404, upstream: self.upstream(), text: "".into() };
+        let blob = open.signature.clone().ok_or_else(missing)?;
         let read = tokio::task::spawn_blocking(move || blob.read_all()).await.map_err(|_| Error::Abandoned)?;
         Ok((read.map_err(|error| Error::Storage(Arc::new(error)))?, status))
     }
@@ -237,7 +235,7 @@ impl Cache {
         of: fn(&Key) -> UpstreamPath,
         received: BlobId,
         files: &mut Vec<Finished>,
-    ) -> Result<Option<(BlobId, u64)>, Error> {
+    ) -> Result<Option<Blob>, Error> {
         let get = async |path: &UpstreamPath, limit: u64| {
             let url = SafeUrl::from(path.below(&self.settings.upstream.url));
             let reply = self.ask(Self::get(id, url, Purpose::Metadata)).await?;
@@ -259,7 +257,7 @@ impl Cache {
         }
         let (blob, staging) = (signature.blob, signature.staging);
         files.extend(staging.map(|staging| Finished::new(staging, blob.id())));
-        Ok(Some((blob.id(), blob.length())))
+        Ok(Some(blob))
     }
 
     fn given_to(&self, client: IpAddr, head: &Metadata) -> Option<Arc<Open>> {
@@ -283,13 +281,25 @@ impl Cache {
         };
         let table = self.table(&document).await.map_err(|_| Error::Abandoned)?;
         let stored = document.record.document().ok_or(Error::Abandoned)?;
+        let signature = match (document.signature.clone(), stored.signature) {
+            (None, Some((signature, length))) => {
+                let blob = self.engine.store.blob(&self.space, signature, length).await;
+                if blob.is_none() {
+                    // The disk has lost it: both are fetched again.
+                    self.engine.store.forget(&self.space, id);
+                    return Err(Error::OutOfStep { upstream: self.upstream() });
+                }
+                blob
+            }
+            (signature, _) => signature,
+        };
         let open = Arc::new(Open {
             head: head.clone(),
             raw: stored.raw,
             changed: stored.changed,
             by_digest: stored.by_digest,
             table,
-            signature: stored.signature,
+            signature,
         });
         self.state.generations.open.lock().insert(id, Arc::clone(&open));
         self.state.generations.catalogue.changed();

@@ -46,7 +46,6 @@ impl Cache {
             Err(_) => return None,
         };
         let names = stage(&self.engine.store, bytes.into(), files);
-        self.state.generations.catalogue.changed();
         Some((names.id(), names.length()))
     }
 }

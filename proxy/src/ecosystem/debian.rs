@@ -65,14 +65,19 @@ fn in_dists(call: &Call, path: &[&str], below: &[&str]) -> Option<Intent> {
         [.., "by-hash", algorithm, hex] => match by_digest(&path[..path.len() - 3], algorithm, hex) {
             Some(artifact) => Intent::Artifact(artifact),
             // By digests that prove nothing: the head's table has the addresses with them as well.
-            None if matches!(*algorithm, "MD5Sum" | "SHA1") => indexed(below),
+            None if matches!(*algorithm, "MD5Sum" | "SHA1") => Intent::Indexed(indexed(below)),
             None => return None,
         },
-        [.., holder, name] if path::holds_patches(holder) && *name != "Index" => named_file(path),
+        [index @ .., holder, name] if path::holds_patches(holder) && *name != "Index" => {
+            named_file(path, Some(indexed(&[index, &[*holder, "Index"]].concat())))
+        }
         [.., "ChangeLog"] => forward(call, path),
-        _ if below.iter().any(|segment| segment.starts_with("installer-")) => forward(call, path),
-        _ if is_head(file, folder) => head_or_signature(file, folder),
-        _ => indexed(below),
+        _ if path::is_sum(file) => Intent::Indexed(indexed(below)),
+        _ => match path::images(below) {
+            Some(images) => named_file(path, Some(indexed(&[images, &["SHA256SUMS"]].concat()))),
+            None if is_head(file, folder) => head_or_signature(file, folder),
+            None => Intent::Indexed(indexed(below)),
+        },
     })
 }
 
@@ -82,12 +87,12 @@ fn elsewhere(call: &Call, path: &[&str]) -> Option<Intent> {
     match path {
         [folder @ .., "by-hash", algorithm, hex] => by_digest(folder, algorithm, hex).map(Intent::Artifact),
         [suite @ .., holder, name] if path::holds_patches(holder) => Some(match *name {
-            "Index" => flat(suite, &format!("{holder}/Index")),
-            _ => named_file(path),
+            "Index" => Intent::Indexed(flat(suite, &format!("{holder}/Index"))),
+            _ => named_file(path, Some(flat(suite, &format!("{holder}/Index")))),
         }),
         _ if is_head(file, folder) => Some(head_or_signature(file, folder)),
-        _ if is_package_file(file) => Some(named_file(path)),
-        _ if is_suite_index(file) => Some(flat(folder, file)),
+        _ if is_package_file(file) => Some(named_file(path, None)),
+        _ if is_suite_index(file) => Some(Intent::Indexed(flat(folder, file))),
         ["doc" | "indices" | "tools", ..] => Some(forward(call, path)),
         // Keys that people fetch before they trust the archive.
         [.., file] if [".gpg", ".asc", ".key"].iter().any(|end| file.ends_with(end)) => Some(forward(call, path)),
@@ -132,18 +137,18 @@ fn heads(folder: &[&str]) -> Vec<Metadata> {
 }
 
 /// An index file below `dists/`: the suite's name ends somewhere in its path.
-fn indexed(below: &[&str]) -> Intent {
+fn indexed(below: &[&str]) -> Indexed {
     let longest = SUITE.min(below.len().saturating_sub(1));
     let within = |length: usize| Within {
         heads: heads(&[&["dists"], &below[..length]].concat()),
         name: below[length..].join("/"),
     };
-    Intent::Indexed(Indexed { within: (1..=longest).map(within).collect() })
+    Indexed { within: (1..=longest).map(within).collect() }
 }
 
 /// An index file of a flat repository.
-fn flat(folder: &[&str], name: &str) -> Intent {
-    Intent::Indexed(Indexed { within: vec![Within { heads: heads(folder), name: name.to_owned() }] })
+fn flat(folder: &[&str], name: &str) -> Indexed {
+    Indexed { within: vec![Within { heads: heads(folder), name: name.to_owned() }] }
 }
 
 /// The index file that an entry of a head means: by digest where the upstream has it, else by its name.
@@ -163,6 +168,7 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
         Some(canonical) if !by_digest => artifact.source = Source::Layout(canonical),
         canonical => artifact.spare = canonical,
     }
+    artifact.magic = name.map_or(b"", path::magic_of_index);
     artifact.lasting = false;
     Some(artifact)
 }
@@ -186,8 +192,8 @@ fn of_digest(folder: &[&str], name: Option<&str>, digest: Digest) -> Artifact {
     }
 }
 
-/// A package, a source file, a patch: verified by what the indexes say of its path.
-fn named_file(path: &[&str]) -> Intent {
+/// A package, a source file, a patch, an installer: verified by what the indexes say of its path.
+fn named_file(path: &[&str], by: Option<Indexed>) -> Intent {
     let file = path.last().copied().unwrap_or_default();
     let whole = path.join("/");
     let (package, version) = path::package_and_version(file);
@@ -195,7 +201,7 @@ fn named_file(path: &[&str]) -> Intent {
     let source = Source::Layout(UpstreamPath::from_segments(path));
     Intent::Artifact(Artifact {
         magic: path::magic(file),
-        indexed: Some(NamedInIndexes { path: whole, head: head_of }),
+        indexed: Some(NamedInIndexes { path: whole, by, head: head_of }),
         ..Artifact::at(key, source, path::content_type(file))
     })
 }

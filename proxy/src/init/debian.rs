@@ -1,4 +1,4 @@
-//! apt: what it says of its sources, which covers both forms of their files. Each archive is a proxy of its own.
+//! apt: what it would ask for in an update, which covers both forms of its sources. Each archive is a proxy of its own.
 
 use super::machine::Machine;
 use super::search::Search;
@@ -7,16 +7,23 @@ use super::search::Search;
 pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static str {
     const REMEDY: &str = "write the address of an archive: the URI of a line in apt's sources, without suite and \
                           components";
-    let arguments = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"];
-    let Some(addresses) = machine.run("apt-get", &arguments).await else { return REMEDY };
+    // Prints and fetches nothing.
+    let Some(printed) = machine.run("apt-get", &["--print-uris", "update"]).await else { return REMEDY };
     let mut seen: Vec<&str> = Vec::new();
-    for address in addresses.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for address in printed.lines().filter_map(root) {
         if !seen.contains(&address) {
             seen.push(address);
             search.offer_another(address, "apt's sources", &suffix(address));
         }
     }
     REMEDY
+}
+
+/// The root of the archive in a line `'URI' FILE SIZE`, where the URI is of a suite's head.
+fn root(line: &str) -> Option<&str> {
+    let address = line.strip_prefix('\'')?.split('\'').next()?.strip_suffix("InRelease")?;
+    // The head of a flat repository lies beside its packages.
+    Some(address.split_once("/dists/").map_or(address.trim_end_matches("./"), |(root, _)| root))
 }
 
 /// What tells an archive from others: the last part of its path, as in `.../debian-security/`.

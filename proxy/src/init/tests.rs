@@ -143,3 +143,36 @@ async fn a_client_that_hangs_is_given_up() {
     let (_root, machine) = machine(&[("npm", "exec 1>&2; while :; do :; done")], &[]);
     assert_eq!(found(&discover_here(&machine).await), []);
 }
+
+#[tokio::test]
+async fn every_archive_of_apt_is_a_proxy_of_its_own() {
+    let lines = [
+        "'http://registry.example/debian/dists/stable/InRelease' a 0",
+        "'http://registry.example/debian/dists/stable/main/binary-amd64/Packages.xz' b 0",
+        "'http://registry.example/debian/dists/stable/updates/InRelease' c 0",
+        "'http://registry.example/debian-security/dists/stable-security/InRelease' d 0",
+        "'https://other.example/tools/./InRelease' e 0",
+        "'https://more.example/x/tools/InRelease' f 0",
+        "'mirror+file:/etc/apt/mirrors/x.list/dists/stable/InRelease' g 0",
+        "'http://127.0.0.1:8080/debian/dists/stable/InRelease' h 0",
+    ];
+    let script = format!("[ \"$1\" = --print-uris ] && cat <<'END'\n{}\nEND", lines.join("\n"));
+    // `cat` is outside of the machine's own programs.
+    let script = format!("PATH=/usr/bin:/bin\n{script}");
+    let (_root, machine) = machine(&[("apt-get", &script)], &[]);
+    let discoveries = discover_here(&machine).await;
+    let names: Vec<(String, String)> = discoveries
+        .iter()
+        .filter_map(|discovery| match discovery {
+            Discovery::Found(found) => Some((found.name.clone(), found.url.to_string())),
+            Discovery::NotFound(_) => None,
+        })
+        .collect();
+    let expected = [
+        ("debian", "http://registry.example/debian/"),
+        ("debian-security", "http://registry.example/debian-security/"),
+        ("debian-tools", "https://other.example/tools/"),
+        ("debian-tools-2", "https://more.example/x/tools/"),
+    ];
+    assert_eq!(names, expected.map(|(name, url)| (name.to_owned(), url.to_owned())));
+}

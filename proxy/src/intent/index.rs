@@ -46,6 +46,8 @@ pub struct Within {
 pub struct NamedInIndexes {
     /// The path that they give, in its canonical spelling.
     pub path: String,
+    /// The index that names it, where its path tells which: fetched when none is known to name it.
+    pub by: Option<Indexed>,
     /// The head that a document's package and file mean: to find the generations again after a restart.
     pub head: fn(&str, &str) -> Option<Metadata>,
 }

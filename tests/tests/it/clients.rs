@@ -8,6 +8,7 @@
 
 mod cargo;
 mod container;
+mod debian;
 mod go;
 mod gradle;
 mod machine;

@@ -9,6 +9,7 @@ mod coalescing;
 mod conformance;
 mod containers;
 mod credentials;
+mod debian;
 mod disk;
 mod drain;
 mod faults;

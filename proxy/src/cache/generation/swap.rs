@@ -11,12 +11,23 @@ use super::super::{Cache, Served};
 use super::{Open, StoredDocument};
 use crate::error::Error;
 use crate::intent::{Artifact, Generation, Metadata};
-use crate::store::RecordId;
+use crate::store::{BlobId, RecordId};
 
 /// How long the old generation is served while files of the new one are on their way.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a failed attempt is not repeated.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Files that are fetched at once.
 const AT_ONCE: usize = 4;
+
+/// A new head that is not current yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    new: BlobId,
+    since: Instant,
+    /// When its files could not be had.
+    failed: Option<Instant>,
+}
 
 impl Cache {
     /// Fetches the files of a new head that are in use of the old one. An error means that the old one goes on: the
@@ -31,17 +42,7 @@ impl Cache {
     ) -> Result<(), Error> {
         let raw = |document: &StoredDocument| document.record.document().map(|document| document.raw);
         let Some(new) = raw(after).filter(|new| raw(before) != Some(*new)) else { return Ok(()) };
-        let since = {
-            let mut waiting = self.state.generations.waiting.lock();
-            match waiting.get(&id) {
-                Some((waits, since)) if *waits == new => *since,
-                _ => {
-                    let now = Instant::now();
-                    waiting.insert(id, (new, now));
-                    now
-                }
-            }
-        };
+        let since = self.waits_since(id, new)?;
         let fetched = match self.in_use(head, generation, before, after).await {
             Ok(files) => tokio::time::timeout_at(since + PATIENCE, self.fetch_all(files)).await,
             Err(error) => Ok(Err(error)),
@@ -53,6 +54,9 @@ impl Cache {
                 if is_torn || !is_overdue {
                     tracing::debug!(proxy = %self.settings.name, package.name = %head.key.package, error = %error,
                         "the upstream is changing its indexes: the generation before is served");
+                    if let Some(waiting) = self.state.generations.waiting.lock().get_mut(&id) {
+                        waiting.failed = Some(Instant::now());
+                    }
                     return Err(if is_torn { Error::OutOfStep { upstream: self.upstream() } } else { error });
                 }
             }
@@ -63,6 +67,21 @@ impl Cache {
         self.state.absent.clear();
         self.state.generations.catalogue.changed();
         Ok(())
+    }
+
+    /// Since when a new head waits. An error while the last attempt to get its files is too fresh to repeat.
+    fn waits_since(&self, id: RecordId, new: BlobId) -> Result<Instant, Error> {
+        let mut waiting = self.state.generations.waiting.lock();
+        if waiting.get(&id).is_none_or(|waiting| waiting.new != new) {
+            waiting.insert(id, Waiting { new, since: Instant::now(), failed: None });
+        }
+        match waiting.get(&id) {
+            Some(Waiting { failed: Some(failed), .. }) if failed.elapsed() < PAUSE => {
+                Err(Error::OutOfStep { upstream: self.upstream() })
+            }
+            Some(waiting) => Ok(waiting.since),
+            None => Ok(Instant::now()),
+        }
     }
 
     /// Whether the old head may still stand in.
@@ -105,12 +124,14 @@ impl Cache {
             changed: stored.changed,
             by_digest: stored.by_digest,
             table,
-            signature: stored.signature,
+            signature: None,
         }))
     }
 
     async fn fetch_all(self: &Arc<Self>, files: Vec<Artifact>) -> Result<(), Error> {
         let fetch = |artifact: Artifact| async move {
+            // What was wrong a moment ago may have arrived at the upstream since.
+            self.state.distrust.acquit(self.space.record_id(&artifact.key));
             match self.artifact(&artifact).await {
                 Ok(Served::Stored { .. }) => Ok(()),
                 Ok(Served::Filling { fill, body, .. }) => {

@@ -49,6 +49,16 @@ pub(super) fn magic(file: &str) -> &'static [u8] {
     kind(file).map_or(b"", |(_, _, magic)| magic)
 }
 
+/// The first bytes of an index, where its name says how it is compressed.
+pub(super) fn magic_of_index(file: &str) -> &'static [u8] {
+    match file.rsplit_once('.') {
+        Some((_, "gz")) => b"\x1f\x8b",
+        Some((_, "xz")) => b"\xfd7zXZ",
+        Some((_, "bz2")) => b"BZh",
+        _ => b"",
+    }
+}
+
 /// The names of package and version in `NAME_VERSION_ARCH.deb`, or what comes closest to them.
 pub(super) fn package_and_version(file: &str) -> (&str, &str) {
     let (package, rest) = file.split_once('_').unwrap_or((file, ""));
@@ -77,6 +87,18 @@ pub(super) fn holds_patches(folder: &str) -> bool {
     folder.rsplit_once('.').is_some_and(|(_, end)| end == "diff")
 }
 
+/// Whether a file lists the digests of installers.
+pub(super) fn is_sum(file: &str) -> bool {
+    matches!(file, "SHA256SUMS" | "SHA1SUMS" | "MD5SUMS")
+}
+
+/// The folder of installers, below `dists/`, that a path leads into; the list of their digests lies there.
+pub(super) fn images<'a, 'b>(below: &'a [&'b str]) -> Option<&'a [&'b str]> {
+    let installer = below.iter().position(|segment| segment.starts_with("installer-"))?;
+    let images = installer + below[installer..].iter().position(|segment| *segment == "images")?;
+    (images + 1 < below.len()).then(|| &below[..=images])
+}
+
 /// Whether an index names other files with their digests. By its folder alone where it is asked for by digest.
 pub(super) fn is_scanned(folder: &[&str], name: Option<&str>) -> bool {
     let last = folder.last().copied().unwrap_or_default();
@@ -84,7 +106,8 @@ pub(super) fn is_scanned(folder: &[&str], name: Option<&str>) -> bool {
     let has_stanzas = is_flat || last.starts_with("binary-") || last == "source";
     match name {
         Some("Index") => holds_patches(last),
+        Some("SHA256SUMS") => true,
         Some(name) => has_stanzas && (name.starts_with("Packages") || name.starts_with("Sources")),
-        None => has_stanzas || holds_patches(last),
+        None => has_stanzas || holds_patches(last) || last == "images",
     }
 }

@@ -1,4 +1,4 @@
-//! What `Packages`, `Sources` and the `Index` of patches say of other files, line by line.
+//! What `Packages`, `Sources`, the `Index` of patches and the `SHA256SUMS` of installers say of other files, line by line.
 
 use super::path::holds_patches;
 use crate::digest::{Algorithm, Digest};
@@ -9,7 +9,28 @@ const FILES: usize = 4096;
 
 /// The reader of the index in a folder.
 pub(super) fn scan(folder: &str) -> Box<dyn ScanIndex> {
+    if folder.ends_with("/images") {
+        return Box::new(Sums { folder: folder.to_owned() });
+    }
     Box::new(Scan { folder: if holds_patches(folder) { folder.to_owned() } else { String::new() }, ..Scan::default() })
+}
+
+/// A list of digests and names.
+#[derive(Debug)]
+struct Sums {
+    folder: String,
+}
+
+impl ScanIndex for Sums {
+    fn line(&mut self, line: &[u8], found: &mut dyn FnMut(NamedFile)) {
+        let Some((hex, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else { return };
+        let path = canonical(&format!("{}/{}", self.folder, name.trim_start_matches([' ', '*'])));
+        if let (Some(path), Some(digest)) = (path, Digest::from_hex(Algorithm::Sha256, hex)) {
+            found(NamedFile { path, digest, size: 0 });
+        }
+    }
+
+    fn end(&mut self, _found: &mut dyn FnMut(NamedFile)) {}
 }
 
 /// The stanza that is being read.

@@ -64,7 +64,10 @@ fn what_requests_mean() {
             "dists/stable/main/binary-amd64/Packages.diff/T-2024.gz",
             "artifact file|T-2024.gz||dists/stable/main/binary-amd64/Packages.diff/T-2024.gz in ",
         ),
-        ("dists/stable/main/installer-amd64/current/images/SHA256SUMS", "forward GET dists/stable/main/installer-amd64/current/images/SHA256SUMS"),
+        (
+            "dists/stable/main/installer-amd64/current/images/netboot/mini.iso",
+            "artifact file|mini.iso||dists/stable/main/installer-amd64/current/images/netboot/mini.iso in ",
+        ),
         ("dists/stable/ChangeLog", "forward GET dists/stable/ChangeLog"),
         ("project/trace/master", "metadata trace|||project/trace/master < project/trace/master"),
         ("key.gpg", "forward GET key.gpg"),
@@ -189,5 +192,9 @@ fn stanzas_name_files() {
     let index = format!("SHA256-Current: {one} 3\nSHA256-Patches:\n {one} 3 T-1\nSHA256-Download:\n {two} 4 T-1.gz\n");
     let found = scanned("dists/stable/main/binary-amd64/Packages.diff", &index);
     assert_eq!(found.len(), 1);
+    let sums = format!("{one}  ./netboot/mini.iso\n{two} *x\nshort  y\n{one}  ../../z\n");
+    let images = scanned("dists/s/main/installer-amd64/1/images", &sums);
+    let paths: Vec<&str> = images.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["netboot/mini.iso", "x"].map(|name| format!("dists/s/main/installer-amd64/1/images/{name}")));
     assert_eq!(found[0].path, "dists/stable/main/binary-amd64/Packages.diff/T-1.gz");
 }

@@ -1,0 +1,219 @@
+//! Clients that update without end while the archive is rewritten file by file: an update may fail, but never because
+//! its parts do not fit together.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+use tests::fixture::{BASE, DEBIAN};
+use tests::{Manifest, Resource, Rig, Upstream};
+
+use super::super::machine;
+use super::Apt;
+
+const STATES: usize = 12;
+const UPDATES: usize = 40;
+const FOLDERS: [&str; 2] = ["main/binary-amd64/Packages", "main/source/Sources"];
+
+/// A signer whose agent ends with it.
+struct Signer(TempDir);
+
+impl Signer {
+    fn new() -> Self {
+        // A short path: the agent's socket lies in it.
+        let home = TempDir::new_in("/tmp").expect("a temporary folder");
+        let signer = Self(home);
+        let make = ["--passphrase", "", "--quick-gen-key", "Lab <lab@registry.example>", "rsa2048", "sign", "never"];
+        machine::run(signer.gpg().args(make));
+        signer
+    }
+
+    fn gpg(&self) -> Command {
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", self.0.path()).args(["--batch", "--quiet", "--yes"]);
+        gpg
+    }
+
+    fn key(&self) -> PathBuf {
+        let key = self.0.path().join("key.gpg");
+        machine::run(self.gpg().arg("--output").arg(&key).arg("--export"));
+        key
+    }
+}
+
+impl Drop for Signer {
+    fn drop(&mut self) {
+        let _ = Command::new("gpgconf").env("GNUPGHOME", self.0.path()).args(["--kill", "gpg-agent"]).status();
+    }
+}
+
+/// The suite in one state: name below the suite and content, the head last.
+type State = Vec<(String, Vec<u8>)>;
+
+/// Makes a state as an archive's keeper does.
+fn state(number: usize, by_digest: bool, signer: &Signer) -> State {
+    let folder = TempDir::new().expect("a temporary folder");
+    let suite = folder.path().join("dists/stable");
+    for file in FOLDERS {
+        let mut text = String::new();
+        for package in 0..400 {
+            let digest = format!("{:064x}", number * 1000 + package);
+            let _ = if file.ends_with("Packages") {
+                write!(
+                    text,
+                    "Package: p{package}\nVersion: {number}\nArchitecture: all\nMaintainer: lab\nDescription: x\n\
+                     Filename: pool/p{package}_{number}_all.deb\nSize: 1\nSHA256: {digest}\n\n"
+                )
+            } else {
+                write!(
+                    text,
+                    "Package: p{package}\nVersion: {number}\nMaintainer: lab\nFormat: 1.0\nDirectory: pool\n\
+                     Checksums-Sha256:\n {digest} 1 p{package}_{number}.dsc\n\n"
+                )
+            };
+        }
+        let path = suite.join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("a writable folder");
+        machine::run(Command::new("gzip").args(["-9nk"]).arg(&path));
+        machine::run(Command::new("xz").arg("-k").arg(&path));
+    }
+    let fields = [("Suite", "stable"), ("Codename", "stable"), ("Components", "main"), ("Architectures", "amd64")];
+    let mut release = Command::new("apt-ftparchive");
+    for (field, value) in fields {
+        release.args(["-o", &format!("APT::FTPArchive::Release::{field}={value}")]);
+    }
+    if by_digest {
+        release.args(["-o", "APT::FTPArchive::DoByHash=true"]);
+        release.args(["-o", "APT::FTPArchive::Release::Acquire-By-Hash=yes"]);
+    }
+    let text = machine::run(release.arg("release").arg(&suite));
+    let plain = folder.path().join("Release");
+    fs::write(&plain, text).expect("a writable folder");
+    machine::run(signer.gpg().arg("--output").arg(suite.join("InRelease")).arg("--clearsign").arg(&plain));
+    let mut files = Vec::new();
+    collect(&suite, &suite, &mut files);
+    files.sort_by_key(|(name, _)| name == "InRelease");
+    files
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut State) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            collect(root, &entry, files);
+        } else {
+            let name = entry.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+            files.push((name, fs::read(&entry).expect("a file")));
+        }
+    }
+}
+
+/// Puts a state in place of the last one, file by file with pauses, so that what is between them is seen as well.
+async fn publish(upstream: &Upstream, state: &State, head_first: bool) {
+    let mut files: Vec<_> = state.iter().collect();
+    if head_first {
+        files.rotate_right(1);
+    }
+    for (name, bytes) in files {
+        upstream.set(&format!("{BASE}dists/stable/{name}"), Resource::file(bytes.clone()));
+        if !name.contains("by-hash") {
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
+    }
+}
+
+/// What came of the updates of one client.
+#[derive(Debug, Default)]
+struct Outcomes {
+    fine: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+async fn rotate(by_digest: bool, ttl: &str) {
+    let signer = Arc::new(Signer::new());
+    let states: Vec<State> = (0..STATES).map(|number| state(number, by_digest, &signer)).collect();
+    let upstream = Upstream::start().await;
+    publish(&upstream, &states[0], false).await;
+    let manifest = Manifest::of(&DEBIAN, &upstream).with("cache.metadataTTL", ttl);
+    let rig = Rig::serve([manifest.with("cache.staleWhileRevalidate", "0s")]).await;
+    let source = format!("deb [signed-by={}] http://{}/debian/ stable main\n", signer.key().display(), rig.data());
+    let sources = format!("{source}{}", source.replacen("deb ", "deb-src ", 1));
+
+    let (ended, outcomes) = (Arc::new(AtomicBool::new(false)), Arc::new(Outcomes::default()));
+    let clients: Vec<_> = (0..2)
+        .map(|_| {
+            let (sources, ended, outcomes) = (sources.clone(), Arc::clone(&ended), Arc::clone(&outcomes));
+            std::thread::spawn(move || {
+                let home = TempDir::new().expect("a temporary folder");
+                for _ in 0..UPDATES {
+                    // Without any list, as in a pod, every other time.
+                    let apt = Apt::new(home.path(), &sources);
+                    let output = apt.output(&["update", "--error-on=any"]);
+                    let text = [output.stdout, output.stderr].concat();
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    for sign in ["Hash Sum mismatch", "unexpected size", "BADSIG", "not signed", "parse"] {
+                        assert!(!text.contains(sign), "{text}");
+                    }
+                    let outcome = if output.status.success() { &outcomes.fine } else { &outcomes.failed };
+                    outcome.fetch_add(1, Ordering::Relaxed);
+                    let lists = home.path().join("root/var/lib/apt/lists");
+                    if outcomes.fine.load(Ordering::Relaxed).is_multiple_of(2) {
+                        fs::remove_dir_all(lists).expect("lists");
+                    }
+                }
+                ended.store(true, Ordering::Relaxed);
+            })
+        })
+        .collect();
+    let mut last = 0;
+    for number in (0..STATES).cycle() {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        publish(&upstream, &states[number], number % 3 == 0).await;
+        last = number;
+    }
+    for client in clients {
+        let joined = tokio::task::spawn_blocking(move || client.join()).await.expect("a thread");
+        if let Err(panic) = joined {
+            std::panic::resume_unwind(panic);
+        }
+    }
+    eprintln!("by digest {by_digest}, lifetime {ttl}: {outcomes:?}");
+    assert!(outcomes.fine.load(Ordering::Relaxed) >= UPDATES, "{outcomes:?}");
+
+    // It holds still: the next update brings the last state.
+    let home = TempDir::new().expect("a temporary folder");
+    let apt = Apt::new(home.path(), &sources);
+    tests::wait::until("the last state", || async {
+        if !apt.output(&["update", "--error-on=any"]).status.success() {
+            return None;
+        }
+        let packages = apt.lists().into_iter().find(|(name, _)| name.ends_with("_Packages"))?;
+        let text = fs::read_to_string(packages.1).expect("a list");
+        text.contains(&format!("Version: {last}\n")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs apt-ftparchive and gpg: tests/run"]
+async fn apt_updates_while_the_archive_changes_by_digest() {
+    rotate(true, "0s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs apt-ftparchive and gpg: tests/run"]
+async fn apt_updates_while_the_archive_changes_by_name() {
+    rotate(false, "0s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs apt-ftparchive and gpg: tests/run"]
+async fn apt_updates_while_the_archive_changes_and_the_proxy_asks_now_and_then() {
+    rotate(false, "1s").await;
+}

@@ -1,0 +1,136 @@
+//! The documents that head a suite: unchanged to the byte, never mixed, and no longer than they say.
+
+use super::*;
+use tests::Reply;
+
+const SECOND: &str = "Sat, 01 Jan 2022 00:00:00 GMT";
+
+fn flat_head(state: &State) -> String {
+    let head = state.head();
+    head.split("\n\n").nth(1).expect("a body").split("-----BEGIN").next().expect("a body").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_changes_within_a_second_are_both_seen() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    let new = State::naming(&[("pool/a.deb", b"2")]);
+    // As a simple server labels them: by the second, and by their equal lengths.
+    let labelled = |state: &State| {
+        Resource::new(state.head(), "text/plain").etag("\"61cf9980-1f4\"").last_modified(SECOND).header("Date", SECOND)
+    };
+    upstream.set(&at("InRelease"), labelled(&old));
+    old.publish_indexes(&upstream);
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    let first = get(&rig, "InRelease").await;
+    upstream.set(&at("InRelease"), labelled(&new));
+    new.publish_indexes(&upstream);
+    let since = first.header("last-modified").to_owned();
+    let again = until("the new head", || async {
+        let ask = Ask::get(&here("InRelease")).header("If-Modified-Since", &since);
+        let answer = rig.send(ask).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(again.text(), new.head());
+    assert_ne!(again.header("last-modified"), since, "apt would take the second for the first");
+    let ask = Ask::get(&here("InRelease")).header("If-Modified-Since", again.header("last-modified"));
+    rig.send(ask).await.expect_status(304);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_and_its_signature_are_never_of_two_moments() {
+    let upstream = Upstream::start().await;
+    let (old, new) = (State::naming(&[("pool/a.deb", b"1")]), State::naming(&[("pool/a.deb", b"2")]));
+    let (first, second) = (flat_head(&old), flat_head(&new));
+    new.publish_indexes(&upstream);
+    upstream.set(&at("Release"), Resource::new(second.clone(), "text/plain"));
+    upstream.set(&at("Release.gpg"), Resource::file("signature two"));
+    // The change comes between the two requests.
+    upstream.then(&at("Release"), Resource::new(first, "text/plain"));
+    let rig = start(&upstream, |manifest| manifest).await;
+    rig.get(&here("InRelease")).await.expect_status(404);
+    assert_eq!(get(&rig, "Release").await.text(), second);
+    let signature = get(&rig, "Release.gpg").await;
+    assert_eq!(signature.text(), "signature two");
+    assert_eq!(signature.header("content-type"), "application/pgp-signature");
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+
+    // What comes later does not change what was given.
+    upstream.set(&at("Release.gpg"), Resource::file("signature three"));
+    assert_eq!(get(&rig, "Release.gpg").await.text(), "signature two");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_never_holds_still_gives_no_pair() {
+    let upstream = Upstream::start().await;
+    let rig = start(&upstream, |manifest| manifest).await;
+    upstream.set(&at("Release.gpg"), Resource::file("signature"));
+    for number in 0..6 {
+        let state = State::naming(&[("pool/a.deb", &[number])]);
+        upstream.then(&at("Release"), Resource::new(flat_head(&state), "text/plain"));
+    }
+    rig.get(&here("Release")).await.expect_status(503);
+    assert_eq!(upstream.count(&at("Release")), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_stands_in_for_as_long_as_it_says() {
+    for (fields, expected) in [
+        ("Valid-Until: Sat, 08 Jan 2022 00:00:00 UTC\n", 502),
+        ("Valid-Until: Fri, 01 Jan 2100 00:00:00 UTC\n", 200),
+        ("", 200),
+    ] {
+        let upstream = Upstream::start().await;
+        let state = State::naming(&[("pool/a.deb", b"1")]).fields(fields);
+        state.publish(&upstream);
+        let rig = start(&upstream, Manifest::always_revalidating).await;
+        get(&rig, "InRelease").await;
+        get(&rig, PACKAGES).await;
+        rig.until_written().await;
+        upstream.fail_with(Reply::new(500));
+        let answer = rig.get(&here("InRelease")).await;
+        assert_eq!(answer.status, expected, "{fields}");
+        // Files are as good as ever.
+        get(&rig, PACKAGES).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flat_repositories_and_names_with_slashes() {
+    let upstream = Upstream::start().await;
+    let content = deb("x");
+    let packages = stanzas(&[("./x_1_all.deb", &content)]);
+    for suite in ["", "sub/"] {
+        let head = in_release("flat", "", &[("Packages", packages.as_bytes())]);
+        upstream.set(&format!("{BASE}{suite}InRelease"), Resource::new(head, "text/plain"));
+        upstream.set(&format!("{BASE}{suite}Packages"), Resource::file(packages.clone()));
+    }
+    upstream.set(&format!("{BASE}x_1_all.deb"), Resource::file(content.clone()));
+    let nested = b"nested".as_slice();
+    let head = in_release("a/updates", "", &[("main/source/Sources", nested)]);
+    upstream.set(&format!("{BASE}dists/a/updates/InRelease"), Resource::new(head, "text/plain"));
+    upstream.set(&format!("{BASE}dists/a/updates/main/source/Sources"), Resource::file(nested));
+    let rig = start(&upstream, |manifest| manifest).await;
+    for path in ["./InRelease", "InRelease", "./sub/InRelease", "./Packages", "sub/./Packages"] {
+        rig.get(&format!("/debian/{path}")).await.expect_status(200);
+    }
+    assert_eq!(rig.get("/debian/./x_1_all.deb").await.expect_status(200).bytes(), &content);
+    let answer = rig.get("/debian/dists/a/updates/main/source/Sources").await.expect_status(200);
+    assert_eq!(answer.bytes().as_ref(), nested);
+    rig.get("/debian/dists/a/updates/main/source/None").await.expect_status(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_names_nothing_outside_of_its_suite() {
+    let upstream = Upstream::start().await;
+    let head = in_release("stable", "", &[("../../secret", b"s"), ("/etc/passwd", b"s"), ("main//x", b"s")]);
+    upstream.set(&at("InRelease"), Resource::new(head, "text/plain"));
+    let rig = start(&upstream, |manifest| manifest).await;
+    get(&rig, "InRelease").await;
+    for path in ["../../secret", "%2e%2e/%2e%2e/secret", "/etc/passwd", "main//x", "..%2f..%2fsecret"] {
+        let status = rig.get(&here(path)).await.status;
+        assert!(status == 400 || status == 404, "{path}: {status}");
+    }
+    assert!(upstream.requests().iter().all(|request| request.path().ends_with("Release")));
+}

@@ -1,0 +1,121 @@
+//! Packages: what the indexes say of a path decides.
+
+use super::*;
+
+const DEB: &str = "pool/main/l/lab/lab_1_all.deb";
+
+fn deb_at(upstream: &Upstream, content: &Bytes) {
+    upstream.set(&format!("{BASE}{DEB}"), Resource::file(content.clone()));
+}
+
+async fn get_deb(rig: &Rig) -> Answer {
+    rig.get(&format!("/debian/{DEB}")).await
+}
+
+/// A proxy whose client has read head and index.
+async fn updated(upstream: &Upstream, state: &State) -> Rig {
+    state.publish(upstream);
+    let rig = start(upstream, Manifest::always_revalidating).await;
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    rig
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_is_verified_by_the_index_that_names_it() {
+    let upstream = Upstream::start().await;
+    let (good, evil) = (deb("good"), deb("evil"));
+    let mut rig = updated(&upstream, &State::naming(&[(DEB, &good)])).await;
+    deb_at(&upstream, &evil);
+    get_deb(&rig).await.expect_status(502);
+    assert!(rig.stored_copies(&evil).is_empty());
+    deb_at(&upstream, &good);
+    let answer = get_deb(&rig).await.expect_status(200);
+    assert_eq!(answer.bytes(), &good);
+    assert_eq!(answer.header("content-type"), "application/vnd.debian.binary-package");
+    rig.until_written().await;
+
+    // After a restart nobody has asked for an index yet.
+    rig.restart().await;
+    assert!(get_deb(&rig).await.expect_status(200).is_hit());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_indexes_are_known_after_a_restart() {
+    let upstream = Upstream::start().await;
+    let (good, evil) = (deb("good"), deb("evil"));
+    let mut rig = updated(&upstream, &State::naming(&[(DEB, &good)])).await;
+    rig.until_written().await;
+    rig.kill().await;
+    rig.start().await;
+    deb_at(&upstream, &evil);
+    get_deb(&rig).await.expect_status(502);
+    deb_at(&upstream, &good);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_that_was_replaced_in_place_follows_the_index() {
+    let upstream = Upstream::start().await;
+    let (one, two) = (deb("one"), deb("two"));
+    let rig = updated(&upstream, &State::naming(&[(DEB, &one)])).await;
+    deb_at(&upstream, &one);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &one);
+    rig.until_written().await;
+    let new = State::naming(&[(DEB, &two)]);
+    new.publish(&upstream);
+    deb_at(&upstream, &two);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &one, "nobody knows of the new one yet");
+    until_head(&rig, &new).await;
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &two);
+    assert_eq!(upstream.count(&format!("{BASE}{DEB}")), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_index_named_is_checked_once_one_does() {
+    let upstream = Upstream::start().await;
+    let (early, right) = (deb("early"), deb("right"));
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    deb_at(&upstream, &early);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &early);
+    rig.until_written().await;
+    let state = State::naming(&[(DEB, &right)]);
+    state.publish(&upstream);
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    deb_at(&upstream, &right);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &right);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_are_verified_by_their_index() {
+    let upstream = Upstream::start().await;
+    let patch = gzip(b"1d\n");
+    let digest = HEXLOWER.encode(&Sha256::digest(&patch));
+    let index = format!("SHA256-Current: {digest} 3\nSHA256-Download:\n {digest} {} T-1.gz\n", patch.len());
+    let folder = "main/binary-amd64/Packages.diff";
+    let state = State::naming(&[]).with("main/binary-amd64/Packages.diff/Index", index.as_bytes());
+    state.publish(&upstream);
+    upstream.set(&at(&format!("{folder}/T-1.gz")), Resource::file(gzip(b"2d\n")));
+    let rig = start(&upstream, |manifest| manifest).await;
+    // Their index is asked for where nobody has.
+    rig.get(&here(&format!("{folder}/T-1.gz"))).await.expect_status(502);
+    upstream.set(&at(&format!("{folder}/T-1.gz")), Resource::file(patch.clone()));
+    assert_eq!(get(&rig, &format!("{folder}/T-1.gz")).await.bytes(), &patch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn installers_are_verified_by_the_list_beside_them() {
+    let upstream = Upstream::start().await;
+    let image = Bytes::from("image");
+    let sums = format!("{}  ./netboot/mini.iso\n", HEXLOWER.encode(&Sha256::digest(&image)));
+    let folder = "main/installer-amd64/current/images";
+    State::naming(&[]).with("main/installer-amd64/current/images/SHA256SUMS", sums.as_bytes()).publish(&upstream);
+    let path = format!("{folder}/netboot/mini.iso");
+    upstream.set(&at(&path), Resource::file("another"));
+    let rig = start(&upstream, |manifest| manifest).await;
+    // Nobody has asked for the list or the head.
+    rig.get(&here(&path)).await.expect_status(502);
+    upstream.set(&at(&path), Resource::file(image.clone()));
+    assert_eq!(get(&rig, &path).await.bytes(), &image);
+}

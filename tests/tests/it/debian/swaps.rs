@@ -1,0 +1,134 @@
+//! From one state of a suite to the next.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_use_is_here_before_the_new_head() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]).with("main/i18n/Translation-en", b"old");
+    old.publish(&upstream);
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    get(&rig, "InRelease").await;
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), old.index(PACKAGES));
+    rig.until_written().await;
+
+    let new = State::naming(&[("pool/a.deb", b"2")]).with("main/i18n/Translation-en", b"new");
+    new.publish(&upstream);
+    until_head(&rig, &new).await;
+    // Nobody has asked for it yet, and the upstream is gone.
+    let asked = upstream.requests().len();
+    assert_eq!(upstream.count(&at(PACKAGES)), 2);
+    assert_eq!(upstream.count(&at("main/i18n/Translation-en")), 0, "nobody uses it");
+    upstream.stop().await;
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+    // The old one stays where its digest is the address.
+    assert_eq!(get(&rig, &by_digest(PACKAGES, old.index(PACKAGES))).await.bytes(), old.index(PACKAGES));
+    assert_eq!(upstream.requests().len(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfinished_change_of_the_upstream_is_not_taken_over() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    old.publish(&upstream);
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    rig.until_written().await;
+
+    let new = State::naming(&[("pool/a.deb", b"2")]);
+    new.publish_head(&upstream);
+    for _ in 0..3 {
+        assert_eq!(get(&rig, "InRelease").await.text(), old.head(), "its index is not there yet");
+        assert_eq!(get(&rig, PACKAGES).await.bytes(), old.index(PACKAGES));
+    }
+    assert_eq!(upstream.count(&at(PACKAGES)), 2, "tried once, then left alone for a while");
+    new.publish_indexes(&upstream);
+    until_head(&rig, &new).await;
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_gets_the_files_of_the_head_that_it_was_given() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    old.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest.with("cache.metadataTTL", "1h")).await;
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    rig.until_written().await;
+    let new = State::naming(&[("pool/a.deb", b"2")]).with("main/new.gz", &gzip(b"new"));
+    new.publish(&upstream);
+    // A name that the head lacks has the head asked for again: the new one is current now.
+    assert_eq!(get(&rig, "main/new.gz").await.bytes(), new.index("main/new.gz"));
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), old.index(PACKAGES), "the client holds the old head");
+    assert_eq!(get(&rig, "InRelease").await.text(), new.head());
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), new.index(PACKAGES), "and now the new one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_has_gone_on_is_noticed_and_no_wrong_byte_is_served() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    old.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest.with("cache.metadataTTL", "1h")).await;
+    get(&rig, "InRelease").await;
+    let new = State::naming(&[("pool/a.deb", b"2")]);
+    new.publish(&upstream);
+    let answer = rig.get(&here(PACKAGES)).await.expect_status(503);
+    assert_ne!(answer.header("retry-after"), "");
+    assert!(answer.header("content-type").starts_with("text/plain"));
+    assert_eq!(get(&rig, "InRelease").await.text(), new.head());
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+    assert!(rig.stored_copies(old.index(PACKAGES)).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_digests_as_addresses_an_old_head_is_still_served() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]).fields("Acquire-By-Hash: yes\n");
+    old.publish(&upstream);
+    old.publish_by_digest(&upstream);
+    let rig = start(&upstream, |manifest| manifest.with("cache.metadataTTL", "1h")).await;
+    get(&rig, "InRelease").await;
+    let new = State::naming(&[("pool/a.deb", b"2")]).fields("Acquire-By-Hash: yes\n");
+    new.publish(&upstream);
+    new.publish_by_digest(&upstream);
+    // By its name and by its digest, one and the same.
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), old.index(PACKAGES));
+    assert_eq!(get(&rig, &by_digest(PACKAGES, old.index(PACKAGES))).await.bytes(), old.index(PACKAGES));
+    assert_eq!(get(&rig, &by_digest(PACKAGES, new.index(PACKAGES))).await.bytes(), new.index(PACKAGES));
+    assert_eq!(upstream.count(&at(PACKAGES)), 0, "names are only asked for where digests are not served");
+    assert_eq!(upstream.count(&at(&by_digest(PACKAGES, old.index(PACKAGES)))), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promise_of_digests_that_is_not_kept_costs_nothing() {
+    let upstream = Upstream::start().await;
+    let state = State::naming(&[("pool/a.deb", b"1")]).fields("Acquire-By-Hash: yes\n");
+    state.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest).await;
+    rig.get(&here(&by_digest(PACKAGES, state.index(PACKAGES)))).await.expect_status(404);
+    get(&rig, "InRelease").await;
+    // The address with the digest is remembered as absent; the name leads to where the bytes are.
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), state.index(PACKAGES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_bytes_at_a_digest_are_refused() {
+    let upstream = Upstream::start().await;
+    let state = State::naming(&[("pool/a.deb", b"1")]).fields("Acquire-By-Hash: yes\n");
+    state.publish_head(&upstream);
+    let address = by_digest(PACKAGES, state.index(PACKAGES));
+    upstream.set(&at(&address), Resource::file("something else"));
+    let rig = start(&upstream, |manifest| manifest).await;
+    rig.get(&here(&address)).await.expect_status(502);
+    state.publish_by_digest(&upstream);
+    let answer = get(&rig, &address).await;
+    assert_eq!(answer.bytes(), state.index(PACKAGES));
+    let kept = rig.until_hit(&here(&address)).await;
+    assert!(kept.header("cache-control").contains("immutable"));
+    let named = rig.until_hit(&here(PACKAGES)).await;
+    assert_eq!(named.header("cache-control"), "public, max-age=0");
+    assert_eq!(named.header("last-modified"), "", "a date would not tell one state from the next");
+}
