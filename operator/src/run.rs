@@ -101,10 +101,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
 
     let mut election = None;
     let work = async {
-        wait_for_kinds(&client, arguments.classes, &health, &metrics).await?;
-        wait_for_fields(&client, &health, &metrics).await;
-        scopes.wait_until_alone(&client, &health).await;
-        health.waiting_for.lock().clear();
+        wait_for_cluster(&client, arguments.classes, &health, &metrics).await?;
         if arguments.election.leader_election {
             let lease = client::election(config.clone()).map_err(RunError::Client)?;
             let elected = election.insert(Election::new(lease, terms, Arc::clone(&fence)));
@@ -227,6 +224,15 @@ fn terms(arguments: &RunArguments) -> Result<Terms, RunError> {
     };
     terms.check()?;
     Ok(terms)
+}
+
+/// Waits until this process may lead: kinds, their fields, and no other operator of all namespaces.
+async fn wait_for_cluster(client: &Client, classes: bool, health: &Health, metrics: &Metrics) -> Result<(), RunError> {
+    wait_for_kinds(client, classes, health, metrics).await?;
+    wait_for_fields(client, health, metrics).await;
+    health.scopes.wait_until_alone(client, health).await;
+    health.waiting_for.lock().clear();
+    Ok(())
 }
 
 /// Waits until the API server knows our kinds. Only credentials that it refuses are the end.

@@ -53,14 +53,27 @@ pub(super) struct Memory {
     pub(super) written: Option<Written>,
     /// The uids of its children, as they were seen last.
     pub(super) children: HashSet<String>,
-    /// Why the API server takes no status of the object.
-    pub(super) unwritable: Option<String>,
+    /// That the API server takes no status of the object.
+    pub(super) unwritable: Option<Unwritable>,
     /// When numbers of the cache were written last.
     pub(super) cache_written: Option<Instant>,
     /// What was resolved last.
     pub(super) resolved: Option<Resolved>,
     /// The object that was looked at last.
     seen: Option<Arc<Value>>,
+}
+
+/// A status that the API server refused.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritable {
+    /// `metadata.uid` of the object.
+    pub(super) uid: String,
+    /// Its generation.
+    pub(super) generation: Option<i64>,
+    /// The words of the API server.
+    pub(super) message: String,
+    /// When.
+    pub(super) at: Instant,
 }
 
 /// A plan, and what it follows from.

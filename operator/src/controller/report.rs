@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::apply::FIELD_MANAGER;
 use super::class;
 use super::conditions::{self, Observed, RefusalReason};
-use super::context::{Context, Written};
+use super::context::{Context, Unwritable, Written};
 use super::reconcile::{Looked, ReconcileError};
 use crate::events::Note;
 use crate::kinds::ChildKind;
@@ -26,6 +26,8 @@ use crate::watches::api;
 
 /// Numbers of the cache are written no more often than this.
 const CACHE_PERIOD: Duration = Duration::from_mins(5);
+/// A status that the API server refused is tried again no earlier, unless its object changes.
+const REFUSED_PERIOD: Duration = Duration::from_mins(5);
 /// So long after a write the watch may not have brought it yet.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
@@ -51,10 +53,18 @@ impl Context {
         let is_empty = previous.cache.as_ref().is_none_or(|cache| cache.used.as_deref().is_none_or(|used| used == "0"));
         let next = self.next_status(key, proxy, &looked, &previous, cache_due || is_empty).await?;
         // Somebody else may have changed it, too.
+        let generation = proxy["metadata"]["generation"].as_i64();
+        let is_refused = |refused: &Unwritable| {
+            (&refused.uid, refused.generation) == (&uid, generation) && refused.at.elapsed() < REFUSED_PERIOD
+        };
+        if self.with_memory(key, |memory| memory.unwritable.as_ref().is_some_and(is_refused)) {
+            return Ok(false);
+        }
         if next != previous || (!is_as_kept && !lagging) {
             let kept = match self.write_status(Kind::Proxy, key, proxy, &next).await {
                 Err(ReconcileError::Unwritable(message)) => {
-                    self.tell_unwritable(key, &uid, message).await;
+                    let refused = Unwritable { uid, generation, message, at: Instant::now() };
+                    self.tell_unwritable(key, refused).await;
                     return Ok(false);
                 }
                 kept => kept?,
@@ -79,9 +89,10 @@ impl Context {
 
     /// Says by an event what the object cannot say itself: a value that the definition gives another type keeps the API
     /// server from any write but a correction.
-    async fn tell_unwritable(&self, key: &Key, uid: &str, message: String) {
-        let told = self.with_memory(key, |memory| memory.unwritable.replace(message.clone()));
-        if told.as_ref() == Some(&message) {
+    async fn tell_unwritable(&self, key: &Key, refused: Unwritable) {
+        let (uid, message) = (refused.uid.clone(), refused.message.clone());
+        let told = self.with_memory(key, |memory| memory.unwritable.replace(refused));
+        if told.is_some_and(|told| told.message == message) {
             return;
         }
         let note = format!(
@@ -89,7 +100,7 @@ impl Context {
              `kubectl edit` or `kubectl replace`: {message}"
         );
         let reason = RefusalReason::InvalidConfiguration.name().to_owned();
-        self.events.publish(key, uid, Note { warning: true, reason, action: "Report".to_owned(), note }).await;
+        self.events.publish(key, &uid, Note { warning: true, reason, action: "Report".to_owned(), note }).await;
     }
 
     async fn next_status(

@@ -87,6 +87,8 @@ async fn deep_changes(stage: &Stage, proxy: Proxy, storage: [Value; 2], name: &s
     let begun = Instant::now();
 
     class(scene, &json!({"defaults": {"cache": {"metadataTTL": "6m"}}})).await;
+    // Of the same generation, and on its way all the same.
+    scene.until(&proxy, "ConfigurationLoaded", "Unknown", "Propagating").await;
     until("the pods to have what the class says", || async { (lifetimes(scene).await == [360]).then_some(()) }).await;
     assert_eq!(scene.serving(&proxy).await, pods, "a default of the class is taken over without a restart");
 
