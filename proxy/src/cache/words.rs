@@ -66,6 +66,11 @@ mod tests {
         }
     }
 
+    const LONG: &str = match std::str::from_utf8(&[b'a'; 3000]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+
     #[tokio::test(start_paused = true)]
     async fn a_few_lines_of_plain_text() {
         for (kind, coding, pieces, expected) in [
@@ -83,10 +88,6 @@ mod tests {
         ] {
             assert_eq!(of(reply(kind, coding, pieces)).await, expected, "{kind} {pieces:?}");
         }
-        const LONG: &str = match std::str::from_utf8(&[b'a'; 3000]) {
-            Ok(text) => text,
-            Err(_) => "",
-        };
         // No more is read than is used.
         assert_eq!(of(reply("text/plain", "", &[LONG])).now_or_never().unwrap().len(), BYTES);
     }

@@ -89,8 +89,8 @@ fn a_class_in_the_files_is_merged_wherever_it_stands() {
     assert_eq!(lines(&problems), [expected]);
     let problems =
         load_text(&format!("{GOOD}---\n{}", class("spec:\n  upstreams:\n    nmp: https://a.example\n"))).unwrap_err();
-    let names = crds::Ecosystem::ALL.iter().map(|ecosystem| format!("'{ecosystem}'")).collect::<Vec<_>>().join(", ");
-    assert_eq!(lines(&problems), [format!("15: spec.upstreams: `upstreams` must have no keys but {names}")]);
+    let known = crds::Ecosystem::ALL.iter().map(|ecosystem| format!("'{ecosystem}'")).collect::<Vec<_>>().join(", ");
+    assert_eq!(lines(&problems), [format!("15: spec.upstreams: `upstreams` must have no keys but {known}")]);
 }
 
 #[test]

@@ -78,12 +78,11 @@ impl Fallbacks {
         {
             return Ok(without_body(status, HeaderMap::new(), SafeUrl::from(key.1)));
         }
-        let reply = match index {
-            0 => source.fetch.fetch(ask.clone()).await?,
-            _ => {
-                let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.1.clone()))).await?;
-                Reply { fallback: Some(source.base.clone()), ..without_validators(reply) }
-            }
+        let reply = if index == 0 {
+            source.fetch.fetch(ask.clone()).await?
+        } else {
+            let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.1.clone()))).await?;
+            Reply { fallback: Some(source.base.clone()), ..without_validators(reply) }
         };
         if remembers && is_absent(reply.status) {
             self.absent.insert(key, (reply.status, Instant::now() + self.absent_for));

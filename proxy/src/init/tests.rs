@@ -176,3 +176,47 @@ async fn every_archive_of_apt_is_a_proxy_of_its_own() {
     ];
     assert_eq!(names, expected.map(|(name, url)| (name.to_owned(), url.to_owned())));
 }
+
+/// The manifest that `init` writes for Go, without comments, on a machine whose go command prints this.
+async fn go_manifest(script: &str) -> String {
+    let (root, machine) = machine(&[("go", script)], &[]);
+    let discoveries = discover_here(&machine).await;
+    let text = manifests(&discoveries);
+    let file = root.path().join("manifests.yaml");
+    fs::write(&file, &text).unwrap();
+    if !found(&discoveries).is_empty() {
+        assert_eq!(load(&[file], None, UnknownFields::Refuse).unwrap().settings, settings(&discoveries), "{text}");
+    }
+    let document = text.split("---\n").find(|document| document.contains("ecosystem: go\n")).unwrap_or_default();
+    let upstream = document.split("  upstream:\n").nth(1).unwrap_or_default();
+    upstream.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn module_proxies_in_their_order_and_the_checksum_database() {
+    for (proxies, database, expected) in [
+        (
+            "https://proxy.registry.example,direct",
+            "sum.registry.example",
+            "url: \"https://proxy.registry.example/\" checksumDatabase: \"sum.registry.example\"",
+        ),
+        (
+            "off|https://a.example/go|https://b.example,direct",
+            "sum.registry.example+033de0ae+Ac4zctda0e5eza https://sum.registry.example/x",
+            "url: \"https://a.example/go/\" checksumDatabase: \"sum.registry.example\" fallbacks: \
+             - url: \"https://b.example/\" when: NotFound",
+        ),
+        ("https://a.example", "off", "url: \"https://a.example/\""),
+        ("direct", "sum.registry.example", ""),
+        ("off", "off", ""),
+    ] {
+        let found = go_manifest(&format!("echo '{proxies}'; echo '{database}'")).await;
+        assert_eq!(found, expected, "{proxies} {database}");
+    }
+    // Set to use this proxy: asked for what it was built with.
+    let script =
+        "if [ \"$GOENV\" = off ]; then echo https://built.example,direct; else echo http://localhost:8080/go/; fi
+echo sum.registry.example";
+    let expected = "url: \"https://built.example/\" checksumDatabase: \"sum.registry.example\"";
+    assert_eq!(go_manifest(script).await, expected);
+}

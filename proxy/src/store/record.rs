@@ -104,6 +104,7 @@ pub struct Record {
 }
 
 /// What there is of a key.
+#[expect(clippy::large_enum_variant, reason = "a record is always behind a pointer of its own")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -92,7 +92,7 @@ fn files() -> [Content; 3] {
     [
         content("m@v1/z.go", b"package m\n", true),
         content("m@v1/go.mod", b"module m\n", false),
-        content("m@v1/big.bin", &[7; 200_000], true),
+        content("m@v1/big.bin", &vec![7; 200_000], true),
     ]
 }
 
@@ -103,7 +103,7 @@ fn the_digest_is_of_the_sorted_names_and_contents() {
     sorted.sort_by_key(|file| file.name);
     for file in &sorted {
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&file.bytes));
-        lines.push_str(&format!("{hash}  {}\n", file.name));
+        lines = format!("{lines}{hash}  {}\n", file.name);
     }
     let expected = format!("h1:{}", BASE64.encode(&Sha256::digest(lines.as_bytes())));
     let expected = Digest::from_h1(Algorithm::H1Zip, &expected).unwrap();
@@ -132,7 +132,7 @@ fn damage_is_an_error_and_never_a_panic() {
             }
         }
     }
-    for bytes in [&b""[..], b"PK", b"<html>", &[0; 70_000]] {
+    for bytes in [&b""[..], b"PK", b"<html>", &vec![0; 70_000]] {
         assert!(matches!(look(bytes, ""), Err(ZipError::Broken(_))));
     }
 }

@@ -220,7 +220,7 @@ async fn branches_are_asked_for_again_and_lists_are_bounded() {
         })
         .await;
     }
-    let versions = |count: usize| (0..count).map(|n| format!("v1.0.{n}\n")).collect::<String>();
+    let versions = |count: usize| (0..count).map(|n| format!("v1.0.{n}")).collect::<Vec<_>>().join("\n");
     for (count, status) in [(50_000, 200), (200_000, 502)] {
         let list = format!("{}/@v/list", escaped(&format!("huge-{count}")));
         upstream.set(&format!("{BASE}{list}"), Resource::new(versions(count), "text/plain"));

@@ -63,7 +63,10 @@ fn is_tile(tile: &[&str]) -> bool {
     };
     let [height, level, number @ ..] = tile else { return false };
     let (number, width) = match number {
-        [number @ .., last, width] if last.ends_with(".p") => ([number, &[&last[..last.len() - 2]]].concat(), *width),
+        [number @ .., partial, width] if partial.contains('.') => match partial.split_once('.') {
+            Some((last, "p")) => ([number, &[last]].concat(), *width),
+            _ => return false,
+        },
         number => (number.to_vec(), "1"),
     };
     let Some((last, first)) = number.split_last() else { return false };
@@ -89,7 +92,7 @@ fn read_record(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let text = json::text(raw.bytes)?;
     let (record, head) = text.split_once("\n\n").ok_or_else(|| broken("that is cut"))?;
     let mut lines = record.lines();
-    if !lines.next().is_some_and(|number| number.parse::<u64>().is_ok()) || !head.starts_with(TREE) {
+    if lines.next().is_none_or(|number| number.parse::<u64>().is_err()) || !head.starts_with(TREE) {
         return Err(broken("that is none"));
     }
     let Key { package, version, .. } = raw.key;

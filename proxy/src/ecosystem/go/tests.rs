@@ -158,7 +158,7 @@ fn records_give_the_hashes_of_zip_and_go_mod() {
         "",
         &whole.replace("example/B", "example/b"),
         &whole.replace("v1.0.0", "v1.0.1"),
-        &whole.lines().next().unwrap().to_owned(),
+        whole.lines().next().unwrap(),
         &whole.replace("G7", ""),
         &whole.replace("G7", "!!"),
         &format!("{whole}a.example/other v1.0.0 {H1}\n"),
