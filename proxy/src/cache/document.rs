@@ -294,7 +294,9 @@ impl Cache {
             None => most.max(self.engine.store.inventory().max_size()),
         };
         let algorithms = metadata.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
-        let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit, algorithms).await?;
+        let received = receive::receive(reply, &self.engine.store, &self.engine.memory, limit, algorithms)
+            .await
+            .map_err(|error| within_protocol(error, metadata.limit.filter(|limit| *limit <= most)))?;
         self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
         let now = self.now();
         let text = |name: HeaderName| header_text(&headers, name);
@@ -465,6 +467,18 @@ fn take_opaque(
     }
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
     Ok((received.blob, None, files, None))
+}
+
+/// A document that is longer than its protocol allows: no setting helps there.
+fn within_protocol(error: Error, limit: Option<u64>) -> Error {
+    match (error, limit) {
+        (Error::TooLarge { upstream, .. }, Some(limit)) => {
+            let reason =
+                Unexpected(format!("a document of more than {limit} bytes, which its protocol does not allow"));
+            Error::Unexpected { upstream, reason }
+        }
+        (error, _) => error,
+    }
 }
 
 /// The disk has lost what a record promises.

@@ -1,7 +1,7 @@
 //! Token authentication of registries (Distribution, Token Authentication Specification): a 401 names a token server,
 //! the realm; what that gives is shown to the registry, for the one repository and for as long as it is valid.
 //!
-//! The realm is the registry's own word. Our account is shown only to the registry's host and to those that its Secret
+//! The realm is the registry's own word. Our account is shown only to the registry's origin and to the hosts that its Secret
 //! names; the address filter and the rules for redirects hold for the realm as for every link.
 
 use std::collections::HashMap;

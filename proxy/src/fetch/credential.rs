@@ -70,7 +70,7 @@ impl Account {
         let Self::Basic(basic) = self else { return Ok(None) };
         let (host, with_port) = host_of(realm);
         let listed = basic.hosts.iter().any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port));
-        if realm.host() == base.host() || listed {
+        if Scope::below(base).same_origin(realm) || listed {
             return Ok(Some((basic.user.clone(), basic.authorization.clone())));
         }
         Err(format!(

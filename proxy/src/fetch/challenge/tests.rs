@@ -136,7 +136,8 @@ async fn our_account_goes_to_the_registry_and_to_named_hosts_only() {
     let basic = format!("Basic {}", data_encoding::BASE64.encode(format!("alice:{CANARY}").as_bytes()));
     for (realm, hosts, shown) in [
         ("https://registry.example/token", None, true),
-        ("https://registry.example:8443/token", None, true),
+        ("https://registry.example:8443/token", None, false),
+        ("https://registry.example:8443/token", Some("registry.example,registry.example:8443"), true),
         ("https://auth.example/token", Some("registry.example, auth.example"), true),
         ("https://auth.example/token", None, false),
         ("https://registry.example.evil.example/token", None, false),

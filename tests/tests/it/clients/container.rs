@@ -46,7 +46,8 @@ fn manifest(folder: &Path, registry: &Registry, account: bool) -> PathBuf {
         let (username, password) = ACCOUNT;
         documents.push(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "account"},
-            "stringData": {"username": username, "password": password},
+            // The token server has another port.
+            "stringData": {"username": username, "password": password, "hosts": "127.0.0.1"},
         }));
     }
     documents.push(json!({

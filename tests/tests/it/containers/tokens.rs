@@ -83,7 +83,8 @@ async fn a_stranger_who_may_not_learns_nothing_and_it_is_not_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_gets_a_token_and_is_shown_where_it_belongs() {
-    let (registry, realm, rig) = serve(basic, &[("username", "alice"), ("password", CANARY)]).await;
+    let secret = [("username", "alice"), ("password", CANARY), ("hosts", "127.0.0.1")];
+    let (registry, realm, rig) = serve(basic, &secret).await;
     tag(&registry, "team/a", "x", &image("a", &[]));
     rig.get("/v2/team/a/manifests/x").await.expect_status(200);
     let asked = &realm.requests()[0];
@@ -98,7 +99,8 @@ async fn an_account_gets_a_token_and_is_shown_where_it_belongs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_is_refused_is_told_apart() {
-    let (registry, realm, rig) = serve(basic, &[("username", "alice"), ("password", CANARY)]).await;
+    let secret = [("username", "alice"), ("password", CANARY), ("hosts", "127.0.0.1")];
+    let (registry, realm, rig) = serve(basic, &secret).await;
     tag(&registry, "team/a", "x", &image("a", &[]));
     realm.set("/token", Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\""));
     let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(502);
@@ -118,6 +120,7 @@ async fn a_realm_of_somebody_else() {
     evil.set("/token", Reply::ok(json!({"token": TOKEN}).to_string()));
     let port = evil.address().port();
     for realm in [
+        evil.url("/token"),
         format!("http://localhost:{port}/token"),
         format!("http://127.0.0.2:{port}/token"),
         "https://evil.example/token".to_owned(),
@@ -129,17 +132,27 @@ async fn a_realm_of_somebody_else() {
     }
     assert_eq!(evil.total(), 0);
     assert_kept(&rig, &[&evil]);
-    // A realm that redirects, or wants a token itself, leads nowhere.
-    let realm = Upstream::start().await;
-    registry.challenge(&format!("Bearer realm=\"{}\"", realm.url("/token")));
-    realm.set("/token", Reply::redirect(&format!("http://localhost:{port}/token")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_realm_that_leads_on() {
+    let secret = [("username", "alice"), ("password", CANARY), ("hosts", "127.0.0.1")];
+    let (registry, realm, rig) = serve(basic, &secret).await;
+    let evil = Upstream::start().await;
+    let away = format!("http://localhost:{}/token", evil.address().port());
+    realm.set("/token", Reply::redirect(&away));
     rig.get("/v2/team/b/manifests/x").await;
+    assert_eq!(evil.count("/token"), 1);
     assert_kept(&rig, &[&evil]);
+    // One that wants a token itself, from itself.
     let again = format!("Bearer realm=\"{}\"", realm.url("/token"));
     realm.set("/token", Reply::new(401).header("WWW-Authenticate", &again));
     let before = realm.total();
     rig.get("/v2/team/c/manifests/x").await.expect_status(502);
     assert_eq!(realm.total(), before + 1, "a loop");
+    realm.set("/token", Reply::redirect(&realm.url("/token")));
+    rig.get("/v2/team/d/manifests/x").await.expect_status(502);
+    assert_eq!(realm.total(), before + 2, "a circle");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
