@@ -63,7 +63,9 @@ impl ClientPod {
             volumes.push(json!({"name": name, "configMap": {"name": map}}));
         }
         let sources: Vec<Value> = self.env_from.iter().map(|map| json!({"configMapRef": {"name": map}})).collect();
-        let path = format!("{}/bin:{}/bin:/usr/local/bin:/usr/bin", python().display(), sysroot().display());
+        let go = goroot().unwrap_or_else(|| "/usr".into());
+        let own = [python(), sysroot(), go].map(|folder| format!("{}/bin:", folder.display())).concat();
+        let path = format!("{own}/usr/local/bin:/usr/bin:/usr/sbin");
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.name, "namespace": namespace}, "spec": {
             "restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "enableServiceLinks": false, "volumes": volumes,
             "containers": [{"name": "client", "image": "docker.io/local/host-tools:1", "imagePullPolicy": "Never",
@@ -82,12 +84,22 @@ fn python() -> PathBuf {
     workspace().join("tests/.tools/python").canonicalize().expect("tests/install was run")
 }
 
+/// The folder of the go command.
+fn goroot() -> Option<PathBuf> {
+    let printed = Command::new("go").args(["env", "GOROOT"]).output().ok()?.stdout;
+    Some(PathBuf::from(String::from_utf8_lossy(&printed).trim())).filter(|path| path.is_absolute())
+}
+
 /// The folders of the machine that its clients are in.
 fn machine() -> Vec<PathBuf> {
     let python = python();
     let base = Command::new(python.join("bin/python")).args(["-c", "import sys; print(sys.base_prefix)"]).output();
     let base = base.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
     let mut paths = vec!["/usr".into(), "/etc/ssl".into(), sysroot(), python];
+    // What Debian keeps of Java and Maven beside /usr.
+    let settings = ["/etc/alternatives", "/etc/maven", "/etc/java-17-openjdk"].map(PathBuf::from);
+    paths.extend(settings.into_iter().filter(|path| path.is_dir()));
+    paths.extend(goroot().filter(|path| !path.starts_with("/usr")));
     paths.extend(base.ok().filter(|base| base.is_absolute() && !base.starts_with("/usr")));
     paths
 }

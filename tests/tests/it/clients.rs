@@ -7,7 +7,7 @@
 #![cfg(test)]
 
 mod cargo;
-mod container;
+pub(crate) mod container;
 mod debian;
 mod go;
 mod gradle;

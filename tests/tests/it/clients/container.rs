@@ -19,7 +19,7 @@ use registry::{ACCOUNT, Registry};
 
 mod containerd;
 mod image;
-mod registry;
+pub(crate) mod registry;
 
 /// The registry in the names of images: nobody's, so that a request which passes the proxy by finds nothing.
 const NAMESPACE: &str = "registry.test";

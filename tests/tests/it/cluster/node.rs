@@ -1,6 +1,7 @@
 //! What needs a node: pods that run, clients inside the cluster, Secrets that arrive in volumes.
 
 mod credentials;
+mod images;
 mod install;
 mod lifecycle;
 mod rollout;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const SERVICE: &str = "registry of the tests";
 pub(super) const ACCOUNT: (&str, &str) = ("alice", "pass word");
 
 /// A running registry.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     child: Child,
     address: SocketAddr,
     log: PathBuf,
@@ -33,7 +33,12 @@ pub(super) struct Registry {
 impl Registry {
     /// One that is open to everybody.
     pub(super) fn open(folder: &Path) -> Self {
-        Self::start(folder, json!({}), None)
+        Self::open_at(Ipv4Addr::LOCALHOST, folder)
+    }
+
+    /// The same on another address of the machine.
+    pub(crate) fn open_at(ip: Ipv4Addr, folder: &Path) -> Self {
+        Self::start(ip, folder, json!({}), None)
     }
 
     /// One that takes nothing but tokens: for pulls from `public/` everybody gets one.
@@ -43,11 +48,11 @@ impl Registry {
             "realm": tokens.realm(), "service": SERVICE, "issuer": ISSUER,
             "rootcertbundle": folder.join("tokens.crt"),
         }});
-        Self::start(folder, auth, Some(tokens))
+        Self::start(Ipv4Addr::LOCALHOST, folder, auth, Some(tokens))
     }
 
-    fn start(folder: &Path, auth: Value, tokens: Option<TokenServer>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a loopback port");
+    fn start(ip: Ipv4Addr, folder: &Path, auth: Value, tokens: Option<TokenServer>) -> Self {
+        let address = TcpListener::bind((ip, 0)).and_then(|free| free.local_addr()).expect("a free port");
         let mut settings = json!({
             "version": 0.1,
             "storage": {"filesystem": {"rootdirectory": folder.join("registry")}},
@@ -73,7 +78,7 @@ impl Registry {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -102,7 +107,7 @@ impl Registry {
     }
 
     /// Ends it: whoever asks from now on finds nobody.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         assert!(TcpStream::connect(self.address).is_err(), "the registry still answers");

@@ -9,6 +9,20 @@ use tests::cluster::{ClientPod, Proxy, Row, Scene, at, report};
 use tests::wait::until;
 use tokio::time::Instant;
 
+/// apt in a root of its own, so that nothing of the machine's settings counts. Signatures are checked.
+const APT: &str = r#"
+    root=/tmp/root; mkdir -p $root/etc/apt/{apt.conf.d,sources.list.d,preferences.d,trusted.gpg.d}
+    mkdir -p $root/var/lib/{apt/lists/partial,dpkg} $root/var/cache/apt/archives/partial; : >$root/var/lib/dpkg/status
+    printf '%s\n' "Dir "$root";" "Dir::State::status "$root/var/lib/dpkg/status";" "Dir::Etc "$root/etc/apt";" \
+        'Dir::Bin::Methods "/usr/lib/apt/methods";' 'APT::Sandbox::User "root";' >/tmp/apt.conf
+    . /usr/lib/os-release
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] mirror+file:/etc/apt/mirrors/packageproxy.list $VERSION_CODENAME main" >$root/etc/apt/sources.list
+    export APT_CONFIG=/tmp/apt.conf
+    apt-get -q update
+    apt-get -qy install --download-only --no-install-recommends $(cat /clients/debian/packages)
+    ls $root/var/cache/apt/archives/*.deb | wc -l"#;
+
 /// An application of each ecosystem, and what shows that it is installed.
 fn clients(when: &str) -> Vec<ClientPod> {
     let name = |client: &str| format!("{client}-{when}");
@@ -31,6 +45,20 @@ fn clients(when: &str) -> Vec<ClientPod> {
              find /tmp/.cargo -name '*.crate' | wc -l",
         )
         .files("cargo-client", "/.cargo"),
+        ClientPod::new(
+            &name("go"),
+            "cp -r /clients/go/application /tmp/app; cd /tmp/app; export GOFLAGS=-mod=mod GOPATH=/tmp/go GOCACHE=/tmp/build
+             go list -deps . >/dev/null; go mod download; find /tmp/go/pkg/mod/cache/download -name '*.zip' | wc -l",
+        )
+        .variables("go-client-env"),
+        ClientPod::new(
+            &name("mvn"),
+            "cp -r /clients/maven/application /tmp/app; cd /tmp/app
+             mvn -B -q -C -s /etc/packageproxy/settings.xml -Dmaven.repo.local=/tmp/repository package
+             find /tmp/repository -name '*.jar' | wc -l",
+        )
+        .files("maven-client", "/etc/packageproxy"),
+        ClientPod::new(&name("apt"), APT).files("debian-client", "/etc/apt/mirrors"),
     ]
 }
 
@@ -83,7 +111,7 @@ async fn pods_install_by_the_published_configuration_alone_and_again_without_the
     std::fs::write(&file, &init.stdout).expect("a writable folder");
     let kubectl = |arguments: &[&str]| scene.cluster().kubectl(&[&["-n", scene.namespace()][..], arguments].concat());
     kubectl(&["apply", "-f", &file.display().to_string()]);
-    let names = ["npm", "pypi", "cargo"];
+    let names = ["npm", "pypi", "cargo", "go", "maven", "debian"];
     let wanted: Vec<String> = names.iter().map(|name| format!("pkgp/{name}")).collect();
     let mut wait = vec!["wait", "--for=condition=Ready", "--timeout=60s"];
     wait.extend(wanted.iter().map(String::as_str));
@@ -107,13 +135,16 @@ async fn pods_install_by_the_published_configuration_alone_and_again_without_the
     let offline = begun.elapsed();
     assert_eq!(first, second, "the same without the registries");
     drop(cut);
-    assert!(first.iter().zip([500, 40, 200]).all(|(count, least)| *count >= least), "{first:?}");
+    assert!(first.iter().zip([500, 40, 200, 150, 150, 100]).all(|(count, least)| *count >= least), "{first:?}");
     let seconds = |time: std::time::Duration| format!("{:.1} s", time.as_secs_f64());
     let rows = [
-        Row::new("kubectl apply of npm, pypi, cargo until all are Ready", seconds(ready)),
-        Row::new("npm ci, pip install, cargo fetch in pods, cold", seconds(online)),
+        Row::new("kubectl apply of npm, pypi, cargo, go, maven, debian until all are Ready", seconds(ready)),
+        Row::new(
+            "npm ci, pip install, cargo fetch, go mod download, mvn package, apt-get install in pods, cold",
+            seconds(online),
+        ),
         Row::new("the same with the registries cut off", seconds(offline)),
-        Row::new("packages, wheels, crates", format!("{first:?}")),
+        Row::new("packages, wheels, crates, modules, jars, debs", format!("{first:?}")),
     ];
     report("install in pods", &rows);
 }
