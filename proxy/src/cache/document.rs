@@ -356,7 +356,7 @@ impl Cache {
         received: Received,
         headers: &HeaderMap,
         upstream: String,
-    ) -> Result<(Blob, Option<Table>, Vec<Finished>, Option<Key>), Error> {
+    ) -> Result<Taken, Error> {
         let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // its permit already: nobody waits for memory while holding some.
@@ -455,12 +455,11 @@ impl Cache {
     }
 }
 
+/// What is kept of a document: its bytes, what was read of them, the files to commit, and what it stands for.
+type Taken = (Blob, Option<Table>, Vec<Finished>, Option<Key>);
+
 /// Takes a document of which nothing is understood; its label tells a web page.
-fn take_opaque(
-    content_type: &str,
-    received: Received,
-    upstream: String,
-) -> Result<(Blob, Option<Table>, Vec<Finished>, Option<Key>), Error> {
+fn take_opaque(content_type: &str, received: Received, upstream: String) -> Result<Taken, Error> {
     if content_type.starts_with("text/html") || received.blob.length() == 0 {
         let reason = Unexpected("a web page or nothing where a file was asked for".to_owned());
         return Err(Error::Unexpected { upstream, reason });

@@ -43,7 +43,11 @@ fn refuse(problems: &[Problem], out: &mut dyn Write) -> io::Result<ExitCode> {
 fn accept(loaded: &Loaded, out: &mut dyn Write) -> io::Result<ExitCode> {
     print(&loaded.warnings, out)?;
     let proxies = loaded.settings.iter().map(|proxy| {
-        format!("{} ({}, {})", proxy.name, proxy.ecosystem, crate::fetch::SafeUrl::from(proxy.upstream.url.clone()))
+        let upstream = match &proxy.upstream {
+            upstream if upstream.is_none() => "no upstream".to_owned(),
+            upstream => crate::fetch::SafeUrl::from(upstream.url.clone()).to_string(),
+        };
+        format!("{} ({}, {upstream})", proxy.name, proxy.ecosystem)
     });
     writeln!(out, "OK: {}", proxies.collect::<Vec<_>>().join(", "))?;
     Ok(ExitCode::SUCCESS)

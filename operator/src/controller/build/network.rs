@@ -61,10 +61,10 @@ fn egress(plan: &Plan) -> Value {
         .chain(upstream.fallbacks.iter().map(|fallback| &fallback.url))
         .chain(&upstream.proxy_url);
     let ports: BTreeSet<u16> = urls.filter_map(Url::port_or_known_default).collect();
-    json!([
-        {"ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
-        {"ports": ports.into_iter().map(tcp).collect::<Vec<_>>()},
-    ])
+    let names = json!({"ports": [{"protocol": "UDP", "port": 53}, tcp(53)]});
+    // A rule without ports would be one for all of them.
+    let registries = (!ports.is_empty()).then(|| json!({"ports": ports.into_iter().map(tcp).collect::<Vec<_>>()}));
+    std::iter::once(names).chain(registries).collect()
 }
 
 fn tcp(port: u16) -> Value {
