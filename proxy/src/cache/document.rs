@@ -331,7 +331,7 @@ impl Cache {
             self.state.unwritten.renew(id, &record);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
-        let (raw, table, mut files, other_key) =
+        let Understood { raw, table, mut files, other_key } =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
         let mut parts = 1 + usize::from(table.is_some());
         let mut signature = None;
@@ -356,7 +356,7 @@ impl Cache {
         received: Received,
         headers: &HeaderMap,
         upstream: String,
-    ) -> Result<Taken, Error> {
+    ) -> Result<Understood, Error> {
         let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // its permit already: nobody waits for memory while holding some.
@@ -402,7 +402,7 @@ impl Cache {
         let table = extract.map(|extract| Table::open(extract).ok_or(Error::Abandoned)).transpose()?;
         // Before any client has the document and can ask for what it names.
         self.note_references(references).await;
-        Ok((raw, table, files, other_key))
+        Ok(Understood { raw, table, files, other_key })
     }
 
     /// The stored bytes of a document; `None` if they are gone.
@@ -455,17 +455,26 @@ impl Cache {
     }
 }
 
-/// What is kept of a document: its bytes, what was read of them, the files to commit, and what it stands for.
-type Taken = (Blob, Option<Table>, Vec<Finished>, Option<Key>);
+/// A document that has been read.
+struct Understood {
+    /// The bytes that are kept.
+    raw: Blob,
+    /// What was read of them.
+    table: Option<Table>,
+    /// What has to be committed.
+    files: Vec<Finished>,
+    /// Another key of the same document.
+    other_key: Option<Key>,
+}
 
 /// Takes a document of which nothing is understood; its label tells a web page.
-fn take_opaque(content_type: &str, received: Received, upstream: String) -> Result<Taken, Error> {
+fn take_opaque(content_type: &str, received: Received, upstream: String) -> Result<Understood, Error> {
     if content_type.starts_with("text/html") || received.blob.length() == 0 {
         let reason = Unexpected("a web page or nothing where a file was asked for".to_owned());
         return Err(Error::Unexpected { upstream, reason });
     }
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
-    Ok((received.blob, None, files, None))
+    Ok(Understood { raw: received.blob, table: None, files, other_key: None })
 }
 
 /// A document that is longer than its protocol allows: no setting helps there.

@@ -252,8 +252,8 @@ impl Cache {
         let last_modified = last_modified.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let framed = reply.framed;
         let (mut received_body, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
-        let file = intake.staging.as_ref().map(|staging| Arc::clone(staging.file()));
-        let verified = self.verify(id, artifact, target.expected, &mut received_body, file, &upstream).await?;
+        let arrived = intake.staging.as_ref().map(|staging| Arc::clone(staging.file()));
+        let verified = self.verify(id, artifact, target.expected, &mut received_body, arrived, &upstream).await?;
         let Arrived { length, digests } = received_body;
         if length == 0 && verified.is_none() {
             return Err(unexpected(&upstream, "an empty body where a file was asked for"));

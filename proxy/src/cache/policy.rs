@@ -151,6 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_by_its_digest_is_fresh_for_good() {
+        for metadata_ttl in [Duration::ZERO, Duration::from_mins(5)] {
+            let settings = CacheSettings { metadata_ttl, ..CacheSettings::default() };
+            for now in [0, STORED, STORED * 1000] {
+                let decision = decide(Some(&document()), Lifetime::Forever, &settings, now);
+                assert_eq!(decision, Decision::Fresh { ttl: FOREVER });
+            }
+        }
+    }
+
+    #[test]
     fn a_stamp_from_the_future_is_neither_fresh_for_ever_nor_lost() {
         let settings = CacheSettings::default();
         let at = |now| decide(Some(&document()), Lifetime::Configured, &settings, now);

@@ -25,7 +25,6 @@ fn hosts_of_plain_http() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn files_by_ecosystem() {
     for (kind, base, expected) in [
         (
@@ -89,25 +88,6 @@ fn files_by_ecosystem() {
             )],
         ),
         (
-            Ecosystem::Container,
-            SECURE,
-            &[
-                (
-                    "hosts.toml",
-                    "# /etc/containerd/certs.d/registry.example:5000/hosts.toml\n[host.\"https://x.team.svc/v2\"]\n  \
-                     capabilities = [\"pull\", \"resolve\"]\n  override_path = true\n  ca = \
-                     \"/etc/packageproxy/ca.crt\"\n",
-                ),
-                (
-                    "registries.conf",
-                    "# https://x.team.svc/\n# its authority: cp /etc/packageproxy/ca.crt \
-                     /etc/containers/certs.d/x.team.svc/ca.crt\n[[registry]]\nprefix = \
-                     \"registry.example:5000\"\nlocation = \"registry.example:5000\"\n\n[[registry.mirror]]\n\
-                     location = \"x.team.svc\"\n",
-                ),
-            ],
-        ),
-        (
             Ecosystem::Gradle,
             PLAIN,
             &[(
@@ -141,6 +121,26 @@ fn files_by_ecosystem() {
     ] {
         assert_eq!(files(kind, base, Some(AUTHORITY), NAMESPACE), map(expected), "{kind} {base}");
     }
+}
+
+#[test]
+fn files_of_container_clients() {
+    let expected = &[
+        (
+            "hosts.toml",
+            "# /etc/containerd/certs.d/registry.example:5000/hosts.toml\n[host.\"https://x.team.svc/v2\"]\n  \
+                     capabilities = [\"pull\", \"resolve\"]\n  override_path = true\n  ca = \
+                     \"/etc/packageproxy/ca.crt\"\n",
+        ),
+        (
+            "registries.conf",
+            "# https://x.team.svc/\n# its authority: cp /etc/packageproxy/ca.crt \
+                     /etc/containers/certs.d/x.team.svc/ca.crt\n[[registry]]\nprefix = \
+                     \"registry.example:5000\"\nlocation = \"registry.example:5000\"\n\n[[registry.mirror]]\n\
+                     location = \"x.team.svc\"\n",
+        ),
+    ];
+    assert_eq!(files(Ecosystem::Container, SECURE, Some(AUTHORITY), NAMESPACE), map(expected));
 }
 
 #[test]

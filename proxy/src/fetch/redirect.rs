@@ -150,6 +150,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_request_is_authorized_with_stays_with_its_origin() {
+        for (location, stays) in [
+            ("/b", true),
+            ("https://registry.example:443/b", true),
+            ("https://registry.example:444/b", false),
+            ("https://files.example/b", false),
+            ("//registry.example.evil.example/b", false),
+        ] {
+            let fake = Fake::new(move |ask| {
+                let first = ask.url.expose().path() == "/a";
+                Ok(reply_with(ask, if first { 307 } else { 200 }, &[("location", location)], ""))
+            });
+            let authorization = Some(http::HeaderValue::from_static("Bearer canary"));
+            let request = Ask { authorization, ..ask("https://registry.example/a") };
+            Redirects::new(std::sync::Arc::clone(&fake)).fetch(request).await.unwrap();
+            assert_eq!(fake.asked().pop().unwrap().authorization.is_some(), stays, "{location}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_post_becomes_a_get_unless_told_to_stay_one() {
         for (status, method) in [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")] {
             let fake = Fake::new(move |ask| {

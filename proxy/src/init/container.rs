@@ -80,3 +80,42 @@ fn shared(text: &str, path: &Path) -> Vec<Registry> {
     };
     table.get("registry").and_then(Value::as_array).into_iter().flatten().filter_map(registry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(registries: &[Registry]) -> Vec<(&str, &str)> {
+        registries.iter().map(|registry| (registry.namespace.as_str(), registry.address.as_str())).collect()
+    }
+
+    #[test]
+    fn folders_of_containerd() {
+        let folder = tempfile::tempdir().unwrap();
+        for (host, text) in [
+            ("_default", "server = \"https://default.example\"\n"),
+            ("a.example", "server = \"https://api.a.example/v2/\"\n[host.\"http://127.0.0.1:8080/a/v2\"]\n"),
+            ("b.example:5000", "[host.\"http://127.0.0.1:8080\"]\n"),
+            ("broken.example", "server ="),
+        ] {
+            std::fs::create_dir(folder.path().join(host)).unwrap();
+            std::fs::write(folder.path().join(host).join("hosts.toml"), text).unwrap();
+        }
+        let registries = containerd(folder.path());
+        let expected = [("a.example", "https://api.a.example"), ("b.example:5000", "https://b.example:5000")];
+        assert_eq!(found(&registries), expected);
+        assert!(containerd(Path::new("/nonexistent")).is_empty());
+    }
+
+    #[test]
+    fn the_shared_configuration() {
+        let text = "unqualified-search-registries = [\"search.example\"]\n[[registry]]\nprefix = \"a.example\"\n\
+                    location = \"api.a.example\"\n[[registry.mirror]]\nlocation = \"127.0.0.1:8080/a\"\n[[registry]]\n\
+                    location = \"127.0.0.1:5000\"\ninsecure = true\n[[registry]]\nlocation = \"b.example/team\"\n\
+                    [[registry]]\nprefix = \"*.c.example\"\n";
+        let registries = shared(text, Path::new("registries.conf"));
+        let expected = [("a.example", "https://api.a.example"), ("127.0.0.1:5000", "http://127.0.0.1:5000")];
+        assert_eq!(found(&registries), expected);
+        assert!(shared("[[registry", Path::new("x")).is_empty());
+    }
+}

@@ -137,7 +137,7 @@ async fn a_realm_of_somebody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_realm_that_leads_on() {
     let secret = [("username", "alice"), ("password", CANARY), ("hosts", "127.0.0.1")];
-    let (registry, realm, rig) = serve(basic, &secret).await;
+    let (_registry, realm, rig) = serve(basic, &secret).await;
     let evil = Upstream::start().await;
     let away = format!("http://localhost:{}/token", evil.address().port());
     realm.set("/token", Reply::redirect(&away));
