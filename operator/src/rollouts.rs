@@ -45,8 +45,10 @@ impl Rollouts {
             let shown = deployments.get(key, &key.name).is_some_and(|found| template_of(&found) == place.template);
             now < place.since + FORGOTTEN && !shown
         });
-        let taken = rolling.iter().chain(given.keys().filter(|key| !rolling.contains(key)));
-        if taken.filter(|key| *key != proxy).count() >= self.places {
+        let given_only = given.keys().filter(|key| !rolling.contains(key) && *key != proxy);
+        let taken = rolling.iter().chain(given_only);
+        // One that is being rolled out has a place: a better template must not wait for others that are stuck as it is.
+        if !rolling.contains(proxy) && taken.count() >= self.places {
             return false;
         }
         given.insert(proxy.clone(), Place { since: now, template: template.to_owned() });
@@ -121,6 +123,19 @@ mod tests {
         crashed["status"]["conditions"][0]["reason"] = json!("NewReplicaSetAvailable");
         store.apply(crashed);
         assert!(rollouts.take(&b, "new", &store), "a was complete before its pod failed");
+    }
+
+    /// A class with a bad image, and then a better one: nobody waits for those that are stuck.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_stuck_may_be_corrected() {
+        let store = Store::new(Kind::Child(ChildKind::Deployment));
+        let [a, b, c] = ["a", "b", "c"].map(|name| Key::new("team", name));
+        let rollouts = Rollouts::new(1);
+        store.apply(deployment("a", 0, "True"));
+        store.apply(deployment("b", 0, "True"));
+        store.apply(deployment("c", 1, "True"));
+        assert!(rollouts.take(&a, "better", &store) && rollouts.take(&b, "better", &store));
+        assert!(!rollouts.take(&c, "better", &store), "it is not being rolled out");
     }
 
     #[tokio::test(start_paused = true)]
