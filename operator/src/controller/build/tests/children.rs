@@ -121,6 +121,14 @@ fn a_strict_policy_lets_out_names_and_the_ports_of_registries() {
 }
 
 #[test]
+fn a_strict_policy_of_a_proxy_without_a_registry_lets_out_names_only() {
+    let spec = json!({"networkPolicy": "Strict", "ecosystem": "gradle", "upstream": null});
+    let policy = object(&build(&plan(spec)), ChildKind::NetworkPolicy, "left");
+    let names = json!({"protocol": "TCP", "port": 53});
+    assert_eq!(policy["spec"]["egress"], json!([{"ports": [{"protocol": "UDP", "port": 53}, names]}]));
+}
+
+#[test]
 fn clients_are_told_the_service_or_the_external_address_and_the_authority() {
     let data = |plan: &Plan, name: &str| object(&build(plan), ChildKind::ConfigMap, name)["data"].clone();
     let inside = plan(json!({}));
