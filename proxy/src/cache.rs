@@ -19,6 +19,7 @@ use crate::workshop::Workshop;
 
 pub use document::StoredDocument;
 pub use fill::{Fill, Served};
+pub use generation::Client;
 pub use variant::{Coding, Content, Form};
 
 use flight::Flights;

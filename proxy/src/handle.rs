@@ -9,13 +9,14 @@ use hyper::body::Incoming;
 
 use crate::access::Access;
 use crate::body::Body;
-use crate::cache::{Cache, Form, Served};
+use crate::cache::{Cache, Client, Form, Served};
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
 use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::{Call, without_dot_segments};
 use crate::respond;
+use crate::server::Connection;
 use crate::site::{Routed, Site, Sites, Unrouted};
 
 mod forward;
@@ -68,11 +69,13 @@ async fn walk(
 ) -> Result<Response<Body>, Error> {
     let path = if site.protocol.has_dot_segments() { &without_dot_segments(path) } else { path };
     let call = Call::read(&parts.method, path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
+    let connection = parts.extensions.get::<Connection>().copied().unwrap_or_default();
+    let who = Client { address: client, connection };
     match site.protocol.parse(&call)? {
         Intent::Answer(answer) => Ok(respond::local(answer)),
         Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
         Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
-        Intent::Metadata(metadata) => document(site, &metadata, parts, client).await,
+        Intent::Metadata(metadata) => document(site, &metadata, parts, who).await,
         Intent::Artifact(artifact) => {
             let artifact = site.cache.as_indexed(artifact).await?;
             let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
@@ -80,14 +83,14 @@ async fn walk(
             respond::in_version(parts.version, &parts.method, response).await
         }
         Intent::Indexed(indexed) => {
-            let found = site.cache.indexed(&indexed, client).await?;
+            let found = site.cache.indexed(&indexed, who).await?;
             match file(&site.cache, &found.artifact, &parts.method, &parts.headers).await {
                 Ok(response) => respond::in_version(parts.version, &parts.method, response).await,
                 Err(error) => Err(site.cache.out_of_step(&found, error).await),
             }
         }
         Intent::Signature(head) => {
-            let (bytes, status) = site.cache.signature(&head, client).await?;
+            let (bytes, status) = site.cache.signature(&head, who).await?;
             Ok(respond::signature(&site.cache, bytes, status))
         }
     }
@@ -98,11 +101,11 @@ async fn document(
     site: &Site,
     metadata: &Metadata,
     parts: &http::request::Parts,
-    client: IpAddr,
+    client: Client,
 ) -> Result<Response<Body>, Error> {
     let headers = &parts.headers;
     let cache = &site.cache;
-    let base = site.base(headers, client);
+    let base = site.base(headers, client.address);
     let codings = negotiate::codings(headers);
     let (mut document, mut status) = cache.document(metadata).await?;
     cache.given(client, metadata, &document).await;

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -193,6 +194,13 @@ fn speaker(limits: &Limits) -> Builder<TokioExecutor> {
     server
 }
 
+/// Which connection a request came on: clients behind one address are told apart by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Connection(pub u64);
+
+/// The number of the next connection.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// One connection: every request that can be understood in one way only goes to `service`.
 fn connection<T, S, F, B>(
     server: &Builder<TokioExecutor>,
@@ -209,7 +217,9 @@ where
 {
     let activity = Arc::new(Activity::default());
     let stream = Watched::new(stream, Arc::clone(&activity), limits);
-    let respond = service_fn(move |request: Request<Incoming>| {
+    let number = Connection(NEXT.fetch_add(1, Ordering::Relaxed));
+    let respond = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(number);
         let under_way = activity.begin();
         let refused = framing::refusal(&request);
         let service = service.clone();

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell, watch};
 
 use super::names::Names;
-use super::{Cache, Served};
+use super::{Cache, Client, Served};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::intent::{Artifact, Indexed, NamedInIndexes};
+use crate::server::Connection;
 
 /// How long a request for a file waits for an index that is being read.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,7 +80,7 @@ impl Cache {
 
     /// Has an index here. If that fails, what it names is served as it comes.
     async fn fetch_index(self: &Arc<Self>, index: &Indexed) {
-        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let nobody = Client { address: Ipv4Addr::UNSPECIFIED.into(), connection: Connection::default() };
         let Ok(found) = self.indexed(index, nobody).await else { return };
         if let Ok(Served::Filling { fill, body, .. }) = self.artifact(&found.artifact).await {
             drop(body);

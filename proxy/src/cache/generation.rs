@@ -3,14 +3,11 @@
 //! its new form.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::Cache;
 use super::catalogue::Catalogue;
@@ -26,34 +23,22 @@ use crate::intent::{Artifact, Indexed, Key, ListedFile, Metadata, Within};
 use crate::store::{Blob, BlobId, RecordId};
 use crate::upstream_path::UpstreamPath;
 
+mod given;
 mod swap;
 
-/// How long a client gets the files of the head that it was given, whatever has become current meanwhile.
-const GIVEN: Duration = Duration::from_mins(1);
-/// Clients remembered with what they were given.
-const CLIENTS: usize = 4096;
+pub use given::Client;
+
 /// Bytes of a signature.
 const SIGNATURE: u64 = 1 << 20;
 
 /// The generations of one proxy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Generations {
     open: Mutex<HashMap<RecordId, Arc<Open>>>,
-    given: quick_cache::sync::Cache<(IpAddr, RecordId), (Arc<Open>, Instant)>,
+    given: given::GivenAll,
     /// New heads that are not current yet.
     waiting: Mutex<HashMap<RecordId, swap::Waiting>>,
     pub(super) catalogue: Catalogue,
-}
-
-impl Default for Generations {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            given: quick_cache::sync::Cache::new(CLIENTS),
-            waiting: Mutex::default(),
-            catalogue: Catalogue::default(),
-        }
-    }
 }
 
 impl Generations {
@@ -123,24 +108,26 @@ pub struct Found {
 
 impl Cache {
     /// Remembers which generation a client was given the head of.
-    pub async fn given(self: &Arc<Self>, client: IpAddr, head: &Metadata, document: &StoredDocument) {
+    pub async fn given(self: &Arc<Self>, client: Client, head: &Metadata, document: &StoredDocument) {
         if head.generation.is_none() {
             return;
         }
         if let Ok(open) = self.open(head, document).await {
             let id = self.space.record_id(&head.key);
-            self.state.generations.given.insert((client, id), (open, Instant::now()));
+            self.state.generations.given.note(client, id, open);
         }
     }
 
     /// The file that a name means to this client: of the generation that it was given, else of the current one.
-    pub async fn indexed(self: &Arc<Self>, indexed: &Indexed, client: IpAddr) -> Result<Found, Error> {
+    pub async fn indexed(self: &Arc<Self>, indexed: &Indexed, client: Client) -> Result<Found, Error> {
         let mut known = Vec::new();
         for within in &indexed.within {
             for head in &within.heads {
-                if let Some(open) = self.given_to(client, head) {
-                    known.push((open, within));
+                let given = self.given_to(client, head);
+                if let [one, other] = given.as_slice() {
+                    self.same_in_both(one, other, within).await?;
                 }
+                known.extend(given.into_iter().map(|open| (open, within)));
             }
         }
         for within in &indexed.within {
@@ -165,6 +152,17 @@ impl Cache {
         self.found(&open, within).await?.ok_or_else(|| self.unlisted())
     }
 
+    /// An error if a name means other bytes in one generation than in another, and nothing tells which of them a client
+    /// was given: it has to begin anew.
+    async fn same_in_both(&self, one: &Arc<Open>, other: &Arc<Open>, within: &Within) -> Result<(), Error> {
+        let digests =
+            async |open: &Arc<Open>| Ok::<_, Error>(open.look_up(&within.name).await?.map(|file| file.digests));
+        if digests(one).await? == digests(other).await? {
+            return Ok(());
+        }
+        Err(Error::OutOfStep { upstream: self.upstream() })
+    }
+
     /// Asks for the head again if the last body of this file was wrong.
     async fn unless_suspect(self: &Arc<Self>, found: Found, open: &Arc<Open>, within: &Within) -> Result<Found, Error> {
         if !self.state.distrust.is_suspect(self.space.record_id(&found.artifact.key)) {
@@ -173,7 +171,11 @@ impl Cache {
         // If that fails, what is cached may still be right.
         let Ok(document) = self.asked_again(&open.head).await else { return Ok(found) };
         let open = self.open(&open.head, &document).await?;
-        Ok(self.found(&open, within).await?.unwrap_or(found))
+        match self.found(&open, within).await? {
+            Some(now) if now.artifact.key == found.artifact.key => Ok(now),
+            // It holds the head before: the file of another one would not fit.
+            _ => Err(Error::OutOfStep { upstream: self.upstream() }),
+        }
     }
 
     async fn found(&self, open: &Arc<Open>, within: &Within) -> Result<Option<Found>, Error> {
@@ -213,8 +215,12 @@ impl Cache {
     }
 
     /// The detached signature of the head that this client was given, else of the current one.
-    pub async fn signature(self: &Arc<Self>, head: &Metadata, client: IpAddr) -> Result<(Bytes, CacheStatus), Error> {
-        let (open, status) = if let Some(open) = self.given_to(client, head) {
+    pub async fn signature(self: &Arc<Self>, head: &Metadata, client: Client) -> Result<(Bytes, CacheStatus), Error> {
+        let given = self.given_to(client, head);
+        if given.len() > 1 {
+            return Err(Error::OutOfStep { upstream: self.upstream() });
+        }
+        let (open, status) = if let Some(open) = given.into_iter().next() {
             (open, CacheStatus::Hit { ttl: 0 })
         } else {
             let (document, status) = self.document(head).await?;
@@ -260,10 +266,9 @@ impl Cache {
         Ok(Some(blob))
     }
 
-    fn given_to(&self, client: IpAddr, head: &Metadata) -> Option<Arc<Open>> {
-        let id = self.space.record_id(&head.key);
-        let (open, at) = self.state.generations.given.get(&(client, id))?;
-        (at.elapsed() < GIVEN).then_some(open)
+    /// What this client was given a moment ago; an empty list if nothing, several if it may be either.
+    fn given_to(&self, client: Client, head: &Metadata) -> Vec<Arc<Open>> {
+        self.state.generations.given.to(client, self.space.record_id(&head.key))
     }
 
     /// Opens the generation of a head that is here.

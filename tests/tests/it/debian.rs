@@ -133,3 +133,10 @@ async fn until_head(rig: &Rig, state: &State) {
 fn deb(content: &str) -> Bytes {
     Bytes::from(format!("!<arch>\n{content}"))
 }
+
+/// Head and then a file of the suite, on one connection as apt does it; the file, with status 200.
+async fn update(rig: &Rig, name: &str) -> Answer {
+    let asks = ["InRelease", name].map(|name| Ask::get(&here(name))).to_vec();
+    let answers = rig.client().keep_alive(asks).await;
+    answers.into_iter().flatten().last().expect("an answer").expect_status(200)
+}

@@ -133,6 +133,15 @@ struct Outcomes {
     failed: AtomicUsize,
 }
 
+/// Says that a client has ended, however it does.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 async fn rotate(by_digest: bool, ttl: &str) {
     let signer = Arc::new(Signer::new());
     let states: Vec<State> = (0..STATES).map(|number| state(number, by_digest, &signer)).collect();
@@ -148,6 +157,7 @@ async fn rotate(by_digest: bool, ttl: &str) {
         .map(|_| {
             let (sources, ended, outcomes) = (sources.clone(), Arc::clone(&ended), Arc::clone(&outcomes));
             std::thread::spawn(move || {
+                let _ends = Ends(ended);
                 let home = TempDir::new().expect("a temporary folder");
                 for _ in 0..UPDATES {
                     // Without any list, as in a pod, every other time.
@@ -165,7 +175,6 @@ async fn rotate(by_digest: bool, ttl: &str) {
                         fs::remove_dir_all(lists).expect("lists");
                     }
                 }
-                ended.store(true, Ordering::Relaxed);
             })
         })
         .collect();
