@@ -208,6 +208,8 @@ pub struct Artifact {
     pub expect: Option<Digest>,
     /// Makes what [`Self::listings`] gives, of the key alone: a file that is in the cache never needs them.
     pub listed_by: fn(&Key) -> Vec<Metadata>,
+    /// Its length in bytes, where that is known beside the digest: a body of another one is not even begun.
+    pub size: Option<u64>,
     /// The `Content-Type` served: the upstream's is never passed on.
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
@@ -231,6 +233,7 @@ impl Artifact {
             listed_as,
             source,
             expect: None,
+            size: None,
             listed_by: |_| Vec::new(),
             content_type,
             magic: &[],
