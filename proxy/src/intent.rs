@@ -283,6 +283,8 @@ pub struct Artifact {
     pub listed_by: fn(&Key, &UpstreamSettings) -> Vec<Metadata>,
     /// Makes what [`Self::siblings`] gives, of the key alone.
     pub follows: fn(&Key) -> Vec<Key>,
+    /// Its length in bytes, where that is known beside the digest: a body of another one is not even begun.
+    pub size: Option<u64>,
     /// The `Content-Type` served: the upstream's is never passed on.
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
@@ -321,6 +323,7 @@ impl Artifact {
             listed_as,
             source,
             expect: None,
+            size: None,
             listed_by: |_, _| Vec::new(),
             follows: |_| Vec::new(),
             content_type,

@@ -337,6 +337,12 @@ impl Cache {
             }
             _ => return Err(self.refused(reply).await),
         }
+        if let (Some(size), Some(announced)) = (artifact.size, content_length(reply))
+            && size != announced
+        {
+            let bytes = |count| format!("{count} bytes");
+            return Err(Error::Mismatch { upstream, expected: bytes(size), found: bytes(announced) });
+        }
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));

@@ -169,6 +169,7 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
         canonical => artifact.spare = canonical,
     }
     artifact.magic = name.map_or(b"", path::magic_of_index);
+    artifact.size = file.size;
     artifact.lasting = false;
     Some(artifact)
 }
