@@ -337,7 +337,7 @@ impl Cache {
             }
             _ => return Err(self.refused(reply).await),
         }
-        if let (Some(size), Some(announced)) = (artifact.size, content_length(reply))
+        if let (Some(size), Some(announced)) = (artifact.size, content_length(&reply))
             && size != announced
         {
             let bytes = |count| format!("{count} bytes");
