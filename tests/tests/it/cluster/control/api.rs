@@ -118,6 +118,34 @@ async fn a_class_fills_what_a_proxy_leaves_out() {
     assert_eq!(port().await, Some(8081), "children stay as they are");
 }
 
+/// Pods never come without a node, as with an image that nobody can pull: a better one reaches all that are stuck.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster: tests/cluster/run"]
+async fn a_class_that_is_corrected_reaches_every_proxy_that_is_stuck() {
+    let scene = Scene::new("stuck").await;
+    let _operator = scene.operator().await;
+    let class = |image: &str| {
+        json!({"apiVersion": crds::API_VERSION, "kind": crds::CLASS_KIND,
+            "metadata": {"name": scene.namespace()}, "spec": {"image": image}})
+    };
+    scene.lend(&class("registry.example/absent:1")).await;
+    let names = ["a", "b"];
+    for name in names {
+        let proxy = scene.proxy(name).spec("/replicas", 1).spec("/className", scene.namespace());
+        scene.apply(&proxy).await;
+        scene.until(&proxy, "ResourcesApplied", "True", "Applied").await;
+    }
+    scene.lend(&class("registry.example/better:1")).await;
+    for name in names {
+        until(&format!("the better image of {name}"), || async {
+            let deployment = scene.api.get(&tests::cluster::at("Deployment", scene.namespace(), name)).await;
+            let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+            (image == "registry.example/better:1").then_some(())
+        })
+        .await;
+    }
+}
+
 /// The API server's verdict of each example, and of `packageproxy check`, are the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
