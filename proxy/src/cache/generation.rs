@@ -32,24 +32,13 @@ pub use given::Client;
 const SIGNATURE: u64 = 1 << 20;
 
 /// The generations of one proxy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Generations {
     open: Mutex<HashMap<RecordId, Arc<Open>>>,
     given: given::GivenAll,
     /// New heads that are not current yet.
     waiting: Mutex<HashMap<RecordId, swap::Waiting>>,
     pub(super) catalogue: Catalogue,
-}
-
-impl Default for Generations {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            given: given::GivenAll::default(),
-            waiting: Mutex::default(),
-            catalogue: Catalogue::default(),
-        }
-    }
 }
 
 impl Generations {
@@ -213,7 +202,7 @@ impl Cache {
     /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to
     /// begin anew.
     pub async fn out_of_step(self: &Arc<Self>, found: &Found, error: Error) -> Error {
-        if !matches!(error, Error::Mismatch { .. }) {
+        if !matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. }) {
             return error;
         }
         let wait = self.settings.cache.revalidation_wait;
