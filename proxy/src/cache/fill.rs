@@ -340,8 +340,7 @@ impl Cache {
         if let (Some(size), Some(announced)) = (artifact.size, content_length(&reply))
             && size != announced
         {
-            let bytes = |count| format!("{count} bytes");
-            return Err(Error::Mismatch { upstream, expected: bytes(size), found: bytes(announced) });
+            return Err(unexpected(&upstream, &format!("{announced} bytes where its index says {size}")));
         }
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {

@@ -202,7 +202,7 @@ impl Cache {
     /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to
     /// begin anew.
     pub async fn out_of_step(self: &Arc<Self>, found: &Found, error: Error) -> Error {
-        if !matches!(error, Error::Mismatch { .. }) {
+        if !matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. }) {
             return error;
         }
         let wait = self.settings.cache.revalidation_wait;

@@ -50,7 +50,7 @@ impl Cache {
         let is_overdue = since.elapsed() >= PATIENCE;
         match fetched {
             Ok(Err(error)) if self.may_go_on(head, before) => {
-                let is_torn = matches!(error, Error::Mismatch { .. });
+                let is_torn = matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. });
                 if is_torn || !is_overdue {
                     tracing::debug!(proxy = %self.settings.name, package.name = %head.key.package, error = %error,
                         "the upstream is changing its indexes: the generation before is served");
