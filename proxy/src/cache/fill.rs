@@ -1,27 +1,28 @@
 //! Fetches one artifact, once: from the upstream to a file that every client reads while it grows, verified before
 //! its end is released, committed behind the clients' backs.
 
-use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 use url::Url;
 
 use super::Cache;
-use super::intake::Intake;
-use super::receive::Batches;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
-use crate::digest::{Algorithm, Digest, Digests, Hasher};
+use crate::digest::{Algorithm, Digest, Digests};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
-use crate::fetch::{FetchError, Purpose, Reply, Wanted};
-use crate::intent::{Artifact, Key, Shape, Unexpected};
+use crate::fetch::{Purpose, Reply, Wanted};
+use crate::intent::{Artifact, Key};
 use crate::resolve::{Expected, Target};
-use crate::store::spool::{HELD_BACK, Spool};
-use crate::store::{self, Blob, BlobId, ByteStream, Record, RecordId, State};
+use crate::store::spool::Spool;
+use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
+
+pub(super) use body::Arrived;
+use body::{blob_id, content_length, is_web_page, unexpected};
+
+mod body;
 
 /// An artifact on its way.
 #[derive(Debug, Default)]
@@ -327,125 +328,6 @@ impl Cache {
         // Bytes that are checked against a digest at the end may be pieced together from any two answers.
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))
     }
-
-    async fn check_head(&self, artifact: &Artifact, target: &Target, reply: Reply) -> Result<Reply, Error> {
-        let upstream = reply.url.origin();
-        match reply.status {
-            StatusCode::OK => {}
-            status if status.is_success() || status.is_redirection() => {
-                return Err(unexpected(&upstream, &format!("status {status} where a file was asked for")));
-            }
-            _ => return Err(self.refused(reply).await),
-        }
-        if let (Some(size), Some(announced)) = (artifact.size, content_length(&reply))
-            && size != announced
-        {
-            return Err(unexpected(&upstream, &format!("{announced} bytes where its index says {size}")));
-        }
-        // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
-        if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
-            return Err(unexpected(&upstream, "a web page where a file was asked for"));
-        }
-        Ok(reply)
-    }
-
-    /// Takes the body to the spool. Returns what it is and the file.
-    async fn take_body(
-        self: &Arc<Self>,
-        artifact: &Artifact,
-        target: &Target,
-        reply: Reply,
-        fill: &Fill,
-    ) -> Result<(Arrived, Intake), Error> {
-        let upstream = reply.url.origin();
-        let announced = content_length(&reply);
-        let mut body = Batches::new(reply.body);
-        let mut intake = Intake::new(self, artifact, target, announced);
-        if let Some(staging) = &intake.staging {
-            fill.spool.set_file(Arc::clone(staging.file()));
-        }
-        if let Some(length) = announced {
-            fill.spool.announce(length);
-        }
-        let received = self.engine.metrics.bytes_from_upstream.get_or_create_owned(&self.label());
-        let mut length: u64 = 0;
-        while let Some(batch) = body.next().await? {
-            received.inc_by(batch.len() as u64);
-            if length == 0 && !starts_like(&batch, artifact.magic) {
-                return Err(unexpected(&upstream, "bytes that are no such file (a login page, perhaps)"));
-            }
-            let offset = length;
-            length += batch.len() as u64;
-            if announced.is_some_and(|announced| length > announced) {
-                return Err(unexpected(&upstream, "more bytes than it announced"));
-            }
-            intake = intake.take(offset, batch.clone()).await?;
-            if intake.staging.is_none() {
-                fill.spool
-                    .pass(offset, batch)
-                    .await
-                    .map_err(|error| Error::Storage(Arc::new(std::io::Error::other(error))))?;
-            }
-            let flows = target.expected.is_nothing() && matches!(artifact.shape, Shape::Opaque);
-            fill.spool.release(if flows { length } else { releasable(length, announced) });
-        }
-        if announced.is_some_and(|announced| length < announced) {
-            let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-            return Err(Error::Fetch(FetchError::Broken { origin: upstream, source }));
-        }
-        let digests = std::mem::replace(&mut intake.hasher, Hasher::under([])).finish();
-        Ok((Arrived { length, digests }, intake))
-    }
-
-    /// Compares what arrived with what was expected. Returns the published digest that agrees, if there is one.
-    async fn verify(
-        &self,
-        id: RecordId,
-        artifact: &Artifact,
-        expected: Expected,
-        body: &mut Arrived,
-        file: Option<Arc<File>>,
-        upstream: &str,
-    ) -> Result<Option<Digest>, Error> {
-        if let Expected::Pinned(pin) = &expected {
-            let changed = || Error::PinChanged { upstream: upstream.to_owned(), expected: format!("sha256:{pin}") };
-            return if blob_id(&body.digests) == *pin { Ok(None) } else { Err(changed()) };
-        }
-        let mut published = expected.settled().await?;
-        self.look_into(artifact, body, &mut published, file, upstream).await?;
-        let digests = &body.digests;
-        if !published.is_empty() && !published.iter().any(|digest| digests.under(digest.algorithm()).is_some()) {
-            return Err(unexpected(upstream, "a digest that came too late to be compared: ask again"));
-        }
-        if let Some(digest) = Digest::strongest_of(&published, |algorithm| digests.under(algorithm).is_some()) {
-            let found = digests.under(digest.algorithm());
-            if found != Some(digest) {
-                return Err(Error::Mismatch {
-                    upstream: upstream.to_owned(),
-                    expected: digest.to_string(),
-                    found: found.map(ToString::to_string).unwrap_or_default(),
-                });
-            }
-            return Ok(Some(digest.clone()));
-        }
-        // Nothing published: the first bytes ever seen are the right ones until somebody purges them.
-        if let Some(record) = self.record(id).await
-            && let Some(pinned) = record.artifact()
-            && blob_id(digests) != pinned.blob
-        {
-            return Err(Error::PinChanged {
-                upstream: upstream.to_owned(),
-                expected: format!("sha256:{}", pinned.blob),
-            });
-        }
-        Ok(None)
-    }
-}
-
-/// A body that has arrived.
-pub(super) struct Arrived {
-    pub(super) length: u64,
-    pub(super) digests: Digests,
 }
 
 /// Whether a stored artifact has the digest that is asked for.
@@ -454,36 +336,6 @@ fn agrees(stored: &store::Artifact, expect: &Digest) -> bool {
         Algorithm::Sha256 => stored.blob.to_string() == expect.hex(),
         _ => stored.verified.as_deref() == Some(expect.to_string().as_str()),
     }
-}
-
-/// How much of `length` received bytes clients may have before anything is verified.
-fn releasable(length: u64, announced: Option<u64>) -> u64 {
-    match announced {
-        Some(announced) => length.min(announced.saturating_sub(HELD_BACK)),
-        None => length.saturating_sub(HELD_BACK),
-    }
-}
-
-fn blob_id(digests: &Digests) -> BlobId {
-    BlobId::from_digest(digests.sha256_bytes())
-}
-
-fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
-    let count = first.len().min(magic.len());
-    first[..count] == magic[..count]
-}
-
-fn is_web_page(reply: &Reply) -> bool {
-    let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html"))
-}
-
-fn content_length(reply: &Reply) -> Option<u64> {
-    reply.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn unexpected(upstream: &str, reason: &str) -> Error {
-    Error::Unexpected { upstream: upstream.to_owned(), reason: Unexpected(reason.to_owned()) }
 }
 
 /// Fails a fill whose task ends without saying how.
