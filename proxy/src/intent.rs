@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crds::UpstreamSettings;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -12,8 +11,10 @@ use crate::checksum_sibling::ChecksumSiblings;
 use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
+pub use artifact::{Artifact, Shape, Source, Template};
 pub use index::{Generation, Indexed, NamedFile, NamedInIndexes, NewScan, ScanIndex, Within};
 
+mod artifact;
 mod index;
 
 /// The meaning of one request.
@@ -267,111 +268,6 @@ pub struct Render {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected content: {0}")]
 pub struct Unexpected(pub String);
-
-/// An immutable file.
-#[derive(Clone, Debug)]
-pub struct Artifact {
-    /// Its name in the cache.
-    pub key: Key,
-    /// Its name in the documents of [`Self::listings`].
-    pub listed_as: String,
-    /// Where it is, unless a cached listing says otherwise.
-    pub source: Source,
-    /// Digest that the request itself names (content-addressed protocols).
-    pub expect: Option<Digest>,
-    /// Makes what [`Self::listings`] gives, of key and settings: a file that is in the cache never needs them.
-    pub listed_by: fn(&Key, &UpstreamSettings) -> Vec<Metadata>,
-    /// Makes what [`Self::siblings`] gives, of the key alone.
-    pub follows: fn(&Key) -> Vec<Key>,
-    /// Its length in bytes, where that is known beside the digest: a body of another one is not even begun.
-    pub size: Option<u64>,
-    /// The `Content-Type` served: the upstream's is never passed on.
-    pub content_type: &'static str,
-    /// First bytes that every such file has; empty where there is no such thing.
-    pub magic: &'static [u8],
-    /// The digests that go with it: where [`Self::listings`] are empty, it is verified by those of the upstream.
-    pub checksum_siblings: Option<&'static ChecksumSiblings>,
-    /// What every such file is made like.
-    pub shape: Shape,
-    /// Another address of the same bytes, tried where the first one answers 404.
-    pub spare: Option<UpstreamPath>,
-    /// How to read what it says of other files, if it is an index of such.
-    pub scan: Option<NewScan>,
-    /// How index files name it.
-    pub indexed: Option<NamedInIndexes>,
-    /// Whether the address always means these bytes.
-    pub lasting: bool,
-}
-
-/// What is known of a kind of file, whatever its digest. It is checked before the file's end is released.
-#[derive(Clone, Copy, Debug)]
-pub enum Shape {
-    /// Nothing.
-    Opaque,
-    /// A zip whose entries all lie in a folder of this name, which ends in `/`.
-    ZipOf(fn(&Key) -> String),
-    /// A small text that a function understands.
-    Text(fn(&Key, &str) -> Result<(), Unexpected>),
-}
-
-impl Artifact {
-    /// A file that no document lists. What differs is set with `..`.
-    pub fn at(key: Key, source: Source, content_type: &'static str) -> Self {
-        let listed_as = key.file.clone();
-        Self {
-            key,
-            listed_as,
-            source,
-            expect: None,
-            size: None,
-            listed_by: |_, _| Vec::new(),
-            follows: |_| Vec::new(),
-            content_type,
-            magic: &[],
-            checksum_siblings: None,
-            shape: Shape::Opaque,
-            spare: None,
-            scan: None,
-            indexed: None,
-            lasting: true,
-        }
-    }
-
-    /// The artifacts that belong together with this one, so that all have to come from one address where the registry
-    /// has several. The first that is there decides.
-    pub fn siblings(&self) -> Vec<Key> {
-        (self.follows)(&self.key)
-    }
-
-    /// Documents that name it with address and digest. The first is the authority: it is consulted when cached, and
-    /// asked again before a file that it lacks is refused. Where no listing is cached, the last, smallest, one is
-    /// fetched beside the body for the digest.
-    pub fn listings(&self, upstream: &UpstreamSettings) -> Vec<Metadata> {
-        (self.listed_by)(&self.key, upstream)
-    }
-}
-
-/// Where an artifact is.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// Where the protocol's layout says, below the upstream's base.
-    Layout(UpstreamPath),
-    /// Only a listing tells.
-    Listed,
-    /// Another document tells how to build the address.
-    Template(Box<Template>),
-}
-
-/// Builds an artifact's address from a registry-wide document (cargo's `config.json`).
-#[derive(Clone, Debug)]
-pub struct Template {
-    /// Names the document.
-    pub document: fn() -> Metadata,
-    /// Builds the address from it and from what the listing says of the file, if that is known.
-    pub build: fn(Raw<'_>, &Artifact, Option<&ListedFile>) -> Result<String, Unexpected>,
-    /// Whether `build` needs the listing's entry; else it is looked up beside the body.
-    pub needs_listing: fn(Raw<'_>) -> bool,
-}
 
 /// The digest of exactly the bytes that a request for `of` is answered with.
 #[derive(Clone, Debug)]
