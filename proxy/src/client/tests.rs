@@ -76,6 +76,18 @@ fn files_by_ecosystem() {
                  index = \"sparse+http://x.team.svc/\"\n",
             )],
         ),
+        (Ecosystem::Debian, PLAIN, &[("packageproxy.list", "http://x.team.svc/\n")]),
+        (
+            Ecosystem::Debian,
+            SECURE,
+            &[
+                (
+                    "90packageproxy",
+                    "// For https://x.team.svc/\nAcquire::https::x.team.svc::CaInfo \"/etc/packageproxy/ca.crt\";\n",
+                ),
+                ("packageproxy.list", "https://x.team.svc/\n"),
+            ],
+        ),
         (Ecosystem::Go, PLAIN, &[("env", "GOPROXY=http://x.team.svc/\n")]),
         (Ecosystem::Go, SECURE, &[("env", "GOPROXY=https://x.team.svc/\n")]),
         (
