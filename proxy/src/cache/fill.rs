@@ -13,7 +13,7 @@ use crate::cache_status::CacheStatus;
 use crate::digest::{Algorithm, Digest, Digests};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
-use crate::fetch::{Purpose, Reply, Wanted};
+use crate::fetch::{Purpose, Reply, SafeUrl, Wanted};
 use crate::intent::{Artifact, Key};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::Spool;
@@ -230,7 +230,11 @@ impl Cache {
             target.expected = Expected::of(pending.settled().await?);
         }
         let reply = self.check_head(artifact, &target, reply).await?;
-        if let Some((record, blob)) = self.held_elsewhere(artifact, content_length(&reply)).await {
+        // What does not look like it (a login page, say) lets nobody have it, and an index is read while it arrives.
+        let begun = content_length(&reply).filter(|_| !is_web_page(&reply));
+        if artifact.scan.is_none()
+            && let Some((record, blob)) = self.held_elsewhere(artifact, begun).await
+        {
             // The upstream has let us have it here, too: the same bytes need not come again.
             drop(reply);
             let length = blob.length();
@@ -289,7 +293,15 @@ impl Cache {
         let _ = fill.finished.set((record(stored.clone()), blob.clone()));
         fill.spool.complete(length);
         if let Some((scan, _)) = &learning {
-            stored.names = self.learn(blob, scan(&artifact.key), &mut files).await;
+            // One that could not be read for want of memory is fetched again: it would name nothing for ever.
+            stored.names = match self.learn(blob, scan(&artifact.key), &mut files).await {
+                Ok(names) => names,
+                Err(error) => {
+                    tracing::warn!(proxy = %self.settings.name, package.file = %artifact.key.file, error = %error,
+                        "an index is not kept, since it could not be read");
+                    return Ok(());
+                }
+            };
         }
         self.state.writer.store(id, record(stored), files).await;
         if learning.is_some() {
@@ -302,10 +314,19 @@ impl Cache {
     pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
-        let mut ask = Self::get(id, target.url.clone(), Purpose::Artifact);
-        ask.source = self.wanted(id, artifact, &target).await;
-        ask.method = http::Method::HEAD;
-        let reply = self.ask(ask).await?;
+        let head = |url: SafeUrl, source| {
+            let mut ask = Self::get(id, url, Purpose::Artifact);
+            ask.source = source;
+            ask.method = http::Method::HEAD;
+            self.ask(ask)
+        };
+        let source = self.wanted(id, artifact, &target).await;
+        let mut reply = head(target.url.clone(), source).await?;
+        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
+        {
+            reply = head(elsewhere.url, None).await?;
+        }
         match reply.status {
             StatusCode::OK => Ok(content_length(&reply)),
             _ => Err(self.refused(reply).await),

@@ -10,43 +10,44 @@ use super::Cache;
 use super::document::stage;
 use super::names::{Gathering, MOST};
 use super::write::Finished;
+use crate::error::Error;
 use crate::intent::ScanIndex;
 use crate::store::{Blob, BlobId};
 
 /// Bytes of one line; what is longer names no file.
 const LINE: usize = 4 << 10;
-/// Memory that a decoder may take.
-const DECODER: u64 = 128 << 20;
+/// Memory that a decoder may take: the dictionary of the strongest presets of xz, and a little more.
+const DECODER: u64 = 72 << 20;
+/// The base-2 logarithm of the largest window of zstd.
+const ZSTD_WINDOW: u32 = 26;
 /// Decoded bytes of one index. The largest of real ones have some 100 MB.
 const DECODED: u64 = 1 << 30;
 /// Memory for the entries: they are gathered, and written out once.
 const ENTRIES: u64 = 2 * 56 * MOST as u64;
 
 impl Cache {
-    /// What an index names, staged; `None` if it names nothing or cannot be read.
+    /// What an index names, staged; `None` if it names nothing or means nothing to us. An error where there was no
+    /// memory or no thread to find out.
     pub(super) async fn learn(
         self: &Arc<Self>,
         blob: Blob,
         scan: Box<dyn ScanIndex>,
         files: &mut Vec<Finished>,
-    ) -> Option<(BlobId, u64)> {
+    ) -> Result<Option<(BlobId, u64)>, Error> {
         // Entries are at least a line each, and compress to no less than a few bytes.
-        let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + (16 << 20)).await.ok()?;
+        let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
         let work = move || {
             let _permit = permit;
             scanned(&blob, scan)
         };
-        let bytes = match self.engine.workshop.run(work).await {
-            Ok(Ok(bytes)) => bytes?,
-            Ok(Err(error)) => {
-                tracing::warn!(proxy = %self.settings.name, error = %error,
-                    "an index cannot be read: the files that it names are not verified");
-                return None;
-            }
-            Err(_) => return None,
-        };
+        let bytes = self.engine.workshop.run(work).await?.unwrap_or_else(|error| {
+            tracing::warn!(proxy = %self.settings.name, error = %error,
+                "an index cannot be read: the files that it names are not verified");
+            None
+        });
+        let Some(bytes) = bytes else { return Ok(None) };
         let names = stage(&self.engine.store, bytes.into(), files);
-        Some((names.id(), names.length()))
+        Ok(Some((names.id(), names.length())))
     }
 }
 
@@ -108,7 +109,11 @@ fn decoder(blob: &Blob) -> io::Result<Box<dyn Read>> {
         }
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            Box::new(decoder)
+        }
         _ => Box::new(reader),
     })
 }

@@ -45,7 +45,7 @@ impl Cache {
         });
     }
 
-    /// The bytes of an artifact that the upstream has just begun to send, if this owner has them already.
+    /// The bytes of an artifact of which the upstream has just begun to send so many, if this owner has them already.
     pub(super) async fn held_elsewhere(
         &self,
         artifact: &Artifact,
@@ -53,7 +53,7 @@ impl Cache {
     ) -> Option<(Arc<Record>, Blob)> {
         let digest = artifact.expect.as_ref()?;
         let blob = self.engine.store.owned_blob(&self.space, BlobId::of_digest(digest)?).await?;
-        if announced.is_some_and(|announced| announced != blob.length()) {
+        if announced != Some(blob.length()) {
             return None;
         }
         let known = store::Artifact {

@@ -30,7 +30,9 @@ impl Cache {
                 Ok(announced(&reply.headers, header).is_some_and(|said| said == format!("sha256:{}", stored.received)))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS => Err(self.refused(reply).await),
-            status if status.is_server_error() => Err(self.refused(reply).await),
+            status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                Err(self.refused(reply).await)
+            }
             _ => Ok(false),
         }
     }

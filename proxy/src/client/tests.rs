@@ -25,6 +25,7 @@ fn hosts_of_plain_http() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn files_by_ecosystem() {
     for (kind, base, expected) in [
         (

@@ -97,7 +97,12 @@ impl<F: Fetch> TokenChallenge<F> {
             None => None,
             Some(realm) => match self.token(realm, ask.key).await {
                 Ok(token) => Some(token),
-                Err(denied) => return denied.into_reply(&ask),
+                Err(denied) if denied.is_pause() => return denied.into_reply(&ask),
+                // Where the token server was may be somewhere else now: the registry says it anew.
+                Err(_) => {
+                    self.state.lock().asked.remove(&repository);
+                    None
+                }
             },
         };
         let reply = self.inner.fetch(with_token(&ask, first.as_ref())).await?;
@@ -272,6 +277,11 @@ async fn fetch_token<F: Fetch>(
 }
 
 impl Denied {
+    /// Whether the token server asks to be left alone.
+    fn is_pause(&self) -> bool {
+        matches!(self, Self::Answered { status: StatusCode::TOO_MANY_REQUESTS, .. })
+    }
+
     fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
         let (status, retry_after, url) = match self {
             Self::Failed(error) => return Err(error),

@@ -153,6 +153,20 @@ fn bombs_are_refused() {
     let line = zip(&[content("m@v1/a\nb", b"1", false)], false);
     assert!(matches!(look(&line, "m@v1/"), Err(ZipError::Broken("a name has a line break"))));
 
+    // Many entries over the same bytes.
+    let bytes = vec![7; 100_000];
+    let mut overlapping = zip(&[content("m@v1/a", &bytes, false), content("m@v1/b", &bytes, false)], false);
+    let end = overlapping.len() - 26;
+    let second = end - HEADER_LENGTH - "m@v1/b".len();
+    let half = end - 2 * (HEADER_LENGTH + "m@v1/a".len());
+    // The second one is where the first is, and the bytes between them are gone.
+    overlapping[second + 42..second + 46].copy_from_slice(&0_u32.to_le_bytes());
+    let gone = half / 2;
+    overlapping.drain(gone..half);
+    let at = overlapping.len() - 26;
+    overlapping[at + 16..at + 20].copy_from_slice(&u32::try_from(gone).unwrap().to_le_bytes());
+    assert!(matches!(look(&overlapping, "m@v1/"), Err(ZipError::Broken("its files overlap"))));
+
     // A table of 17 MiB, which lies within the file.
     let mut file = vec![0; 18 << 20];
     let end = zip(&[], false);

@@ -15,6 +15,9 @@ use crate::store::{BlobId, RecordId};
 
 /// How long the old generation is served while files of the new one are on their way.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long it is served while the upstream has other files than the new head names: a file that stays wrong must not
+/// keep a whole suite back.
+const TORN: Duration = Duration::from_mins(30);
 /// How long a failed attempt is not repeated.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Files that are fetched at once.
@@ -51,7 +54,7 @@ impl Cache {
         match fetched {
             Ok(Err(error)) if self.may_go_on(head, before) => {
                 let is_torn = matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. });
-                if is_torn || !is_overdue {
+                if !is_overdue || (is_torn && since.elapsed() < TORN) {
                     tracing::debug!(proxy = %self.settings.name, package.name = %head.key.package, error = %error,
                         "the upstream is changing its indexes: the generation before is served");
                     if let Some(waiting) = self.state.generations.waiting.lock().get_mut(&id) {
@@ -144,8 +147,9 @@ impl Cache {
         let mut outcomes = stream::iter(files).map(fetch).buffer_unordered(AT_ONCE);
         while let Some(outcome) = outcomes.next().await {
             match outcome {
-                // Listed and not served: archives do that, and a file that is no longer made is one.
-                Ok(()) | Err(Error::Missing { .. }) => {}
+                // Listed and not served: archives do that, and a file that is no longer made is one. Where our own
+                // disk takes nothing, waiting does not help.
+                Ok(()) | Err(Error::Missing { .. } | Error::Storage(_)) => {}
                 Err(error) => return Err(error),
             }
         }

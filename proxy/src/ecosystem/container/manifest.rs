@@ -35,8 +35,20 @@ struct Document {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Descriptor {
     digest: String,
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    urls: Vec<serde::de::IgnoredAny>,
+}
+
+impl Descriptor {
+    /// Whether a registry takes a manifest that names it without having it: then the manifest vouches for nothing.
+    fn is_foreign(&self) -> bool {
+        !self.urls.is_empty() || ["foreign", "nondistributable"].iter().any(|word| self.media_type.contains(word))
+    }
 }
 
 /// Reads a manifest or an index.
@@ -50,7 +62,9 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let mut references = Vec::new();
     for descriptor in named {
         let digest = name::digest(&descriptor.digest).map_err(|_| unexpected("a manifest that names no digest"))?;
-        references.push(Reference { key: blob_key(repository, &digest), digest });
+        if !descriptor.is_foreign() {
+            references.push(Reference { key: blob_key(repository, &digest), digest });
+        }
     }
     if document.manifests.iter().flatten().any(|child| name::digest(&child.digest).is_err()) {
         return Err(unexpected("an index that names no digest"));

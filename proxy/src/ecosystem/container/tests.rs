@@ -137,7 +137,12 @@ fn types_of_manifests() {
 fn a_manifest_names_its_blobs_for_its_repository_alone() {
     let other = format!("sha512:{HEX}{HEX}");
     let document = json!({
-        "schemaVersion": 2, "config": {"digest": sha256()}, "layers": [{"digest": other, "urls": ["http://evil.example/"]}],
+        "schemaVersion": 2, "config": {"digest": sha256()}, "layers": [
+            {"digest": other},
+            // Registries need not have these, so that a manifest proves nothing.
+            {"digest": format!("sha256:{}", "1".repeat(64)), "urls": ["http://evil.example/"]},
+            {"digest": format!("sha256:{}", "2".repeat(64)), "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"},
+        ],
     });
     let reading = fetched("v2/team/a/manifests/x", manifest::OCI_MANIFEST, &document).unwrap();
     let named: Vec<_> = reading.references.iter().map(|reference| (reference.key.clone(), reference.digest.to_string())).collect();

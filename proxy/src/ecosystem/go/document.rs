@@ -29,10 +29,11 @@ pub(super) fn read_version(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     info(json::text(raw.bytes)?).map(|_| Reading::default())
 }
 
-/// Whether an `.info` is of the version that was asked for.
+/// Whether an `.info` is of the version that was asked for. Of a module that has no `go.mod` the upstream may say so,
+/// as the go command allows.
 pub(super) fn is_of_version(key: &Key, text: &str) -> Result<(), Unexpected> {
     let version = info(text)?;
-    if version == key.version {
+    if version.strip_suffix("+incompatible").unwrap_or(&version) == key.version || version == key.version {
         return Ok(());
     }
     Err(Unexpected(format!("the description of {version:?} for the version {:?}", key.version)))

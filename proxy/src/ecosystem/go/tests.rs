@@ -184,9 +184,11 @@ fn what_files_of_a_version_are_like() {
     let info = artifact(&Go, "a.example/b/@v/v1.0.0.info");
     let Shape::Text(understand) = info.shape else { panic!("no text") };
     assert!(understand(&info.key, r#"{"Version":"v1.0.0"}"#).is_ok());
-    for text in [r#"{"Version":"v1.0.1"}"#, "{}", "", "<html>"] {
+    for text in [r#"{"Version":"v1.0.1"}"#, "{}", "", "<html>", r#"{"Version":"v1.0.1+incompatible"}"#] {
         assert!(understand(&info.key, text).is_err(), "{text}");
     }
+    let info = artifact(&Go, "a.example/b/@v/v2.0.0.info");
+    assert!(understand(&info.key, r#"{"Version":"v2.0.0+incompatible"}"#).is_ok());
 }
 
 proptest! {

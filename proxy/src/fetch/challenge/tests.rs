@@ -229,6 +229,28 @@ async fn token_servers_that_give_none() {
 }
 
 #[tokio::test]
+async fn a_token_server_that_has_moved_is_found_again() {
+    const MOVED: &str = r#"Bearer realm="https://new.example/token",service="s",scope="repository:team/a:pull""#;
+    let moved = Arc::new(AtomicU64::new(0));
+    let state = Arc::clone(&moved);
+    let fake = Fake::new(move |ask| {
+        let (host, is_new) = (ask.url.expose().host_str(), state.load(Ordering::Relaxed) > 0);
+        match (host, ask.authorization.as_ref().and_then(|value| value.to_str().ok())) {
+            (Some("auth.example"), _) if is_new => Ok(reply_with(ask, 404, &[], "")),
+            (Some("auth.example"), _) => Ok(reply_with(ask, 200, &[], r#"{"token":"old","expires_in":0}"#)),
+            (Some("new.example"), _) => Ok(reply_with(ask, 200, &[], r#"{"token":"new"}"#)),
+            (_, Some("Bearer old")) if !is_new => Ok(reply_with(ask, 200, &[], "")),
+            (_, Some("Bearer new")) if is_new => Ok(reply_with(ask, 200, &[], "")),
+            _ => Ok(reply_with(ask, 401, &[("www-authenticate", if is_new { MOVED } else { ELSEWHERE })], "")),
+        }
+    });
+    let stack = anonymous(&fake);
+    assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
+    moved.store(1, Ordering::Relaxed);
+    assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn what_is_not_the_registrys_gets_no_token() {
     let fake = registry(ELSEWHERE, r#"{"token":"good"}"#);
     let stack = anonymous(&fake);
