@@ -92,7 +92,7 @@ async fn the_kubelet_pulls_through_a_proxy_and_again_without_the_registry() {
     scene.serving(&proxy).await;
     // Nodes do not ask the cluster's DNS: the address for clients is one that they reach.
     let service = scene.service("container").await;
-    let proxy = proxy.spec("/externalURL", format!("http://{service}/"));
+    let proxy = proxy.spec("/externalURL", format!("http://{service}"));
     scene.apply(&proxy).await;
     scene.serving(&proxy).await;
     let published = at("ConfigMap", scene.namespace(), "container-client");

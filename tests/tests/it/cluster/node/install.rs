@@ -54,7 +54,7 @@ fn clients(when: &str) -> Vec<ClientPod> {
         ClientPod::new(
             &name("mvn"),
             "cp -r /clients/maven/application /tmp/app; cd /tmp/app
-             mvn -B -q -C -s /etc/packageproxy/settings.xml -Dmaven.repo.local=/tmp/repository package
+             mvn -B -q -C -s /etc/packageproxy/settings.xml -Dmaven.repo.local=/tmp/repository package >/tmp/log || { cat /tmp/log; exit 1; }
              find /tmp/repository -name '*.jar' | wc -l",
         )
         .files("maven-client", "/etc/packageproxy"),
