@@ -54,7 +54,7 @@ fn clients(when: &str) -> Vec<ClientPod> {
         ClientPod::new(
             &name("mvn"),
             "cp -r /clients/maven/application /tmp/app; cd /tmp/app
-             mvn -B -q -C -s /etc/packageproxy/settings.xml -Dmaven.repo.local=/tmp/repository package >/tmp/log || { cat /tmp/log; exit 1; }
+             mvn -B -q -C -s /etc/packageproxy/settings.xml -Dmaven.repo.local=/tmp/repository package >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
              find /tmp/repository -name '*.jar' | wc -l",
         )
         .files("maven-client", "/etc/packageproxy"),
@@ -66,8 +66,9 @@ async fn install(scene: &Scene, when: &str) -> Vec<usize> {
     let mut counts = Vec::new();
     for client in clients(when) {
         let log = scene.run_client(&client).await;
-        let last = log.lines().last().and_then(|line| line.trim().parse().ok());
-        counts.push(last.unwrap_or_else(|| panic!("no number at the end of {log}")));
+        // Programs that colour their output may leave an escape behind at their end.
+        let last = log.lines().rev().find_map(|line| line.trim().parse().ok());
+        counts.push(last.unwrap_or_else(|| panic!("no number in {log}")));
     }
     counts
 }
