@@ -1,5 +1,6 @@
 //! The body of a response, and what is counted of it.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,7 +8,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::memory::Permit;
-use crate::store::{BodyError, ByteStream};
+use crate::server::Lane;
+use crate::store::{Blob, BodyError, ByteStream, body};
 
 /// What is handed over at once of bytes that are held: what is with the connection is no longer counted.
 const PIECE: usize = 64 << 10;
@@ -30,6 +32,7 @@ enum Source {
     Empty,
     Full(Bytes),
     Held(Bytes, #[expect(dead_code, reason = "held for its drop")] Permit),
+    Blob(Blob, Range<u64>),
     Stream(ByteStream),
 }
 
@@ -44,7 +47,15 @@ impl Body {
         Self::of(Source::Full(bytes))
     }
 
-    /// Bytes from the store or from a fill.
+    /// The bytes of `range` of a blob.
+    pub fn blob(blob: &Blob, range: Range<u64>) -> Self {
+        match blob.in_memory() {
+            Some(bytes) => Self::full(bytes.slice(range.start as usize..range.end as usize)),
+            None => Self::of(Source::Blob(blob.clone(), range)),
+        }
+    }
+
+    /// Bytes as they are made, or as they arrive.
     pub fn stream(stream: ByteStream) -> Self {
         Self::of(Source::Stream(stream))
     }
@@ -66,6 +77,15 @@ impl Body {
         self
     }
 
+    /// Has the kernel send what is a file. The body must go to the connection of this lane then.
+    #[must_use]
+    pub fn by(mut self, lane: &Lane) -> Self {
+        if let Source::Blob(blob, range) = &self.bytes {
+            self.bytes = Source::Stream(lane.send(blob, range.clone()));
+        }
+        self
+    }
+
     fn finish(&mut self, complete: bool) {
         self.ended = true;
         if let Some(at_end) = self.at_end.take() {
@@ -80,8 +100,11 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Source::Blob(blob, range) = &this.bytes {
+            this.bytes = Source::Stream(body::send(blob, range.clone()));
+        }
         let next = match &mut this.bytes {
-            Source::Empty => None,
+            Source::Empty | Source::Blob(..) => None,
             Source::Full(bytes) if bytes.is_empty() => None,
             Source::Full(bytes) => Some(Ok(std::mem::take(bytes))),
             Source::Held(bytes, _) if bytes.is_empty() => None,
@@ -109,6 +132,7 @@ impl http_body::Body for Body {
         match &self.bytes {
             Source::Empty => true,
             Source::Full(bytes) | Source::Held(bytes, _) => bytes.is_empty(),
+            Source::Blob(_, range) => range.is_empty(),
             Source::Stream(_) => false,
         }
     }
@@ -117,6 +141,7 @@ impl http_body::Body for Body {
         match &self.bytes {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) | Source::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Blob(_, range) => SizeHint::with_exact(range.end - range.start),
             Source::Stream(_) => SizeHint::default(),
         }
     }

@@ -16,7 +16,7 @@ use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::{Call, without_dot_segments};
 use crate::respond;
-use crate::server::Connection;
+use crate::server::{Connection, Lane};
 use crate::site::{Routed, Site, Sites, Unrouted};
 
 mod forward;
@@ -42,7 +42,11 @@ pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Acces
     };
     respond::label(&mut response, site.protocol.headers(None));
     respond::label(&mut response, namespace.map(|namespace| ("oci-namespace", namespace)));
-    access.of(Some(&site), respond::without_body(&parts.method, response))
+    let mut response = respond::without_body(&parts.method, response);
+    if let Some(lane) = parts.extensions.get::<Lane>() {
+        response = response.map(|body| body.by(lane));
+    }
+    access.of(Some(&site), response)
 }
 
 /// Has the headers say what the request line and the method imply.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::intent::{Answer, Artifact, Forward, Lifetime, Metadata, Refusal, ServedAs};
 use crate::negotiate::{self, Wanted};
 use crate::store::spool::Progress;
-use crate::store::{Blob, ByteStream, Record, body};
+use crate::store::{Blob, ByteStream, Record};
 
 pub use errors::status_of;
 
@@ -144,10 +144,7 @@ pub fn document(
             set(&mut response, header::CONTENT_ENCODING, coding);
         }
         length(&mut response, content.length);
-        *response.body_mut() = match content.bytes {
-            Some(bytes) => Body::full(bytes),
-            None => Body::stream(content.body),
-        };
+        *response.body_mut() = content.body;
     }
     response
 }
@@ -203,10 +200,7 @@ pub fn stored(
                 set(&mut response, header::CONTENT_RANGE, &text);
             }
             length(&mut response, range.end - range.start);
-            *response.body_mut() = match blob.in_memory() {
-                Some(bytes) => Body::full(bytes.slice(range.start as usize..range.end as usize)),
-                None => Body::stream(body::send(blob, range)),
-            };
+            *response.body_mut() = Body::blob(blob, range);
         }
     }
     response

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,13 +21,16 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
 use self::activity::{Activity, Tracked};
+use self::sendfile::SendFile;
 use self::watched::Watched;
 
 mod activity;
 mod framing;
+mod sendfile;
 mod tls;
 mod watched;
 
+pub use sendfile::Lane;
 pub use tls::Tls;
 
 #[cfg(test)]
@@ -146,7 +149,11 @@ pub async fn serve<S, F, B>(
         let (tls, mut phase) = (tls.clone(), phase.clone());
         tokio::spawn(async move {
             let ended = match tls {
-                None => watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display),
+                None => {
+                    let stream = SendFile::new(stream);
+                    let lane = Some(stream.lane());
+                    watcher.watch(connection(&server, stream, lane, peer, limits, service)).await.map_err(display)
+                }
                 Some(tls) => {
                     let handshake = tokio::time::timeout(limits.handshake, tls.accept(stream));
                     let shaken = tokio::select! {
@@ -154,9 +161,10 @@ pub async fn serve<S, F, B>(
                         _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
                     };
                     match shaken {
-                        Ok(Ok(stream)) => {
-                            watcher.watch(connection(&server, stream, peer, limits, service)).await.map_err(display)
-                        }
+                        Ok(Ok(stream)) => watcher
+                            .watch(connection(&server, stream, None, peer, limits, service))
+                            .await
+                            .map_err(display),
                         Ok(Err(error)) => Err(display(error)),
                         Err(late) => Err(display(late)),
                     }
@@ -201,10 +209,12 @@ pub struct Connection(pub u64);
 /// The number of the next connection.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// One connection: every request that can be understood in one way only goes to `service`.
+/// One connection: every request that can be understood in one way only goes to `service`. A `lane` belongs to a stream
+/// that what is written reaches as it is; HTTP/2 puts its frames around it.
 fn connection<T, S, F, B>(
     server: &Builder<TokioExecutor>,
     stream: T,
+    lane: Option<Lane>,
     peer: IpAddr,
     limits: Limits,
     service: S,
@@ -220,6 +230,9 @@ where
     let number = Connection(NEXT.fetch_add(1, Ordering::Relaxed));
     let respond = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(number);
+        if let Some(lane) = lane.as_ref().filter(|_| request.version() <= Version::HTTP_11) {
+            request.extensions_mut().insert(lane.clone());
+        }
         let under_way = activity.begin();
         let refused = framing::refusal(&request);
         let service = service.clone();

@@ -2,24 +2,37 @@
 
 import hashlib
 import os
+import re
 import shutil
 import statistics
 import subprocess
+import time
 from pathlib import Path
 
 # Rows of the table, and whether the client holds the lists already.
 ROWS = {"apt-get update, no lists": False, "apt-get update, unchanged": True}
+FLEET = "the same requests of many at once"
 STANZAS = {"main/binary-amd64/Packages": 40_000, "main/source/Sources": 10_000, "main/i18n/Translation-en": 10_000}
 
 
-def build(root, keys):
-    """A signed archive of one suite, about as large as the main one of a release."""
+# A package of 100 MB, below the archive.
+LARGE = "pool/large/large_1_all.deb"
+
+
+def build(root, keys, noise):
+    """A signed archive of one suite, about as large as the main one of a release, and a large package of it."""
+    package = root / "debian" / LARGE
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"!<arch>\n" + noise("deb", 100_000_000 - 8))
+    large = (f"Package: large\nVersion: 1\nArchitecture: all\nMaintainer: bench\nDescription: large\nFilename: {LARGE}\n"
+             f"Size: {package.stat().st_size}\nSHA256: {hashlib.sha256(package.read_bytes()).hexdigest()}\n\n")
     suite = root / "debian/dists/stable"
     lines = []
     for name, count in STANZAS.items():
         path = suite / f"{name}.xz"
         path.parent.mkdir(parents=True)
-        text = "".join(stanza(name, number) for number in range(count)).encode()
+        first = large if name.endswith("Packages") else ""
+        text = (first + "".join(stanza(name, number) for number in range(count))).encode()
         path.write_bytes(subprocess.run(["xz", "-1"], input=text, check=True, capture_output=True).stdout)
         # The list has the plain file too, which archives do not serve.
         for file, data in ((f"{name}.xz", path.read_bytes()), (name, text)):
@@ -78,13 +91,34 @@ class Client:
 
 
 def used(server):
-    """Nanoseconds of processor time so far, of all threads."""
-    tasks = [task for pid in server.processes() for task in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return sum(int(task.read_text().split()[0]) for task in tasks)
+    """Nanoseconds of processor time so far, also of threads that have ended: the clocks of the processes."""
+    return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in server.processes())
+
+
+def paths(root):
+    """What apt asks for without lists, one after the other, below the archive."""
+    suite = root / "debian/dists/stable"
+    folders = [(suite / name).parent / "by-hash/SHA256" for name in STANZAS]
+    files = [suite / "InRelease", *(file for folder in folders for file in folder.iterdir())]
+    return [str(file.relative_to(root / "debian")) for file in files]
+
+
+def fleet(server, script, requests):
+    """Milliseconds for one update of many that come at once, from connections that stay open."""
+    before = used(server)
+    command = ["wrk", "-t1", "-c32", "-d2s", "--timeout", "30s", "-s", script, server.archive]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in text and "Socket errors" not in text, text
+    return (used(server) - before) / int(re.search(r"(\d+) requests in", text)[1]) * requests / 1e6
 
 
 def measure(servers, work, settle, rounds, updates):
     """Milliseconds of the server's processor for one update, by row and server, a round each."""
+    wanted = paths(work / "registry")
+    script = work / "fleet.lua"
+    listed = ", ".join(f'"/debian/{path}"' for path in wanted)
+    script.write_text(f"local paths, next = {{{listed}}}, 0\n"
+                      'request = function() next = next % #paths + 1; return wrk.format("GET", paths[next]) end\n')
     results = {}
     for _ in range(rounds):
         for server in servers:
@@ -96,12 +130,14 @@ def measure(servers, work, settle, rounds, updates):
                 for _ in range(updates):
                     client.update(keep)
                 results.setdefault((row, server.name), []).append((used(server) - before) / updates / 1e6)
+            settle(server)
+            results.setdefault((FLEET, server.name), []).append(fleet(server, script, len(wanted)))
     return results
 
 
 def table(results, servers, rounds, updates):
     lines = [f"{rounds} rounds of {updates} updates:", "", "| update | server | CPU ms/update | CPU to nginx |", "|---|---|--:|--:|"]
-    for row in ROWS:
+    for row in [*ROWS, FLEET]:
         for server in servers:
             own, yardstick = results[row, server.name], results[row, "nginx"]
             ratio = statistics.median(mine / theirs for mine, theirs in zip(own, yardstick))

@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
@@ -15,10 +14,11 @@ use super::document::StoredDocument;
 use super::splice::Spliced;
 use super::table::{Edits, Table};
 use super::{Cache, EcosystemLabel};
+use crate::body::Body;
 use crate::error::Error;
 use crate::intent::{Metadata, Raw, Rewrite};
 use crate::links::Chosen;
-use crate::store::body::{self, BodyError, ByteStream};
+use crate::store::body::BodyError;
 use crate::store::buffer::Buffer;
 use crate::store::{Blob, Sink, Staging, Variant};
 
@@ -121,15 +121,12 @@ pub struct Content {
     /// How many.
     pub length: u64,
     /// They themselves.
-    pub body: ByteStream,
-    /// All of them, where they are in memory.
-    pub bytes: Option<Bytes>,
+    pub body: Body,
 }
 
 impl From<&Blob> for Content {
     fn from(blob: &Blob) -> Self {
-        let bytes = blob.in_memory().cloned();
-        Self { length: blob.length(), body: body::send(blob, 0..blob.length()), bytes }
+        Self { length: blob.length(), body: Body::blob(blob, 0..blob.length()) }
     }
 }
 
@@ -236,8 +233,7 @@ fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
         let mut bytes = Vec::with_capacity(length as usize);
         // Both are in memory, where nothing fails but damage; the length tells.
         let _ = Spliced::new(raw, table.edits(), base.to_owned()).read_to_end(&mut bytes);
-        let bytes = Bytes::from(bytes);
-        return Content { length, body: Box::pin(stream::empty()), bytes: Some(bytes) };
+        return Content { length, body: Body::full(bytes.into()) };
     }
     let reader = Spliced::new(raw, table.edits(), base.to_owned());
     let body = stream::unfold(Some(reader), |reader| async move {
@@ -255,7 +251,7 @@ fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
             Err(error) => Some((Err(BodyError::Read(Arc::new(std::io::Error::other(error)))), None)),
         }
     });
-    Content { length, body: Box::pin(body), bytes: None }
+    Content { length, body: Body::stream(Box::pin(body)) }
 }
 
 /// All that is needed to make a variant on another thread.

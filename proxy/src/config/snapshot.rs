@@ -131,7 +131,8 @@ impl Reader {
 
     /// The bytes of a file, up to a limit.
     fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
+        // Room for most files: it is done with two reads, once a second.
+        let mut bytes = Vec::with_capacity(16 << 10);
         match open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
             Ok(_) if bytes.len() as u64 > limit => {
                 self.problem(path, format!("is larger than {limit} bytes"), "split it");

@@ -2,9 +2,10 @@
 //! the exchange of a mounted volume's `..data` and whole network file systems.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::mpsc;
 
 use super::{Fingerprint, Loaded, Refused, UnknownFields, read, snapshot};
 
@@ -21,21 +22,25 @@ pub async fn watch(
     since: Fingerprint,
     mut on_change: impl FnMut(Result<Loaded, Refused>),
 ) {
-    let mut last = since;
-    let mut ticks = interval(POLL_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let (sources, secrets_dir) = (sources.clone(), secrets_dir.clone());
-        let compare = move || {
+    let (sender, mut changes) = mpsc::channel(1);
+    let compare = move || {
+        let mut last = since;
+        while !sender.is_closed() {
             let snapshot = snapshot::take(&sources, secrets_dir.as_deref());
-            let fingerprint = snapshot.fingerprint;
-            (fingerprint != last).then(|| (fingerprint, read::interpret(snapshot, unknown)))
-        };
-        // A file system that hangs must not hold a thread that serves requests.
-        if let Ok(Some((fingerprint, change))) = tokio::task::spawn_blocking(compare).await {
-            last = fingerprint;
-            on_change(change);
+            if snapshot.fingerprint != last {
+                last = snapshot.fingerprint;
+                let _ = sender.blocking_send(read::interpret(snapshot, unknown));
+            }
+            thread::sleep(POLL_INTERVAL);
         }
+    };
+    // A thread of its own: a file system that hangs must hold none that serves requests, and one that others wake
+    // costs more than the comparison.
+    if let Err(error) = thread::Builder::new().name("configuration".to_owned()).spawn(compare) {
+        tracing::error!(%error, "changes of the configuration will not be noticed");
     }
+    while let Some(change) = changes.recv().await {
+        on_change(change);
+    }
+    std::future::pending::<()>().await;
 }

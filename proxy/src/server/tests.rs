@@ -169,7 +169,7 @@ fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
         }
         Response::new(Sent::full("/a".into()))
     };
-    let served = connection(&speaker(&limits), stream, Ipv4Addr::LOCALHOST.into(), limits, service);
+    let served = connection(&speaker(&limits), stream, None, Ipv4Addr::LOCALHOST.into(), limits, service);
     tokio::spawn(async move { drop(served.await) })
 }
 

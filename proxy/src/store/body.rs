@@ -14,6 +14,9 @@ use futures_util::{Stream, stream};
 use super::Blob;
 use super::buffer::{self, Buffer};
 
+/// How far apart the bytes are that tell whether a file is in the page cache: what is read together goes together.
+const LOOKED_AT: usize = 512 << 10;
+
 /// A body on its way to a client.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
@@ -47,15 +50,35 @@ pub fn send(blob: &Blob, range: Range<u64>) -> ByteStream {
                 let next = range.start + bytes.len() as u64..range.end;
                 Some((Ok(bytes), (blob, file, next)))
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                let (damaged, reason) = (blob.clone(), Arc::clone(&error));
-                // Before the client learns of it: its next attempt is to find the blob gone.
-                let _ = tokio::task::spawn_blocking(move || damaged.damaged(&reason)).await;
-                Some((Err(BodyError::Read(error)), (blob, file, range.end..range.end)))
-            }
+            Err(error) => Some((Err(damaged(&blob, error).await), (blob, file, range.end..range.end))),
         }
     }))
+}
+
+/// Has a blob removed whose file cannot be read, before the client learns of it: its next attempt is to find it gone.
+async fn damaged(blob: &Blob, error: io::Error) -> BodyError {
+    let error = Arc::new(error);
+    let (blob, reason) = (blob.clone(), Arc::clone(&error));
+    let _ = tokio::task::spawn_blocking(move || blob.damaged(&reason)).await;
+    BodyError::Read(error)
+}
+
+/// Sees to it that these bytes of a blob can be sent without waiting for the disk: they are in memory, or in the page
+/// cache as far as one can see without reading all of them.
+pub async fn load(blob: &Blob, range: Range<u64>) -> Result<(), BodyError> {
+    let Some(file) = blob.as_file() else { return Ok(()) };
+    let mut places = (range.start..range.end).step_by(LOOKED_AT).chain([range.end - 1]);
+    if places.all(|place| ready(file, place, &mut [0]).is_some()) {
+        return Ok(());
+    }
+    let mut next = range.start;
+    while next < range.end {
+        match read(file, next, range.end).await {
+            Ok(bytes) => next += bytes.len() as u64,
+            Err(error) => return Err(damaged(blob, error).await),
+        }
+    }
+    Ok(())
 }
 
 /// Some bytes of a file from `start` on, at least one and never past `end`.
@@ -84,14 +107,14 @@ pub(super) async fn read(file: &Arc<File>, start: u64, end: u64) -> io::Result<B
 /// Reads what the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that
 /// anything but bytes means: ask a thread.
 #[cfg(target_os = "linux")]
-fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
+pub(super) fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
     let count = preadv2(file, &mut [io::IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
     (count > 0).then_some(count)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
+pub(super) fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
     None
 }
 
@@ -129,8 +152,11 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_shrank_is_an_error_and_not_a_short_body() {
         let file = tempfile::tempfile().unwrap();
+        file.set_len(5).unwrap();
         let blob = Blob::file(BlobId::of(b""), 10, file);
-        let pieces: Vec<_> = send(&blob, 0..10).collect().await;
+        let pieces: Vec<_> = send(&blob, 5..10).collect().await;
         assert!(matches!(pieces.as_slice(), [Err(BodyError::Read(_))]));
+        assert!(matches!(load(&blob, 0..10).await, Err(BodyError::Read(_))));
+        assert!(load(&blob, 0..5).await.is_ok());
     }
 }

@@ -3,13 +3,16 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 use super::blob::Place;
+use super::body;
+use super::inventory::Pin;
 use super::{Blob, BlobId, Record, RecordId, Space, Store};
 
 /// Blobs up to this size are read in one go and may be kept in memory.
@@ -25,8 +28,39 @@ impl Store {
             return Some(Blob::memory(id, bytes));
         }
         let path = self.blob_path(space, id);
+        if let Some(blob) = self.blob_at_hand(space, &path, id, length) {
+            return Some(blob);
+        }
         let (store, owner) = (Arc::clone(self), space.owner.clone());
-        tokio::task::spawn_blocking(move || store.open_blob(owner, path, id, length)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || store.open_blob(&owner, &path, id, length)).await.ok().flatten()
+    }
+
+    /// Opens a blob if the kernel has all that this takes in memory: another thread would cost more than the file. What
+    /// is wrong with one is not decided here.
+    fn blob_at_hand(&self, space: &Space, path: &Path, id: BlobId, length: u64) -> Option<Blob> {
+        let pin = self.inventory.pin(&space.owner, id);
+        let (file, metadata) = open_at_hand(path)?;
+        if !metadata.is_file() || metadata.len() != length {
+            return None;
+        }
+        self.health.read();
+        if length > SMALL {
+            return Some(self.stored(&space.owner, path, id, length, file, pin));
+        }
+        let mut bytes = vec![0; length as usize];
+        if length > 0 && body::ready(&file, 0, &mut bytes) != Some(bytes.len()) {
+            return None;
+        }
+        let bytes = Bytes::from(bytes);
+        self.keep_in_memory(id, &bytes);
+        Some(Blob::memory(id, bytes))
+    }
+
+    fn stored(&self, owner: &str, path: &Path, id: BlobId, length: u64, file: File, pin: Pin) -> Blob {
+        let evictor = Arc::clone(&self.evictor);
+        let condemned = AtomicBool::new(false);
+        let place = Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned, _pin: pin };
+        Blob::stored(id, length, file, place)
     }
 
     /// Opens a blob of this owner of whatever length, or `None` if its owner has none.
@@ -38,13 +72,13 @@ impl Store {
         self.blob(space, id, length).await
     }
 
-    fn open_blob(&self, owner: String, path: PathBuf, id: BlobId, length: u64) -> Option<Blob> {
+    fn open_blob(&self, owner: &str, path: &Path, id: BlobId, length: u64) -> Option<Blob> {
         // Before it is opened, so that it is not evicted between the two.
-        let pin = self.inventory.pin(&owner, id);
-        let (file, metadata) = match open_file(&path) {
+        let pin = self.inventory.pin(owner, id);
+        let (file, metadata) = match open_file(path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.inventory.forget(&owner, id);
+                self.inventory.forget(owner, id);
                 return None;
             }
             Err(error) => {
@@ -56,12 +90,10 @@ impl Store {
         if !metadata.is_file() || metadata.len() != length {
             tracing::warn!(blob = %id, length, found = metadata.len(), "a blob is damaged and is removed");
             let _ = fs::remove_file(path);
-            self.inventory.forget(&owner, id);
+            self.inventory.forget(owner, id);
             return None;
         }
-        let evictor = Arc::clone(&self.evictor);
-        let place = Place { path, owner, evictor, condemned: AtomicBool::new(false), _pin: pin };
-        let blob = Blob::stored(id, length, file, place);
+        let blob = self.stored(owner, path, id, length, file, pin);
         if length > SMALL {
             return Some(blob);
         }
@@ -113,9 +145,25 @@ impl Store {
 }
 
 /// A planted symbolic link is not followed and a pipe not waited for; only a regular file is a blob.
-fn open_file(path: &std::path::Path) -> io::Result<(File, fs::Metadata)> {
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+const OPENING: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+
+fn open_file(path: &Path) -> io::Result<(File, fs::Metadata)> {
+    let file = File::options().read(true).custom_flags(OPENING.bits().cast_signed()).open(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
+}
+
+/// The same without waiting for the disk. Kernels before 5.12, and sandboxes that do not know the call, have it fail.
+#[cfg(target_os = "linux")]
+fn open_at_hand(path: &Path) -> Option<(File, fs::Metadata)> {
+    use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
+    let flags = OPENING | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?);
+    let metadata = file.metadata().ok()?;
+    Some((file, metadata))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_at_hand(_: &Path) -> Option<(File, fs::Metadata)> {
+    None
 }

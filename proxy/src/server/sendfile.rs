@@ -1,0 +1,252 @@
+//! Files go from the page cache to the socket by sendfile(2), without passing through this process. hyper knows bytes
+//! only: a body hands it a stand-in of the same length, and what that stands for to the lane of its connection. When
+//! the stand-in is to be written, the file is sent in its place.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::stream;
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::store::Blob;
+use crate::store::body::{self, ByteStream};
+use crate::store::buffer::Buffer;
+
+/// Bytes that a body hands over at once.
+const PIECE: usize = 1 << 20;
+/// What hyper holds instead of a file's bytes: its address is what counts. Zeros of a program take no memory.
+static STAND_IN: [u8; PIECE] = [0; PIECE];
+
+/// The files that a connection is about to send, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Lane(Arc<Mutex<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    pieces: VecDeque<Piece>,
+    /// Bytes of all pieces.
+    length: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
+    blob: Blob,
+    range: Range<u64>,
+}
+
+/// A stand-in was lost on its way through hyper, or came twice. Nothing can be sent then but wrong bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{found} bytes stand for files of which {expected} are to be sent")]
+struct Lost {
+    found: usize,
+    expected: usize,
+}
+
+impl Lane {
+    /// A body for the connection of this lane, and for no other: stand-ins of the bytes of `range`.
+    pub fn send(&self, blob: &Blob, range: Range<u64>) -> ByteStream {
+        Box::pin(stream::unfold((self.clone(), blob.clone(), range), |(lane, blob, range)| async move {
+            if range.is_empty() {
+                return None;
+            }
+            let piece = range.start..range.end.min(range.start + PIECE as u64);
+            Some(match body::load(&blob, piece.clone()).await {
+                Ok(()) => (Ok(lane.push(blob.clone(), piece.clone())), (lane, blob, piece.end..range.end)),
+                Err(error) => (Err(error), (lane, blob, range.end..range.end)),
+            })
+        }))
+    }
+
+    fn push(&self, blob: Blob, range: Range<u64>) -> Bytes {
+        let length = (range.end - range.start) as usize;
+        let mut queue = self.0.lock();
+        queue.length += length;
+        queue.pieces.push_back(Piece { blob, range });
+        Bytes::from_static(&STAND_IN[..length])
+    }
+}
+
+impl Queue {
+    /// Sends of the first piece what the socket takes.
+    fn poll_send(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(0)) };
+        let sent = ready!(piece.poll_send(stream, context))?;
+        piece.range.start += sent as u64;
+        self.length -= sent;
+        if piece.range.is_empty() {
+            self.pieces.pop_front();
+        }
+        Poll::Ready(Ok(sent))
+    }
+}
+
+impl Piece {
+    fn poll_send(&self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(file) = self.blob.as_file() else { return self.poll_copy(stream, context) };
+        let count = (self.range.end - self.range.start) as usize;
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_io(Interest::WRITABLE, || kernel::sendfile(stream, file, self.range.start, count)) {
+                Ok(0) => return Poll::Ready(Err(self.failed(io::ErrorKind::UnexpectedEof.into()))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_unsupported(&error) => return self.poll_copy(stream, context),
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+
+    /// The same through this process, where the file system, or the machine, knows no better. The bytes were loaded.
+    fn poll_copy(&self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = Buffer::take();
+        let wanted = buffer.space().len().min((self.range.end - self.range.start) as usize);
+        let count = self.blob.read_at(self.range.start, &mut buffer.space()[..wanted])?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Pin::new(stream).poll_write(context, &buffer.space()[..count])
+    }
+
+    /// The kernel does not say which side failed. If it was the file, reading it tells, and has it removed.
+    fn failed(&self, error: io::Error) -> io::Error {
+        let (blob, start) = (self.blob.clone(), self.range.start);
+        tokio::task::spawn_blocking(move || {
+            let _ = blob.read_at(start, Buffer::take().space());
+        });
+        error
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+        || matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP))
+}
+
+fn is_stand_in(slice: &IoSlice<'_>) -> bool {
+    STAND_IN.as_ptr_range().contains(&slice.as_ptr())
+}
+
+/// A connection that sends files in place of their stand-ins.
+pub(super) struct SendFile {
+    stream: TcpStream,
+    lane: Lane,
+}
+
+impl SendFile {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, lane: Lane::default() }
+    }
+
+    /// Where its bodies put their files.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane.clone()
+    }
+}
+
+impl AsyncRead for SendFile {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for SendFile {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, lane } = self.get_mut();
+        let mut queue = lane.0.lock();
+        // hyper writes all that it holds, so that every piece must be in sight. If one was copied, its zeros would go
+        // out for bytes of the file: rather the connection ends.
+        let found = slices.iter().filter(|slice| is_stand_in(slice)).map(|slice| slice.len()).sum();
+        if found != queue.length {
+            return Poll::Ready(Err(io::Error::other(Lost { found, expected: queue.length })));
+        }
+        match slices.iter().position(is_stand_in) {
+            None => Pin::new(stream).poll_write_vectored(context, slices),
+            Some(0) => queue.poll_send(stream, context),
+            Some(files) => poll_send_head(stream, context, &slices[..files]),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Sends what comes before a file, which follows at once: both can leave in one packet.
+fn poll_send_head(
+    stream: &mut TcpStream,
+    context: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(context))?;
+        match stream.try_io(Interest::WRITABLE, || kernel::send_more(stream, slices)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod kernel {
+    use std::fs::File;
+    use std::io::{self, IoSlice};
+
+    use rustix::net::{SendAncillaryBuffer, SendFlags};
+    use tokio::net::TcpStream;
+
+    pub(super) fn sendfile(stream: &TcpStream, file: &File, start: u64, count: usize) -> io::Result<usize> {
+        Ok(rustix::fs::sendfile(stream, file, Some(&mut { start }), count)?)
+    }
+
+    pub(super) fn send_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        Ok(rustix::net::sendmsg(stream, slices, &mut SendAncillaryBuffer::default(), flags)?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod kernel {
+    use std::fs::File;
+    use std::io::{self, IoSlice};
+
+    use tokio::net::TcpStream;
+
+    pub(super) fn sendfile(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn send_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        stream.try_write_vectored(slices)
+    }
+}
+
+#[cfg(test)]
+mod tests;
