@@ -3,6 +3,7 @@
 //! the stand-in is to be written, the file is sent in its place.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
@@ -94,7 +95,7 @@ impl Piece {
         let count = (self.range.end - self.range.start) as usize;
         loop {
             ready!(stream.poll_write_ready(context))?;
-            match stream.try_io(Interest::WRITABLE, || kernel::sendfile(stream, file, self.range.start, count)) {
+            match stream.try_io(Interest::WRITABLE, || sendfile(stream, file, self.range.start, count)) {
                 Ok(0) => return Poll::Ready(Err(self.failed(io::ErrorKind::UnexpectedEof.into()))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_unsupported(&error) => return self.poll_copy(stream, context),
@@ -180,9 +181,9 @@ impl AsyncWrite for SendFile {
             return Poll::Ready(Err(io::Error::other(Lost { found, expected: queue.length })));
         }
         match slices.iter().position(is_stand_in) {
-            None => Pin::new(stream).poll_write_vectored(context, slices),
             Some(0) => queue.poll_send(stream, context),
-            Some(files) => poll_send_head(stream, context, &slices[..files]),
+            // MSG_MORE would save a packet and costs half as much again: the pages that follow are joined to a copy.
+            before => Pin::new(stream).poll_write_vectored(context, &slices[..before.unwrap_or(slices.len())]),
         }
     }
 
@@ -199,53 +200,14 @@ impl AsyncWrite for SendFile {
     }
 }
 
-/// Sends what comes before a file, which follows at once: both can leave in one packet.
-fn poll_send_head(
-    stream: &mut TcpStream,
-    context: &mut Context<'_>,
-    slices: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_write_ready(context))?;
-        match stream.try_io(Interest::WRITABLE, || kernel::send_more(stream, slices)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            sent => return Poll::Ready(sent),
-        }
-    }
-}
-
 #[cfg(target_os = "linux")]
-mod kernel {
-    use std::fs::File;
-    use std::io::{self, IoSlice};
-
-    use rustix::net::{SendAncillaryBuffer, SendFlags};
-    use tokio::net::TcpStream;
-
-    pub(super) fn sendfile(stream: &TcpStream, file: &File, start: u64, count: usize) -> io::Result<usize> {
-        Ok(rustix::fs::sendfile(stream, file, Some(&mut { start }), count)?)
-    }
-
-    pub(super) fn send_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        Ok(rustix::net::sendmsg(stream, slices, &mut SendAncillaryBuffer::default(), flags)?)
-    }
+fn sendfile(stream: &TcpStream, file: &File, start: u64, count: usize) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(stream, file, Some(&mut { start }), count)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-mod kernel {
-    use std::fs::File;
-    use std::io::{self, IoSlice};
-
-    use tokio::net::TcpStream;
-
-    pub(super) fn sendfile(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    pub(super) fn send_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        stream.try_write_vectored(slices)
-    }
+fn sendfile(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

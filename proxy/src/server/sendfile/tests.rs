@@ -1,6 +1,5 @@
 //! Heads and files in turn over real connections; what must not happen is that a stand-in goes out.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 
