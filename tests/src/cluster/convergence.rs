@@ -60,9 +60,7 @@ impl Scene {
         let found = try_until(LIMIT, || async {
             let object = self.api.get(&of(&proxy.0)).await;
             *last.lock() = object["status"]["conditions"].clone();
-            let found = condition(&object, kind)?;
-            let current = Some(found.generation) == object["metadata"]["generation"].as_i64();
-            (current && found.status == status && (reason.is_empty() || found.reason == reason)).then_some(object)
+            holds(&object, kind, status, reason).then_some(object)
         })
         .await;
         found.unwrap_or_else(|| {
@@ -89,7 +87,7 @@ impl Scene {
         children
     }
 
-    /// Waits until a proxy is ready, and checks that it is whole, with nothing twice and nothing left over.
+    /// Waits until a proxy is ready and whole, with nothing twice and nothing left over.
     pub async fn converged(&self, proxy: &Proxy) -> Value {
         let object = self.whole(proxy).await;
         let name = object["metadata"]["name"].as_str().expect("a name");
@@ -101,24 +99,51 @@ impl Scene {
     }
 
     /// The same where its pods may have been rolled.
+    ///
+    /// A proxy may have been ready all along while the operator still puts a child back or takes one away.
     pub async fn whole(&self, proxy: &Proxy) -> Value {
-        let object = self.until(proxy, "Ready", "True", "").await;
-        assert_eq!(object["status"]["observedGeneration"], object["metadata"]["generation"]);
-        let name = object["metadata"]["name"].as_str().expect("a name");
-        let children = self.children(proxy).await;
-        let names: BTreeSet<String> = children.iter().map(label).collect();
-        assert_eq!(names, expected(&object), "the children of {name}");
-        for child in &children {
-            let owners = child["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-            if retained(&object) && child["kind"] == "PersistentVolumeClaim" {
-                assert!(owners.is_empty(), "a retained claim has no owner: {child}");
-                continue;
-            }
-            let uids: Vec<&Value> = owners.iter().map(|owner| &owner["uid"]).collect();
-            assert_eq!(uids, [&object["metadata"]["uid"]], "one owner: {}", label(child));
-        }
-        object
+        self.until(proxy, "Ready", "True", "").await;
+        let last = Mutex::new(String::new());
+        let found = try_until(LIMIT, || async {
+            let object = self.api.get(&of(&proxy.0)).await;
+            let flaw = flaw(&object, &self.children(proxy).await);
+            *last.lock() = flaw.clone().unwrap_or_default();
+            flaw.is_none().then_some(object)
+        })
+        .await;
+        found.unwrap_or_else(|| panic!("{} never became whole: {}", label(&proxy.0), last.lock()))
     }
+}
+
+/// What keeps a proxy from being ready with exactly the children that its spec asks for, each of them its own.
+fn flaw(object: &Value, children: &[Value]) -> Option<String> {
+    if !holds(object, "Ready", "True", "") {
+        return Some(format!("not ready: {}", object["status"]));
+    }
+    if object["status"]["observedGeneration"] != object["metadata"]["generation"] {
+        return Some(format!("not of this generation: {}", object["status"]));
+    }
+    let names: Vec<String> = children.iter().map(label).collect();
+    let (found, expected) = (names.iter().cloned().collect::<BTreeSet<_>>(), expected(object));
+    if found != expected || names.len() != expected.len() {
+        return Some(format!("children {names:?} instead of {expected:?}"));
+    }
+    children.iter().find_map(|child| {
+        let owners = child["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        let uids: Vec<&Value> = owners.iter().map(|owner| &owner["uid"]).collect();
+        if retained(object) && child["kind"] == "PersistentVolumeClaim" {
+            return (!uids.is_empty()).then(|| format!("a retained claim has no owner: {child}"));
+        }
+        (uids != [&object["metadata"]["uid"]]).then(|| format!("owners {uids:?} of {}", label(child)))
+    })
+}
+
+/// Whether a condition of the present generation has this status and reason; an empty reason is any.
+fn holds(object: &Value, kind: &str, status: &str, reason: &str) -> bool {
+    condition(object, kind).is_some_and(|found| {
+        let current = Some(found.generation) == object["metadata"]["generation"].as_i64();
+        current && found.status == status && (reason.is_empty() || found.reason == reason)
+    })
 }
 
 fn label(child: &Value) -> String {
@@ -151,4 +176,53 @@ fn expected(object: &Value) -> BTreeSet<String> {
     let maps: &[&str] = if disabled { &["manifest"] } else { &["manifest", "client", "client-env"] };
     names.extend(maps.iter().map(|suffix| format!("ConfigMap/{name}-{suffix}")));
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ready() -> Value {
+        json!({
+            "kind": "PackageProxy", "spec": {"clientConfig": {"configMap": "Disabled"}},
+            "metadata": {"name": "a", "uid": "1", "generation": 2},
+            "status": {"observedGeneration": 2, "conditions": [
+                {"type": "Ready", "status": "True", "reason": "Available", "observedGeneration": 2},
+            ]},
+        })
+    }
+
+    fn children() -> Vec<Value> {
+        let names = ["ServiceAccount/a", "Service/a", "Deployment/a", "NetworkPolicy/a", "ConfigMap/a-manifest"];
+        let parts = names.iter().filter_map(|name| name.split_once('/'));
+        parts
+            .map(|(kind, name)| json!({"kind": kind, "metadata": {"name": name, "ownerReferences": [{"uid": "1"}]}}))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_missing_left_over_doubled_or_of_another_is_a_flaw() {
+        assert_eq!(flaw(&ready(), &children()), None);
+        assert!(flaw(&ready(), &children()[1..]).is_some(), "one is missing");
+        let with = |child: Value| [children(), vec![child]].concat();
+        let left = json!({"kind": "Service", "metadata": {"name": "b", "ownerReferences": [{"uid": "1"}]}});
+        assert!(flaw(&ready(), &with(left)).is_some(), "one is left over");
+        assert!(flaw(&ready(), &with(children()[0].clone())).is_some(), "one is there twice");
+        for owners in [json!([]), json!([{"uid": "2"}]), json!([{"uid": "1"}, {"uid": "2"}])] {
+            let mut children = children();
+            children[3]["metadata"]["ownerReferences"] = owners.clone();
+            assert!(flaw(&ready(), &children).is_some(), "owners {owners}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_of_an_earlier_generation_is_a_flaw() {
+        for pointer in ["/status/observedGeneration", "/status/conditions/0/observedGeneration"] {
+            let mut object = ready();
+            *object.pointer_mut(pointer).expect("a field") = json!(1);
+            assert!(flaw(&object, &children()).is_some(), "{pointer}");
+        }
+    }
 }
