@@ -85,6 +85,8 @@ struct Running {
     fills: Flights<RecordId, Fill>,
     distrust: Distrust,
     asked_again: Recently,
+    /// Keys of which the last answer was wrong, or lacked something.
+    doubted: Recently,
     absent: Absent,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
@@ -112,6 +114,7 @@ impl Cache {
             fills: Flights::default(),
             distrust: Distrust::default(),
             asked_again: Recently::default(),
+            doubted: Recently::default(),
             absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
@@ -269,6 +272,8 @@ impl Cache {
                 return Ok(held);
             }
         }
+        // A cache on the way may hold the same old document.
+        self.state.doubted.note(id, ask::DOUBT);
         let fetched = self.fetched(metadata, seen.map(|seen| seen.record).as_ref()).await;
         if fetched.is_err() {
             // The next one must learn of the failure too, and not take what is stored for the upstream's word.
@@ -302,6 +307,7 @@ impl Cache {
         let purged = tokio::task::spawn_blocking(purge).await.unwrap_or_default();
         self.state.distrust.clear();
         self.state.asked_again.clear();
+        self.state.doubted.clear();
         self.state.absent.clear();
         self.fetch.forget();
         self.state.generations.clear();

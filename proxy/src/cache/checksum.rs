@@ -56,7 +56,7 @@ impl Cache {
         for algorithm in siblings.asked {
             let mut beside = url.expose().clone();
             beside.set_path(&format!("{}.{}", beside.path(), algorithm.name()));
-            let mut ask = Self::get(id, SafeUrl::from(beside), Purpose::Artifact);
+            let mut ask = self.get(id, SafeUrl::from(beside), Purpose::Artifact);
             ask.source.clone_from(&source);
             let reply = self.ask(ask).await?;
             match reply.status {

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
 use super::Cache;
+use super::ask::DOUBT;
 use super::table::Table;
 use super::unwritten::Turn;
 use super::write::Finished;
@@ -145,12 +146,14 @@ impl Cache {
                     self.prepare(id, metadata, *generation, before, &refreshed.document).await?;
                 }
                 self.state.absent.lift(id);
+                self.state.doubted.undo(id);
                 if purges == self.purges() {
                     self.write_document(id, &refreshed.document, afterwards, purges);
                 }
                 Ok(refreshed)
             }
             Err(error) => {
+                self.doubt(id, &error);
                 if let Error::Missing { status, text, .. } = &error {
                     self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
                     // It is gone: what was known of it must not come back when the absence is forgotten.
@@ -221,7 +224,9 @@ impl Cache {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;
                     match self.take_document(id, metadata, reply, held.clone()).await {
-                        Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {}
+                        Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {
+                            self.state.doubted.note(id, DOUBT);
+                        }
                         taken => return taken,
                     }
                 }
@@ -255,7 +260,7 @@ impl Cache {
         url.set_query(metadata.query.as_deref());
         // What is not understood is not worth decoding either.
         let purpose = if metadata.read.is_some() { Purpose::Metadata } else { Purpose::Artifact };
-        let mut ask = Self::get(id, SafeUrl::from(url), purpose);
+        let mut ask = self.get(id, SafeUrl::from(url), purpose);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
         if let Some(document) = held.and_then(|held| held.record.document())
             && metadata.revalidate == Revalidate::Conditional

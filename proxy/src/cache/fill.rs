@@ -188,6 +188,7 @@ impl Cache {
     }
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
+        self.doubt(id, error);
         match error {
             Error::Missing { status, text, .. } => {
                 self.state.absent.note(self.absence(artifact), *status, text, self.settings.cache.negative_ttl);
@@ -264,6 +265,7 @@ impl Cache {
             return Err(unexpected(&upstream, "an empty body where a file was asked for"));
         }
         self.state.distrust.acquit(id);
+        self.state.doubted.undo(id);
         self.state.absent.lift(id);
         let _ = fill.digests.set(digests.clone());
         // Without a digest and without a length nothing says that this is all of it.
@@ -315,7 +317,7 @@ impl Cache {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
         let head = |url: SafeUrl, source| {
-            let mut ask = Self::get(id, url, Purpose::Artifact);
+            let mut ask = self.get(id, url, Purpose::Artifact);
             ask.source = source;
             ask.method = http::Method::HEAD;
             self.ask(ask)
@@ -339,7 +341,7 @@ impl Cache {
         artifact: &Artifact,
         target: &Target,
     ) -> Result<Reply, Error> {
-        let mut ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+        let mut ask = self.get(id, target.url.clone(), Purpose::Artifact);
         ask.source = self.wanted(id, artifact, target).await;
         let reply = self.ask(ask.clone()).await?;
         if !self.settings.upstream.fallbacks.is_empty() {
