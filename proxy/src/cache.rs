@@ -180,7 +180,9 @@ impl Cache {
     /// A document that may be served now, and how it came about.
     pub async fn document(self: &Arc<Self>, metadata: &Metadata) -> Result<(StoredDocument, CacheStatus), Error> {
         let id = self.space.record_id(&metadata.key);
-        self.present(id)?;
+        if let Err(gone) = self.present(id) {
+            return self.survivor(metadata).await.map(|held| (held, stale_after(&gone))).ok_or(gone);
+        }
         let held = self.held(id).await;
         let record = held.as_ref().map(|held| &held.record);
         let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
@@ -231,16 +233,22 @@ impl Cache {
             Ok(Ok(refreshed)) => {
                 return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
             }
+            Ok(Err(gone @ Error::Missing { .. })) if metadata.outlives_upstream => Some(gone),
             Ok(Err(error)) if !usable || !error.allows_stale() => return Err(error),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        let status = failure.as_ref().and_then(Error::upstream_status);
+        let status = failure.as_ref().map_or(CacheStatus::Stale { status: None }, stale_after);
         if let Some(error) = failure {
             tracing::debug!(proxy = %self.settings.name, package.name = %metadata.key.package, error = %error,
                 "the upstream fails: stale metadata is served");
         }
-        Ok((held, CacheStatus::Stale { status }))
+        Ok((held, status))
+    }
+
+    /// What is stored of a document that the upstream does not have any more, where that is served on.
+    async fn survivor(&self, metadata: &Metadata) -> Option<StoredDocument> {
+        if metadata.outlives_upstream { self.stored_document(metadata).await } else { None }
     }
 
     /// A document that is stored, fresh or not, without asking the upstream.
@@ -318,4 +326,9 @@ impl Cache {
     fn purges(&self) -> u64 {
         self.state.purges.load(Ordering::Acquire)
     }
+}
+
+/// What is served because the upstream failed in this way.
+fn stale_after(error: &Error) -> CacheStatus {
+    CacheStatus::Stale { status: error.upstream_status() }
 }

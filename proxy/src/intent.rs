@@ -96,6 +96,9 @@ pub struct Metadata {
     pub content_addressed: bool,
     /// What it is the head of, if it is a generation's.
     pub generation: Option<Generation>,
+    /// Whether it is served on when the upstream does not have it any more: what it says of immutable files, which may
+    /// still be here, stays true.
+    pub outlives_upstream: bool,
 }
 
 impl Metadata {
@@ -117,6 +120,7 @@ impl Metadata {
             checksum_siblings: None,
             content_addressed: false,
             generation: None,
+            outlives_upstream: false,
         }
     }
 

@@ -156,8 +156,10 @@ impl Cache {
                 self.doubt(id, &error);
                 if let Error::Missing { status, text, .. } = &error {
                     self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
-                    // It is gone: what was known of it must not come back when the absence is forgotten.
-                    self.engine.store.forget(&self.space, id);
+                    if !metadata.outlives_upstream {
+                        // It is gone: what was known of it must not come back when the absence is forgotten.
+                        self.engine.store.forget(&self.space, id);
+                    }
                 }
                 Err(error)
             }

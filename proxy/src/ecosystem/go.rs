@@ -43,11 +43,11 @@ impl Ecosystem for Go {
             ["sumdb", database, rest @ ..] => sumdb::parse(database, rest, &path),
             [module @ .., "@latest"] if is_module(module) => {
                 let key = Key::document(&unescaped(module)?, "latest");
-                Ok(Intent::Metadata(Metadata::verbatim(key, below(&path), document::read_version, JSON)))
+                Ok(Intent::Metadata(of_module(Metadata::verbatim(key, below(&path), document::read_version, JSON))))
             }
             [module @ .., "@v", "list"] if is_module(module) => {
                 let key = Key::document(&unescaped(module)?, "list");
-                Ok(Intent::Metadata(Metadata::verbatim(key, below(&path), document::read_list, TEXT)))
+                Ok(Intent::Metadata(of_module(Metadata::verbatim(key, below(&path), document::read_list, TEXT))))
             }
             [module @ .., "@v", file] if is_module(module) => of_version(&unescaped(module)?, file),
             _ => Err(not_found("no address of a module proxy has this form")),
@@ -57,6 +57,12 @@ impl Ecosystem for Go {
     fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup> {
         clients::clients(at)
     }
+}
+
+/// A document about the versions of a module. These do not go when its repository does: whoever has them in a `go.sum`
+/// needs them, and asks which there are.
+fn of_module(document: Metadata) -> Metadata {
+    Metadata { outlives_upstream: true, ..document }
 }
 
 /// A file of a version, or the version that a branch, a commit or a short form means now.

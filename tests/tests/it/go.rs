@@ -232,6 +232,55 @@ async fn branches_are_asked_for_again_and_lists_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_vanished_upstream_goes_on_to_work() {
+    for status in [404, 410] {
+        let tune = |manifest: Manifest| {
+            let manifest = manifest.with("cache.negativeTTL", "1s").with("cache.staleIfError", "0s");
+            manifest.always_revalidating()
+        };
+        let (fixture, upstream, mut rig) = start(tune).await;
+        let latest = format!("/go/{}/@latest", escaped(PACKAGE));
+        let branch = format!("{}/@v/main.info", escaped(PACKAGE));
+        upstream.set(&format!("{BASE}{branch}"), Resource::new(r#"{"Version":"v1.1.0"}"#, "application/json"));
+        let branch = format!("/go/{branch}");
+        let kept = [fixture.metadata(), latest];
+        let files: Vec<_> = ["info", "mod", "zip"].iter().map(|kind| file("1.0.0", kind).0).collect();
+        for path in kept.iter().chain(&files).chain([&branch]) {
+            rig.get(path).await.expect_status(200);
+        }
+        rig.until_written().await;
+        upstream.fail_with(Reply::new(status).text("not found: repository not found"));
+        for restarted in [false, true] {
+            for path in &kept {
+                for _ in 0..3 {
+                    let answer = rig.get(path).await.expect_status(200);
+                    assert!(answer.text().contains("v1.1.0"), "{path}: {}", answer.text());
+                    let said = format!("fwd=stale; fwd-status={status}");
+                    assert!(answer.cache_status().contains(&said), "{path}: {}", answer.cache_status());
+                }
+            }
+            for path in &files {
+                assert!(rig.get(path).await.expect_status(200).is_hit(), "{path}");
+            }
+            // A branch may be gone while its module is not: what it meant then it does not mean for ever.
+            rig.get(&branch).await.expect_status(status);
+            rig.get(&file("1.1.0", "zip").0).await.expect_status(status);
+            if !restarted {
+                rig.restart().await;
+            }
+        }
+        // The absence counts for a second here, and the list is asked for again afterwards.
+        upstream.recover();
+        tests::wait::until("the module", || async {
+            (!rig.get(&kept[0]).await.expect_status(200).cache_status().contains("fwd-status=4")).then_some(())
+        })
+        .await;
+        let absent = format!("/go/{}/@v/list", escaped("never-there"));
+        rig.get(&absent).await.expect_status(404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_registry_adds_modules_and_gives_all_of_a_version() {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let mut own = Fixture::new(&GO);
