@@ -187,6 +187,8 @@ impl Cache {
         let record = held.as_ref().map(|held| &held.record);
         let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
         let decision = match decision {
+            // Something that is held is all that is asked for.
+            Decision::Revalidate { stale, .. } if metadata.passive => Decision::StaleWhileRevalidate { stale },
             // A client asks for its checksum next: by then the document beside would have been replaced.
             Decision::StaleWhileRevalidate { stale } if metadata.checksum_siblings.is_some() => {
                 Decision::Revalidate { stale, usable: true }
@@ -198,7 +200,9 @@ impl Cache {
                 Ok((held, CacheStatus::Hit { ttl: i64::try_from(ttl).unwrap_or(i64::MAX) }))
             }
             (Decision::StaleWhileRevalidate { stale }, Some(held)) => {
-                self.refresh(id, metadata, Some(&held.record));
+                if !metadata.passive {
+                    self.refresh(id, metadata, Some(&held.record));
+                }
                 Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
             (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,

@@ -96,6 +96,8 @@ pub struct Ask {
     /// Whether caches on the way are to ask the origin (RFC 9111 §5.2.1.4): what came before was wrong, and they would
     /// give the same again.
     pub past_caches: bool,
+    /// Whether the upstream is to answer only with what it holds already.
+    pub passive: bool,
 }
 
 impl Ask {
@@ -113,6 +115,7 @@ impl Ask {
             key: 0,
             source: None,
             past_caches: false,
+            passive: false,
         }
     }
 }

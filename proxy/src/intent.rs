@@ -99,6 +99,8 @@ pub struct Metadata {
     /// Whether it is served on when the upstream does not have it any more: what it says of immutable files, which may
     /// still be here, stays true.
     pub outlives_upstream: bool,
+    /// Whether the client wants it only if somebody holds it already: here, or else the upstream, which is told so.
+    pub passive: bool,
 }
 
 impl Metadata {
@@ -121,6 +123,7 @@ impl Metadata {
             content_addressed: false,
             generation: None,
             outlives_upstream: false,
+            passive: false,
         }
     }
 

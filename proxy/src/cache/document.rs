@@ -64,7 +64,11 @@ pub(super) struct Refreshed {
 
 /// The one request for a document that is under way.
 #[derive(Debug, Default)]
-pub(super) struct Refresh(watch::Sender<Option<Result<Refreshed, Error>>>);
+pub(super) struct Refresh {
+    outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
+    /// Whether it brings only what the upstream holds already: a miss means nothing to those who want it anyway.
+    passive: bool,
+}
 
 /// A view of a refresh that does not keep it alive: if its task panics, this ends too.
 #[derive(Clone, Debug)]
@@ -108,17 +112,20 @@ impl Cache {
                     Some(outcome) => outcome,
                     None => cache.fetch_and_note(id, &metadata).await,
                 };
-                refresh.0.send_replace(Some(outcome));
+                refresh.outcome.send_replace(Some(outcome));
             }
         };
-        let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
-        let (refresh, joined) = self.state.documents.join(id, is_under_way, Refresh::default, run);
-        (Watching(refresh.0.subscribe()), joined)
+        let passive = metadata.passive;
+        let is_under_way = |refresh: &Refresh| refresh.outcome.borrow().is_none() && (passive || !refresh.passive);
+        let begin = || Refresh { passive, ..Refresh::default() };
+        let (refresh, joined) = self.state.documents.join(id, is_under_way, begin, run);
+        (Watching(refresh.outcome.subscribe()), joined)
     }
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        self.state.documents.find(id).map(|refresh| Watching(refresh.0.subscribe()))
+        let refresh = self.state.documents.find(id).filter(|refresh| !refresh.passive)?;
+        Some(Watching(refresh.outcome.subscribe()))
     }
 
     /// What another refresh brought after `seen` was looked up.
@@ -154,7 +161,9 @@ impl Cache {
             }
             Err(error) => {
                 self.doubt(id, &error);
-                if let Error::Missing { status, text, .. } = &error {
+                if let Error::Missing { status, text, .. } = &error
+                    && !metadata.passive
+                {
                     self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
                     if !metadata.outlives_upstream {
                         // It is gone: what was known of it must not come back when the absence is forgotten.
@@ -264,6 +273,7 @@ impl Cache {
         let purpose = if metadata.read.is_some() { Purpose::Metadata } else { Purpose::Artifact };
         let mut ask = self.get(id, SafeUrl::from(url), purpose);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
+        ask.passive = metadata.passive;
         if let Some(document) = held.and_then(|held| held.record.document())
             && metadata.revalidate == Revalidate::Conditional
         {

@@ -38,6 +38,8 @@ pub struct Fill {
     digests: OnceLock<Digests>,
     /// The digest that was asked for.
     expect: Option<Digest>,
+    /// Whether the upstream gives only what it holds already.
+    passive: bool,
 }
 
 impl Fill {
@@ -135,9 +137,9 @@ impl Cache {
         let mut place = None;
         let is_open = |fill: &Fill| {
             place = Some(fill.spool.read(0..u64::MAX));
-            fill.is_open() && fill.expect == artifact.expect
+            fill.is_open() && fill.expect == artifact.expect && (artifact.passive || !fill.passive)
         };
-        let begin = || Fill { expect: artifact.expect.clone(), ..Fill::default() };
+        let begin = || Fill { expect: artifact.expect.clone(), passive: artifact.passive, ..Fill::default() };
         let (fill, collapsed) = self.state.fills.join(id, is_open, begin, run);
         let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
@@ -190,6 +192,7 @@ impl Cache {
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
         self.doubt(id, error);
         match error {
+            Error::Missing { .. } if artifact.passive => {}
             Error::Missing { status, text, .. } => {
                 self.state.absent.note(self.absence(artifact), *status, text, self.settings.cache.negative_ttl);
             }
@@ -224,6 +227,9 @@ impl Cache {
         }
         if let Expected::Beside(siblings) = target.expected {
             target.expected = self.expected_beside(id, &target.url, siblings, &reply);
+        }
+        if matches!(target.expected, Expected::AfterHead) && reply.status == StatusCode::OK {
+            target.expected = self.look_up_beside(artifact);
         }
         if is_web_page(&reply) && matches!(target.expected, Expected::Pending(_)) {
             // Whether a digest vouches for it decides what it is.
@@ -319,6 +325,7 @@ impl Cache {
         let head = |url: SafeUrl, source| {
             let mut ask = self.get(id, url, Purpose::Artifact);
             ask.source = source;
+            ask.passive = artifact.passive;
             ask.method = http::Method::HEAD;
             self.ask(ask)
         };
@@ -343,6 +350,7 @@ impl Cache {
     ) -> Result<Reply, Error> {
         let mut ask = self.get(id, target.url.clone(), Purpose::Artifact);
         ask.source = self.wanted(id, artifact, target).await;
+        ask.passive = artifact.passive;
         let reply = self.ask(ask.clone()).await?;
         if !self.settings.upstream.fallbacks.is_empty() {
             // The rest of the body too, where there is a choice.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::bytes_of::seeded;
 use tests::fixture::go::{DATABASE, escaped, go_mod, lookup, module, record, zip, zip_of};
 use tests::fixture::{BASE, GO, LARGE, SMALL};
-use tests::{Ask, Fixture, Manifest, Reply, Resource, Rig, Upstream};
+use tests::{Ask, Fixture, Gate, Manifest, Reply, Resource, Rig, Upstream};
 
 const PACKAGE: &str = "tiny-lab";
 
@@ -278,6 +278,64 @@ async fn a_module_that_vanished_upstream_goes_on_to_work() {
         let absent = format!("/go/{}/@v/list", escaped("never-there"));
         rig.get(&absent).await.expect_status(404);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_no_fetch_gets_what_is_held_anywhere() {
+    let (fixture, upstream, rig) =
+        start(|manifest| manifest.with("cache.negativeTTL", "1h").always_revalidating()).await;
+    let passive = |path: &str| Ask::get(path).header("Disable-Module-Fetch", "true");
+    let list = fixture.metadata();
+    let (zip, upstream_zip) = file("1.0.0", "zip");
+    let told = |path: &str| {
+        let requests = upstream.requests_of(path);
+        let each = requests.iter().map(|request| request.header("disable-module-fetch").unwrap_or("no"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+
+    // A registry that holds nothing of it, and would fetch it for others.
+    for path in [fixture.upstream_metadata(), upstream_zip.clone()] {
+        upstream.then(&path, Reply::new(404).text("not found: temporarily unavailable"));
+    }
+    for path in [&list, &zip] {
+        rig.send(passive(path)).await.expect_status(404);
+    }
+    assert_eq!(upstream.count(&record_at("1.0.0")), 0, "nobody is asked for the hash of what nobody holds");
+    // That nobody held it does not mean that there is none.
+    rig.get(&list).await.expect_status(200);
+    assert!(rig.get(&zip).await.expect_status(200).bytes() == fixture.bytes(SMALL));
+    assert_eq!(told(&fixture.upstream_metadata()), "true, no");
+    assert_eq!(told(&upstream_zip), "true, no");
+
+    // What is held is served, however old: nobody is asked.
+    rig.until_written().await;
+    let asked = upstream.total();
+    for path in [&list, &zip] {
+        rig.send(passive(path)).await.expect_status(200);
+    }
+    assert_eq!(upstream.total(), asked);
+
+    // What the registry holds comes verified, and stays.
+    let (zip, upstream_zip) = file("1.1.0", "zip");
+    assert!(rig.send(passive(&zip)).await.expect_status(200).bytes() == fixture.bytes(LARGE));
+    assert_eq!(told(&upstream_zip), "true");
+    assert_eq!(told(&record_at("1.1.0")), "no", "the hash is asked for as always");
+    rig.until_hit(&zip).await;
+
+    // Whoever wants a fetch does not wait for somebody who does not.
+    let (path, upstream_path) = file("1.1.0", "mod");
+    let gate = Gate::shut();
+    upstream.then(&upstream_path, Reply::new(404).hold_head(&gate));
+    let waiting = {
+        let client = rig.client();
+        let ask = passive(&path);
+        tokio::spawn(async move { client.send(ask).await.status })
+    };
+    upstream.wait_for(&upstream_path, 1).await;
+    assert_eq!(rig.get(&path).await.expect_status(200).text(), go_mod(PACKAGE));
+    gate.open();
+    assert_eq!(waiting.await.unwrap(), 404);
+    rig.get(&path).await.expect_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::fetch::{Ask, Purpose};
+use crate::request::DISABLE_MODULE_FETCH;
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("packageproxy/", env!("CARGO_PKG_VERSION")));
@@ -35,6 +36,9 @@ pub(super) fn headers(ask: &Ask) -> HeaderMap {
         headers.insert(CACHE_CONTROL, NO_CACHE);
         // For caches of HTTP/1.0.
         headers.insert(PRAGMA, NO_CACHE);
+    }
+    if ask.passive {
+        headers.insert(DISABLE_MODULE_FETCH, HeaderValue::from_static("true"));
     }
     let (etag, modified) = (&ask.validators.etag, &ask.validators.last_modified);
     for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
@@ -92,6 +96,8 @@ mod tests {
         let doubted = Ask { past_caches: true, ..artifact };
         let lines = ["accept: */*", "accept-encoding: identity", "cache-control: no-cache", "pragma: no-cache"];
         assert_eq!(sent(&doubted), lines);
+        let passive = Ask { passive: true, ..plain.clone() };
+        assert_eq!(sent(&passive), ["accept: */*", "accept-encoding: gzip", "disable-module-fetch: true"]);
 
         let weak = Some(HeaderValue::from_static("W/\"a b\""));
         let date = Some(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
