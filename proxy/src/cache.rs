@@ -11,7 +11,7 @@ use crate::cache_status::CacheStatus;
 use crate::clock::{Clock, Millis};
 use crate::error::Error;
 use crate::fetch::{Fetch, SafeUrl};
-use crate::intent::{Lifetime, Metadata};
+use crate::intent::{Lifetime, Metadata, OnceGone};
 use crate::memory::Budget;
 use crate::metrics::{EcosystemLabel, Metrics};
 use crate::store::{Record, RecordId, Space, Store};
@@ -237,7 +237,7 @@ impl Cache {
             Ok(Ok(refreshed)) => {
                 return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
             }
-            Ok(Err(gone @ Error::Missing { .. })) if metadata.outlives_upstream => Some(gone),
+            Ok(Err(gone @ Error::Missing { .. })) if metadata.once_gone == OnceGone::Served => Some(gone),
             Ok(Err(error)) if !usable || !error.allows_stale() => return Err(error),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
@@ -252,7 +252,10 @@ impl Cache {
 
     /// What is stored of a document that the upstream does not have any more, where that is served on.
     async fn survivor(&self, metadata: &Metadata) -> Option<StoredDocument> {
-        if metadata.outlives_upstream { self.stored_document(metadata).await } else { None }
+        match metadata.once_gone {
+            OnceGone::Served => self.stored_document(metadata).await,
+            OnceGone::Forgotten => None,
+        }
     }
 
     /// A document that is stored, fresh or not, without asking the upstream.

@@ -96,9 +96,8 @@ pub struct Metadata {
     pub content_addressed: bool,
     /// What it is the head of, if it is a generation's.
     pub generation: Option<Generation>,
-    /// Whether it is served on when the upstream does not have it any more: what it says of immutable files, which may
-    /// still be here, stays true.
-    pub outlives_upstream: bool,
+    /// What becomes of it when the upstream does not have it any more.
+    pub once_gone: OnceGone,
     /// Whether the client wants it only if somebody holds it already: here, or else the upstream, which is told so.
     pub passive: bool,
 }
@@ -122,7 +121,7 @@ impl Metadata {
             checksum_siblings: None,
             content_addressed: false,
             generation: None,
-            outlives_upstream: false,
+            once_gone: OnceGone::Forgotten,
             passive: false,
         }
     }
@@ -131,6 +130,15 @@ impl Metadata {
     pub fn opaque(key: Key, from: UpstreamPath, content_type: &'static str) -> Self {
         Self { accept: None, read: None, ..Self::verbatim(key, from, |_| Ok(Reading::default()), content_type) }
     }
+}
+
+/// What becomes of a document that the upstream does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnceGone {
+    /// It is gone here, too.
+    Forgotten,
+    /// It is served on: what it says of immutable files, which may still be here, stays true.
+    Served,
 }
 
 /// How the upstream is asked whether a document has changed.

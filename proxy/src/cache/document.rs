@@ -12,7 +12,7 @@ use super::unwritten::Turn;
 use super::write::Finished;
 use crate::error::Error;
 use crate::fetch::{Ask, Purpose, SafeUrl, Validators};
-use crate::intent::{Key, ListedFile, Metadata, Revalidate, Unexpected};
+use crate::intent::{Key, ListedFile, Metadata, OnceGone, Revalidate, Unexpected};
 use crate::store::{Blob, Record, RecordId};
 
 pub(super) use take::stage;
@@ -165,7 +165,7 @@ impl Cache {
                     && !metadata.passive
                 {
                     self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
-                    if !metadata.outlives_upstream {
+                    if metadata.once_gone == OnceGone::Forgotten {
                         // It is gone: what was known of it must not come back when the absence is forgotten.
                         self.engine.store.forget(&self.space, id);
                     }
@@ -223,7 +223,7 @@ impl Cache {
             {
                 return self.confirmed(id, stored.clone(), &HeaderMap::new());
             }
-            let sent = ask.validators.etag.clone();
+            let (sent, url) = (ask.validators.etag.clone(), ask.url.clone());
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
@@ -234,7 +234,8 @@ impl Cache {
                 (StatusCode::OK, _) => {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;
-                    match self.take_document(id, metadata, reply, held.clone()).await {
+                    let beside = self.document_beside(id, metadata, &url, &reply, attempts > 1);
+                    match self.take_document(id, metadata, reply, held.clone(), beside).await {
                         Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {
                             self.state.doubted.note(id, DOUBT);
                         }
@@ -359,6 +360,7 @@ fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
 
 /// How often a document is fetched whose signature is of another one.
 const ATTEMPTS: u32 = 3;
+
 fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

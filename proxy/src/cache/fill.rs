@@ -225,12 +225,7 @@ impl Cache {
             target = elsewhere;
             reply = self.ask_artifact(id, artifact, &target).await?;
         }
-        if let Expected::Beside(siblings) = target.expected {
-            target.expected = self.expected_beside(id, &target.url, siblings, &reply);
-        }
-        if matches!(target.expected, Expected::AfterHead) && reply.status == StatusCode::OK {
-            target.expected = self.look_up_beside(artifact);
-        }
+        target.expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
         if is_web_page(&reply) && matches!(target.expected, Expected::Pending(_)) {
             // Whether a digest vouches for it decides what it is.
             let pending = std::mem::replace(&mut target.expected, Expected::Nothing);
@@ -316,6 +311,22 @@ impl Cache {
             self.state.generations.catalogue.changed();
         }
         Ok(())
+    }
+
+    /// What is expected of a body whose head has arrived.
+    fn expected_after_head(
+        self: &Arc<Self>,
+        id: RecordId,
+        artifact: &Artifact,
+        url: &SafeUrl,
+        expected: Expected,
+        reply: &Reply,
+    ) -> Expected {
+        match expected {
+            Expected::Beside(siblings) => self.expected_beside(id, url, siblings.asked, reply),
+            Expected::AfterHead if reply.status == StatusCode::OK => self.look_up_beside(artifact),
+            expected => expected,
+        }
     }
 
     /// What the upstream says of an artifact that is not stored: its length, if it gives one.

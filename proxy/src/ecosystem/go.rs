@@ -6,7 +6,7 @@ use crds::UpstreamSettings;
 
 use super::Ecosystem;
 use crate::client::{ClientSetup, Endpoint};
-use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, Refusal, Shape, Source};
+use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, OnceGone, Refusal, Shape, Source};
 use crate::request::Call;
 use crate::upstream_path::UpstreamPath;
 use name::{escape, is_canonical, is_module, is_version, unescape};
@@ -64,7 +64,7 @@ impl Ecosystem for Go {
 /// A document about the versions of a module. These do not go when its repository does: whoever has them in a `go.sum`
 /// needs them, and asks which there are.
 fn of_module(document: Metadata, passive: bool) -> Intent {
-    Intent::Metadata(Metadata { outlives_upstream: true, passive, ..document })
+    Intent::Metadata(Metadata { once_gone: OnceGone::Served, passive, ..document })
 }
 
 /// A file of a version, or the version that a branch, a commit or a short form means now.
