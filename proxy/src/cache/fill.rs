@@ -279,14 +279,11 @@ impl Cache {
         let verified = verified.map(|digest| digest.to_string());
         let served = artifact.checksum_siblings.map_or_else(Vec::new, |siblings| digests.of(siblings.served));
         let mut stored = store::Artifact {
-            blob: blob.id(),
-            length,
             verified,
             last_modified,
             source,
             digests: served,
-            referenced: false,
-            names: None,
+            ..store::Artifact::of(blob.id(), length)
         };
         let now = self.now();
         let record = |stored| Arc::new(Record::new(&artifact.key, now, State::Artifact(stored)));
