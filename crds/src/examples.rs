@@ -7,6 +7,7 @@
     reason = "tables, which read better without references"
 )]
 
+mod base;
 mod cache;
 mod change;
 mod class;
@@ -61,7 +62,15 @@ pub enum Verdict {
 
 /// Every example.
 pub fn examples() -> Vec<Example> {
-    [proxy::examples(), upstream::examples(), cache::examples(), class::examples(), change::examples()].concat()
+    [
+        proxy::examples(),
+        upstream::examples(),
+        base::examples(),
+        cache::examples(),
+        class::examples(),
+        change::examples(),
+    ]
+    .concat()
 }
 
 /// A proxy for npm whose `spec` has these members besides ecosystem and address.

@@ -1,6 +1,7 @@
 //! What a schema cannot say, as rules over one document. Each rule is written twice, side by side: as a predicate for
 //! the programs here, and as a CEL expression for the API server. Place, field and message are common to both.
 
+mod base;
 mod cache;
 mod change;
 mod class;
@@ -26,6 +27,7 @@ pub fn of_proxy() -> &'static [Rule] {
         let mut rules = metadata::rules();
         rules.extend(upstream::rules("spec.upstream"));
         rules.extend(upstream::rules_with_ecosystem());
+        rules.extend(base::rules());
         rules.extend(upstream::address("spec.externalURL", "externalURL"));
         rules.push(
             Rule::at("spec.externalURL", "`externalURL` must not end in '/'", "!self.endsWith('/')", |url| {

@@ -11,7 +11,7 @@ use crate::cache_status::CacheStatus;
 use crate::clock::{Clock, Millis};
 use crate::error::Error;
 use crate::fetch::{Fetch, SafeUrl};
-use crate::intent::{Lifetime, Metadata};
+use crate::intent::{Lifetime, Metadata, OnceGone};
 use crate::memory::Budget;
 use crate::metrics::{EcosystemLabel, Metrics};
 use crate::store::{Record, RecordId, Space, Store};
@@ -85,6 +85,8 @@ struct Running {
     fills: Flights<RecordId, Fill>,
     distrust: Distrust,
     asked_again: Recently,
+    /// Keys of which the last answer was wrong, or lacked something.
+    doubted: Recently,
     absent: Absent,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
@@ -112,6 +114,7 @@ impl Cache {
             fills: Flights::default(),
             distrust: Distrust::default(),
             asked_again: Recently::default(),
+            doubted: Recently::default(),
             absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
@@ -177,11 +180,15 @@ impl Cache {
     /// A document that may be served now, and how it came about.
     pub async fn document(self: &Arc<Self>, metadata: &Metadata) -> Result<(StoredDocument, CacheStatus), Error> {
         let id = self.space.record_id(&metadata.key);
-        self.present(id)?;
+        if let Err(gone) = self.present(id) {
+            return self.survivor(metadata).await.map(|held| (held, stale_after(&gone))).ok_or(gone);
+        }
         let held = self.held(id).await;
         let record = held.as_ref().map(|held| &held.record);
         let decision = policy::decide(record.map(AsRef::as_ref), metadata.lifetime, &self.settings.cache, self.now());
         let decision = match decision {
+            // Something that is held is all that is asked for.
+            Decision::Revalidate { stale, .. } if metadata.passive => Decision::StaleWhileRevalidate { stale },
             // A client asks for its checksum next: by then the document beside would have been replaced.
             Decision::StaleWhileRevalidate { stale } if metadata.checksum_siblings.is_some() => {
                 Decision::Revalidate { stale, usable: true }
@@ -193,7 +200,9 @@ impl Cache {
                 Ok((held, CacheStatus::Hit { ttl: i64::try_from(ttl).unwrap_or(i64::MAX) }))
             }
             (Decision::StaleWhileRevalidate { stale }, Some(held)) => {
-                self.refresh(id, metadata, Some(&held.record));
+                if !metadata.passive {
+                    self.refresh(id, metadata, Some(&held.record));
+                }
                 Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
             (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,
@@ -228,16 +237,25 @@ impl Cache {
             Ok(Ok(refreshed)) => {
                 return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
             }
+            Ok(Err(gone @ Error::Missing { .. })) if metadata.once_gone == OnceGone::Served => Some(gone),
             Ok(Err(error)) if !usable || !error.allows_stale() => return Err(error),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        let status = failure.as_ref().and_then(Error::upstream_status);
+        let status = failure.as_ref().map_or(CacheStatus::Stale { status: None }, stale_after);
         if let Some(error) = failure {
             tracing::debug!(proxy = %self.settings.name, package.name = %metadata.key.package, error = %error,
                 "the upstream fails: stale metadata is served");
         }
-        Ok((held, CacheStatus::Stale { status }))
+        Ok((held, status))
+    }
+
+    /// What is stored of a document that the upstream does not have any more, where that is served on.
+    async fn survivor(&self, metadata: &Metadata) -> Option<StoredDocument> {
+        match metadata.once_gone {
+            OnceGone::Served => self.stored_document(metadata).await,
+            OnceGone::Forgotten => None,
+        }
     }
 
     /// A document that is stored, fresh or not, without asking the upstream.
@@ -269,6 +287,8 @@ impl Cache {
                 return Ok(held);
             }
         }
+        // A cache on the way may hold the same old document.
+        self.state.doubted.note(id, ask::DOUBT);
         let fetched = self.fetched(metadata, seen.map(|seen| seen.record).as_ref()).await;
         if fetched.is_err() {
             // The next one must learn of the failure too, and not take what is stored for the upstream's word.
@@ -302,6 +322,7 @@ impl Cache {
         let purged = tokio::task::spawn_blocking(purge).await.unwrap_or_default();
         self.state.distrust.clear();
         self.state.asked_again.clear();
+        self.state.doubted.clear();
         self.state.absent.clear();
         self.fetch.forget();
         self.state.generations.clear();
@@ -312,4 +333,9 @@ impl Cache {
     fn purges(&self) -> u64 {
         self.state.purges.load(Ordering::Acquire)
     }
+}
+
+/// What is served because the upstream failed in this way.
+fn stale_after(error: &Error) -> CacheStatus {
+    CacheStatus::Stale { status: error.upstream_status() }
 }

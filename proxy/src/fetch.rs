@@ -93,6 +93,31 @@ pub struct Ask {
     pub key: u64,
     /// Which address of the registry is to answer, where it has several; `None`: they are asked in their order.
     pub source: Option<Wanted>,
+    /// Whether caches on the way are to ask the origin (RFC 9111 §5.2.1.4): what came before was wrong, and they would
+    /// give the same again.
+    pub past_caches: bool,
+    /// Whether the upstream is to answer only with what it holds already.
+    pub passive: bool,
+}
+
+impl Ask {
+    /// A plain GET. What differs is set with `..`.
+    pub fn get(url: impl Into<SafeUrl>, purpose: Purpose) -> Self {
+        Self {
+            method: Method::GET,
+            url: url.into(),
+            accept: None,
+            purpose,
+            validators: Validators::default(),
+            resume: None,
+            body: None,
+            authorization: None,
+            key: 0,
+            source: None,
+            past_caches: false,
+            passive: false,
+        }
+    }
 }
 
 /// An address of a registry that is to answer before the others, or alone.

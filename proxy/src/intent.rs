@@ -96,6 +96,10 @@ pub struct Metadata {
     pub content_addressed: bool,
     /// What it is the head of, if it is a generation's.
     pub generation: Option<Generation>,
+    /// What becomes of it when the upstream does not have it any more.
+    pub once_gone: OnceGone,
+    /// Whether the client wants it only if somebody holds it already: here, or else the upstream, which is told so.
+    pub passive: bool,
 }
 
 impl Metadata {
@@ -117,6 +121,8 @@ impl Metadata {
             checksum_siblings: None,
             content_addressed: false,
             generation: None,
+            once_gone: OnceGone::Forgotten,
+            passive: false,
         }
     }
 
@@ -124,6 +130,15 @@ impl Metadata {
     pub fn opaque(key: Key, from: UpstreamPath, content_type: &'static str) -> Self {
         Self { accept: None, read: None, ..Self::verbatim(key, from, |_| Ok(Reading::default()), content_type) }
     }
+}
+
+/// What becomes of a document that the upstream does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnceGone {
+    /// It is gone here, too.
+    Forgotten,
+    /// It is served on: what it says of immutable files, which may still be here, stays true.
+    Served,
 }
 
 /// How the upstream is asked whether a document has changed.

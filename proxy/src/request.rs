@@ -1,6 +1,6 @@
 //! A request, read once: path segments decoded and traversal refused here and nowhere else.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use percent_encoding::percent_decode_str;
 
 use crate::intent::Refusal;
@@ -9,6 +9,9 @@ use crate::intent::Refusal;
 pub const PATH_LIMIT: usize = 4096;
 /// Most segments of a path.
 const SEGMENT_LIMIT: usize = 64;
+
+/// Header of a client that wants only what caches hold already (Go's module proxies): `true`.
+pub const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-module-fetch");
 
 /// What an ecosystem may know of a request.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// The `Accept` header, all its lines joined.
     pub accept: String,
+    /// Whether only what caches hold already is wanted, where the protocol has such a thing.
+    pub passive: bool,
 }
 
 impl Call {
@@ -56,7 +61,8 @@ impl Call {
             url::form_urlencoded::parse(query.as_bytes()).into_owned().take(SEGMENT_LIMIT).collect()
         });
         let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
-        Ok(Self { method: method.clone(), segments, trailing_slash, query, accept: accept.join(", ") })
+        let passive = headers.get(DISABLE_MODULE_FETCH).is_some_and(|value| value == "true");
+        Ok(Self { method: method.clone(), segments, trailing_slash, query, accept: accept.join(", "), passive })
     }
 
     /// The segments as string slices, for `match`.

@@ -38,6 +38,8 @@ pub enum Expected {
     Pending(JoinHandle<Result<Vec<Digest>, Error>>),
     /// The head of the file's answer will say it, or what lies beside the file.
     Beside(&'static ChecksumSiblings),
+    /// To be asked for once the head has arrived: nobody else is to look for what the upstream does not hold.
+    AfterHead,
 }
 
 impl Expected {
@@ -61,7 +63,7 @@ impl Expected {
             Self::Digests(digests) => {
                 Digest::strongest(digests).map_or_else(Vec::new, |digest| vec![digest.algorithm()])
             }
-            Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Vec::new(),
+            Self::Nothing | Self::Pinned(_) | Self::Beside(_) | Self::AfterHead => Vec::new(),
             // It arrives beside the body, so every algorithm that it may have is kept going.
             Self::Pending(_) => vec![Algorithm::Sha1, Algorithm::Sha512, Algorithm::H1Mod],
         };
@@ -73,7 +75,7 @@ impl Expected {
     pub async fn settled(self) -> Result<Vec<Digest>, Error> {
         match self {
             Self::Digests(digests) => Ok(digests),
-            Self::Nothing | Self::Pinned(_) | Self::Beside(_) => Ok(Vec::new()),
+            Self::Nothing | Self::Pinned(_) | Self::Beside(_) | Self::AfterHead => Ok(Vec::new()),
             Self::Pending(lookup) => lookup.await.map_err(|_| Error::Abandoned)?,
         }
     }
@@ -106,7 +108,10 @@ impl Cache {
         }
         let listings = artifact.listings(&self.settings().upstream);
         let authority = listings.first();
-        if suspicious && let Some(authority) = authority {
+        if suspicious
+            && !artifact.passive
+            && let Some(authority) = authority
+        {
             // If that fails, what is cached may still be right.
             let _ = self.asked_again(authority).await;
         }
@@ -141,17 +146,24 @@ impl Cache {
         }
         let expected = match artifact.checksum_siblings {
             _ if !artifact.listings(&self.settings().upstream).is_empty() => {
-                let (cache, artifact) = (Arc::clone(self), artifact.clone());
-                let look_up = async move { cache.look_up(&artifact).await };
-                Expected::Pending(tokio::spawn(async {
-                    Ok(look_up.await?.map(|file| file.digests).unwrap_or_default())
-                }))
+                if artifact.passive {
+                    Expected::AfterHead
+                } else {
+                    self.look_up_beside(artifact)
+                }
             }
             Some(siblings) => Expected::Beside(siblings),
             None => Expected::Nothing,
         };
         let url = self.address(artifact, None).await?;
         Ok(Target { url, expected, listed: false })
+    }
+
+    /// Asks for the digest from now on, beside the body.
+    pub(crate) fn look_up_beside(self: &Arc<Self>, artifact: &Artifact) -> Expected {
+        let (cache, artifact) = (Arc::clone(self), artifact.clone());
+        let look_up = async move { cache.look_up(&artifact).await };
+        Expected::Pending(tokio::spawn(async { Ok(look_up.await?.map(|file| file.digests).unwrap_or_default()) }))
     }
 
     /// The address after a 404 at the one that the layout gave: registries that keep their files elsewhere say so in
@@ -166,7 +178,7 @@ impl Cache {
             let expected = Expected::Digests(vec![digest.clone()]);
             return Ok((url != tried.url).then_some(Target { url, expected, listed: false }));
         }
-        if tried.listed || !matches!(artifact.source, Source::Layout(_)) {
+        if tried.listed || artifact.passive || !matches!(artifact.source, Source::Layout(_)) {
             return Ok(None);
         }
         let listings = artifact.listings(&self.settings().upstream);

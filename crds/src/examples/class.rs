@@ -6,7 +6,6 @@ use super::{Example, admitted, class, rule, schema};
 
 pub(super) fn examples() -> Vec<Example> {
     let defaults = |members: Value| class(json!({ "defaults": members }));
-    let pypi = json!({"pypi": "https://registry.example/pypi/simple/"});
     vec![
         admitted("an empty class", class(json!({}))),
         admitted(
@@ -73,12 +72,6 @@ pub(super) fn examples() -> Vec<Example> {
             class(json!({"upstreams": {"npm": "ftp://registry.example/"}})),
             "spec.upstreams",
             "`upstreams` must be http(s) addresses without user info, query and fragment",
-        ),
-        rule(
-            "the index of Python packages itself",
-            class(json!({ "upstreams": pypi })),
-            "spec.upstreams",
-            "`upstreams.pypi` must be the address above 'simple/', which the proxy appends itself",
         ),
         rule(
             "a tiny maxStorage",

@@ -97,12 +97,6 @@ fn addresses() -> Vec<Example> {
             "spec.upstream.namespace",
             "`namespace` must be absent unless `ecosystem` is 'container'",
         ),
-        rule(
-            "the address of a container registry with its version",
-            proxy(json!({"ecosystem": "container", "upstream": {"url": "https://registry.example/v2"}})),
-            field,
-            "`url` must be the address above 'v2/', which the proxy appends itself",
-        ),
         schema("a short address", url("http://"), field, "at least 8 characters"),
         schema("a number for an address", upstream(json!({"url": 8080})), field, "must be a string, not a number"),
         rule(
@@ -110,12 +104,6 @@ fn addresses() -> Vec<Example> {
             upstream(json!({"proxyURL": "socks5://proxy.example"})),
             "spec.upstream.proxyURL",
             "`proxyURL` must be an http(s) address without user info, query and fragment",
-        ),
-        rule(
-            "an address of a Python index",
-            proxy(json!({"ecosystem": "pypi", "upstream": {"url": "https://registry.example/pypi/simple/"}})),
-            field,
-            "`url` must be the address above 'simple/', which the proxy appends itself",
         ),
         schema(
             "a network without its length",
@@ -227,10 +215,6 @@ fn fallbacks() -> Vec<Example> {
     let secret = json!({"name": "a"});
     let list = "spec.upstream.fallbacks";
     let five: Vec<Value> = (0..5).map(|n| json!({"url": format!("https://m{n}.example/")})).collect();
-    let mut pypi = fallback(json!({"url": "https://mirror.example/simple/"}));
-    pypi["spec"]["ecosystem"] = json!("pypi");
-    let mut container = fallback(json!({"url": "https://mirror.example/v2/"}));
-    container["spec"]["ecosystem"] = json!("container");
     vec![
         schema(
             "a fallback without address",
@@ -288,18 +272,6 @@ fn fallbacks() -> Vec<Example> {
             fallback(json!({"trust": {}})),
             "spec.upstream.fallbacks[1].trust",
             "`trust` must have exactly one of `configMapRef` and `secretRef`",
-        ),
-        rule(
-            "a fallback for a Python index",
-            pypi,
-            list,
-            "`url` of `fallbacks` must be the address above 'simple/', which the proxy appends itself",
-        ),
-        rule(
-            "a fallback for a container registry with its version",
-            container,
-            list,
-            "`url` of `fallbacks` must be the address above 'v2/', which the proxy appends itself",
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! Rules over what only a class has.
 
 use super::rule::Rule;
-use super::{service, upstream};
+use super::{base, service, upstream};
 use crate::Ecosystem;
 use crate::values::HttpUrl;
 
@@ -15,14 +15,8 @@ pub(super) fn rules() -> Vec<Rule> {
             |upstreams| upstreams.values().all(|url| url.text().is_none_or(|url| url.parse::<HttpUrl>().is_ok())),
         )
         .remedy("write addresses such as 'https://registry.example/path/'"),
-        Rule::at(
-            "spec.upstreams",
-            "`upstreams.pypi` must be the address above 'simple/', which the proxy appends itself",
-            "!('pypi' in self) || !self['pypi'].matches('/simple/*$')",
-            |upstreams| !upstreams.get("pypi").text().is_some_and(|url| upstream::ends_in(url, "simple")),
-        )
-        .remedy("leave out 'simple/' at the end"),
     ];
+    rules.extend(base::rules_of_class());
     let names = Ecosystem::ALL.iter().map(|ecosystem| format!("'{ecosystem}'")).collect::<Vec<_>>().join(", ");
     rules.push(
         Rule::at(

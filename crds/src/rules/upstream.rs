@@ -204,10 +204,7 @@ pub(super) fn rules_with_ecosystem() -> Vec<Rule> {
     )
     .field("upstream.fallbacks")
     .remedy("use 'Unavailable', or a PackageProxy of its own for the other registry");
-    let mut rules = vec![not_found, namespace(), checksum_database()];
-    rules.extend(base_above("pypi", "simple"));
-    rules.extend(base_above("container", "v2"));
-    rules
+    vec![not_found, namespace(), checksum_database()]
 }
 
 /// Only images have a registry's host in their names.
@@ -232,41 +229,4 @@ fn checksum_database() -> Rule {
     )
     .field("upstream.checksumDatabase")
     .remedy("remove `checksumDatabase`: only Go has one")
-}
-
-/// The addresses of an ecosystem whose proxy appends the first segment itself.
-fn base_above(ecosystem: &'static str, segment: &'static str) -> [Rule; 2] {
-    let concerns = move |spec: &Node<'_>| spec.get("ecosystem").text() == Some(ecosystem);
-    let above = move |url: &Node<'_>| !url.text().is_some_and(|url| ends_in(url, segment));
-    let must = format!("must be the address above '{segment}/', which the proxy appends itself");
-    let remedy = format!("leave out '{segment}/' at the end");
-    [
-        Rule::at(
-            "spec",
-            format!("`url` {must}"),
-            format!(
-                "self.ecosystem != '{ecosystem}' || !has(self.upstream) || !has(self.upstream.url) || \
-                 !self.upstream.url.matches('/{segment}/*$')"
-            ),
-            move |spec| !concerns(spec) || spec.find("upstream.url").iter().all(above),
-        )
-        .field("upstream.url")
-        .remedy(remedy.clone()),
-        Rule::at(
-            "spec",
-            format!("`url` of `fallbacks` {must}"),
-            format!(
-                "self.ecosystem != '{ecosystem}' || !has(self.upstream) || !has(self.upstream.fallbacks) || \
-                 self.upstream.fallbacks.all(f, !f.url.matches('/{segment}/*$'))"
-            ),
-            move |spec| !concerns(spec) || spec.find("upstream.fallbacks[].url").iter().all(above),
-        )
-        .field("upstream.fallbacks")
-        .remedy(remedy),
-    ]
-}
-
-/// Whether the last segment of an address is this one.
-pub(super) fn ends_in(url: &str, segment: &str) -> bool {
-    url.trim_end_matches('/').strip_suffix(segment).is_some_and(|above| above.ends_with('/'))
 }

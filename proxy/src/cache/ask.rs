@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -11,10 +12,13 @@ use super::{Cache, words};
 use crate::ecosystem;
 use crate::error::Error;
 use crate::fetch::retry_after::retry_after;
-use crate::fetch::{Ask, Purpose, Reply, SafeUrl, Validators};
+use crate::fetch::{Ask, Purpose, Reply, SafeUrl};
 use crate::intent::{Forward, Refusal};
 use crate::metrics::{UpstreamLabels, status_class};
 use crate::store::RecordId;
+
+/// How long caches on the way to the upstream are passed by, unless a right answer comes first.
+pub(super) const DOUBT: Duration = Duration::from_mins(10);
 
 impl Cache {
     /// Sends one request and counts it.
@@ -76,18 +80,15 @@ impl Cache {
     }
 
     /// A GET for the cache.
-    pub(super) fn get(id: RecordId, url: SafeUrl, purpose: Purpose) -> Ask {
-        Ask {
-            method: Method::GET,
-            url,
-            accept: None,
-            purpose,
-            validators: Validators::default(),
-            resume: None,
-            body: None,
-            authorization: None,
-            key: id.short(),
-            source: None,
+    pub(super) fn get(&self, id: RecordId, url: SafeUrl, purpose: Purpose) -> Ask {
+        Ask { key: id.short(), past_caches: self.state.doubted.is_recent(id, DOUBT), ..Ask::get(url, purpose) }
+    }
+
+    /// Notes what went wrong with an answer: the next time caches on the way are passed by, as one of them may have
+    /// given what the origin does not.
+    pub(super) fn doubt(&self, id: RecordId, error: &Error) {
+        if matches!(error, Error::Mismatch { .. } | Error::PinChanged { .. } | Error::Unexpected { .. }) {
+            self.state.doubted.note(id, DOUBT);
         }
     }
 

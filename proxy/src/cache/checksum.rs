@@ -10,7 +10,7 @@ use super::document::StoredDocument;
 use super::policy::{self, Decision};
 use super::{Cache, Served};
 use crate::cache_status::CacheStatus;
-use crate::checksum_sibling::{self, ChecksumSiblings, LONGEST};
+use crate::checksum_sibling::{self, LONGEST};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::fetch::{Purpose, Reply, SafeUrl, Wanted};
@@ -22,14 +22,72 @@ use crate::store::{Blob, Record, RecordId};
 /// both, one after the other, and what it got first must still agree with what it gets then.
 const IN_STEP: Duration = Duration::from_mins(1);
 
+/// How long a document has until it is fetched once more because what lies beside it is not its digest: whoever
+/// publishes both does so one after the other.
+const LAG: Duration = Duration::from_millis(500);
+
+/// What the upstream publishes of a document that is on its way.
+pub(super) struct Beside {
+    digests: Expected,
+    /// Whether the document is taken even if it is something else.
+    is_last: bool,
+}
+
 impl Cache {
+    /// The digest of the document whose answer begins with this head, as far as there are such.
+    pub(super) fn document_beside(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        url: &SafeUrl,
+        reply: &Reply,
+        is_last: bool,
+    ) -> Beside {
+        // One that has none is not looked for under another name, each time that the document is asked for again.
+        let first = metadata.checksum_siblings.and_then(|siblings| siblings.asked.get(..1));
+        let digests = first.map_or(Expected::Nothing, |asked| self.expected_beside(id, url, asked, reply));
+        Beside { digests, is_last }
+    }
+
+    /// Compares a document that has arrived with what the upstream publishes of it. An error means that it is worth
+    /// fetching both once more. Where they differ for good, the document is taken nevertheless, as clients take it
+    /// from the registry itself: public registries have such pairs. The digest that it should have is returned then.
+    pub(super) async fn compare_beside(
+        &self,
+        metadata: &Metadata,
+        beside: Beside,
+        found: &[Digest],
+    ) -> Result<Option<Digest>, Error> {
+        // What cannot be learned in good time is no reason to withhold a document.
+        let published = tokio::time::timeout(self.settings.cache.revalidation_wait, beside.digests.settled()).await;
+        let published = published.ok().and_then(Result::ok).unwrap_or_default();
+        let own = |digest: &Digest| found.iter().find(|own| own.algorithm() == digest.algorithm()).cloned();
+        let Some(digest) =
+            Digest::strongest_of(&published, |algorithm| found.iter().any(|own| own.algorithm() == algorithm))
+        else {
+            return Ok(None);
+        };
+        if own(digest).as_ref() == Some(digest) {
+            return Ok(None);
+        }
+        if !beside.is_last {
+            tokio::time::sleep(LAG).await;
+            return Err(Error::OutOfStep { upstream: self.upstream() });
+        }
+        self.engine.metrics.unverified.get_or_create(&self.label()).inc();
+        tracing::warn!(proxy = %self.settings.name, package.name = %metadata.key.package,
+            package.version = %metadata.key.version, package.file = %metadata.key.file, expected = %digest,
+            "passed on unverified: the upstream publishes the digest of something else beside it");
+        Ok(Some(digest.clone()))
+    }
+
     /// The digests of the file whose answer begins with this head: in its headers, else in what lies beside it, asked
     /// for from now on.
     pub(super) fn expected_beside(
         self: &Arc<Self>,
         id: RecordId,
         url: &SafeUrl,
-        siblings: &'static ChecksumSiblings,
+        asked: &'static [Algorithm],
         reply: &Reply,
     ) -> Expected {
         if reply.status != StatusCode::OK {
@@ -43,7 +101,7 @@ impl Cache {
         // Where a registry has several addresses, the one that gives the file vouches for it.
         let several = !self.settings.upstream.fallbacks.is_empty();
         let source = several.then(|| Wanted { fallback: reply.fallback.clone(), alone: true });
-        Expected::Pending(tokio::spawn(async move { cache.look_beside(id, &url, source, siblings).await }))
+        Expected::Pending(tokio::spawn(async move { cache.look_beside(id, &url, source, asked).await }))
     }
 
     async fn look_beside(
@@ -51,12 +109,12 @@ impl Cache {
         id: RecordId,
         url: &SafeUrl,
         source: Option<Wanted>,
-        siblings: &ChecksumSiblings,
+        asked: &[Algorithm],
     ) -> Result<Vec<Digest>, Error> {
-        for algorithm in siblings.asked {
+        for algorithm in asked {
             let mut beside = url.expose().clone();
             beside.set_path(&format!("{}.{}", beside.path(), algorithm.name()));
-            let mut ask = Self::get(id, SafeUrl::from(beside), Purpose::Artifact);
+            let mut ask = self.get(id, SafeUrl::from(beside), Purpose::Artifact);
             ask.source.clone_from(&source);
             let reply = self.ask(ask).await?;
             match reply.status {

@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
 use super::Cache;
+use super::ask::DOUBT;
 use super::table::Table;
 use super::unwritten::Turn;
 use super::write::Finished;
 use crate::error::Error;
 use crate::fetch::{Ask, Purpose, SafeUrl, Validators};
-use crate::intent::{Key, ListedFile, Metadata, Revalidate, Unexpected};
+use crate::intent::{Key, ListedFile, Metadata, OnceGone, Revalidate, Unexpected};
 use crate::store::{Blob, Record, RecordId};
 
 pub(super) use take::stage;
@@ -63,7 +64,11 @@ pub(super) struct Refreshed {
 
 /// The one request for a document that is under way.
 #[derive(Debug, Default)]
-pub(super) struct Refresh(watch::Sender<Option<Result<Refreshed, Error>>>);
+pub(super) struct Refresh {
+    outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
+    /// Whether it brings only what the upstream holds already: a miss means nothing to those who want it anyway.
+    passive: bool,
+}
 
 /// A view of a refresh that does not keep it alive: if its task panics, this ends too.
 #[derive(Clone, Debug)]
@@ -107,17 +112,20 @@ impl Cache {
                     Some(outcome) => outcome,
                     None => cache.fetch_and_note(id, &metadata).await,
                 };
-                refresh.0.send_replace(Some(outcome));
+                refresh.outcome.send_replace(Some(outcome));
             }
         };
-        let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
-        let (refresh, joined) = self.state.documents.join(id, is_under_way, Refresh::default, run);
-        (Watching(refresh.0.subscribe()), joined)
+        let passive = metadata.passive;
+        let is_under_way = |refresh: &Refresh| refresh.outcome.borrow().is_none() && (passive || !refresh.passive);
+        let begin = || Refresh { passive, ..Refresh::default() };
+        let (refresh, joined) = self.state.documents.join(id, is_under_way, begin, run);
+        (Watching(refresh.outcome.subscribe()), joined)
     }
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        self.state.documents.find(id).map(|refresh| Watching(refresh.0.subscribe()))
+        let refresh = self.state.documents.find(id).filter(|refresh| !refresh.passive)?;
+        Some(Watching(refresh.outcome.subscribe()))
     }
 
     /// What another refresh brought after `seen` was looked up.
@@ -145,16 +153,22 @@ impl Cache {
                     self.prepare(id, metadata, *generation, before, &refreshed.document).await?;
                 }
                 self.state.absent.lift(id);
+                self.state.doubted.undo(id);
                 if purges == self.purges() {
                     self.write_document(id, &refreshed.document, afterwards, purges);
                 }
                 Ok(refreshed)
             }
             Err(error) => {
-                if let Error::Missing { status, text, .. } = &error {
+                self.doubt(id, &error);
+                if let Error::Missing { status, text, .. } = &error
+                    && !metadata.passive
+                {
                     self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
-                    // It is gone: what was known of it must not come back when the absence is forgotten.
-                    self.engine.store.forget(&self.space, id);
+                    if metadata.once_gone == OnceGone::Forgotten {
+                        // It is gone: what was known of it must not come back when the absence is forgotten.
+                        self.engine.store.forget(&self.space, id);
+                    }
                 }
                 Err(error)
             }
@@ -209,7 +223,7 @@ impl Cache {
             {
                 return self.confirmed(id, stored.clone(), &HeaderMap::new());
             }
-            let sent = ask.validators.etag.clone();
+            let (sent, url) = (ask.validators.etag.clone(), ask.url.clone());
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
@@ -220,8 +234,11 @@ impl Cache {
                 (StatusCode::OK, _) => {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;
-                    match self.take_document(id, metadata, reply, held.clone()).await {
-                        Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {}
+                    let beside = self.document_beside(id, metadata, &url, &reply, attempts > 1);
+                    match self.take_document(id, metadata, reply, held.clone(), beside).await {
+                        Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {
+                            self.state.doubted.note(id, DOUBT);
+                        }
                         taken => return taken,
                     }
                 }
@@ -255,8 +272,9 @@ impl Cache {
         url.set_query(metadata.query.as_deref());
         // What is not understood is not worth decoding either.
         let purpose = if metadata.read.is_some() { Purpose::Metadata } else { Purpose::Artifact };
-        let mut ask = Self::get(id, SafeUrl::from(url), purpose);
+        let mut ask = self.get(id, SafeUrl::from(url), purpose);
         ask.accept = metadata.accept.map(HeaderValue::from_static);
+        ask.passive = metadata.passive;
         if let Some(document) = held.and_then(|held| held.record.document())
             && metadata.revalidate == Revalidate::Conditional
         {
@@ -342,6 +360,7 @@ fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
 
 /// How often a document is fetched whose signature is of another one.
 const ATTEMPTS: u32 = 3;
+
 fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

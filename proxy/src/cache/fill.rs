@@ -38,6 +38,8 @@ pub struct Fill {
     digests: OnceLock<Digests>,
     /// The digest that was asked for.
     expect: Option<Digest>,
+    /// Whether the upstream gives only what it holds already.
+    passive: bool,
 }
 
 impl Fill {
@@ -135,9 +137,9 @@ impl Cache {
         let mut place = None;
         let is_open = |fill: &Fill| {
             place = Some(fill.spool.read(0..u64::MAX));
-            fill.is_open() && fill.expect == artifact.expect
+            fill.is_open() && fill.expect == artifact.expect && (artifact.passive || !fill.passive)
         };
-        let begin = || Fill { expect: artifact.expect.clone(), ..Fill::default() };
+        let begin = || Fill { expect: artifact.expect.clone(), passive: artifact.passive, ..Fill::default() };
         let (fill, collapsed) = self.state.fills.join(id, is_open, begin, run);
         let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
@@ -188,7 +190,9 @@ impl Cache {
     }
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
+        self.doubt(id, error);
         match error {
+            Error::Missing { .. } if artifact.passive => {}
             Error::Missing { status, text, .. } => {
                 self.state.absent.note(self.absence(artifact), *status, text, self.settings.cache.negative_ttl);
             }
@@ -221,9 +225,7 @@ impl Cache {
             target = elsewhere;
             reply = self.ask_artifact(id, artifact, &target).await?;
         }
-        if let Expected::Beside(siblings) = target.expected {
-            target.expected = self.expected_beside(id, &target.url, siblings, &reply);
-        }
+        target.expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
         if is_web_page(&reply) && matches!(target.expected, Expected::Pending(_)) {
             // Whether a digest vouches for it decides what it is.
             let pending = std::mem::replace(&mut target.expected, Expected::Nothing);
@@ -264,6 +266,7 @@ impl Cache {
             return Err(unexpected(&upstream, "an empty body where a file was asked for"));
         }
         self.state.distrust.acquit(id);
+        self.state.doubted.undo(id);
         self.state.absent.lift(id);
         let _ = fill.digests.set(digests.clone());
         // Without a digest and without a length nothing says that this is all of it.
@@ -276,14 +279,11 @@ impl Cache {
         let verified = verified.map(|digest| digest.to_string());
         let served = artifact.checksum_siblings.map_or_else(Vec::new, |siblings| digests.of(siblings.served));
         let mut stored = store::Artifact {
-            blob: blob.id(),
-            length,
             verified,
             last_modified,
             source,
             digests: served,
-            referenced: false,
-            names: None,
+            ..store::Artifact::of(blob.id(), length)
         };
         let now = self.now();
         let record = |stored| Arc::new(Record::new(&artifact.key, now, State::Artifact(stored)));
@@ -310,13 +310,30 @@ impl Cache {
         Ok(())
     }
 
+    /// What is expected of a body whose head has arrived.
+    fn expected_after_head(
+        self: &Arc<Self>,
+        id: RecordId,
+        artifact: &Artifact,
+        url: &SafeUrl,
+        expected: Expected,
+        reply: &Reply,
+    ) -> Expected {
+        match expected {
+            Expected::Beside(siblings) => self.expected_beside(id, url, siblings.asked, reply),
+            Expected::AfterHead if reply.status == StatusCode::OK => self.look_up_beside(artifact),
+            expected => expected,
+        }
+    }
+
     /// What the upstream says of an artifact that is not stored: its length, if it gives one.
     pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
         let head = |url: SafeUrl, source| {
-            let mut ask = Self::get(id, url, Purpose::Artifact);
+            let mut ask = self.get(id, url, Purpose::Artifact);
             ask.source = source;
+            ask.passive = artifact.passive;
             ask.method = http::Method::HEAD;
             self.ask(ask)
         };
@@ -339,8 +356,9 @@ impl Cache {
         artifact: &Artifact,
         target: &Target,
     ) -> Result<Reply, Error> {
-        let mut ask = Self::get(id, target.url.clone(), Purpose::Artifact);
+        let mut ask = self.get(id, target.url.clone(), Purpose::Artifact);
         ask.source = self.wanted(id, artifact, target).await;
+        ask.passive = artifact.passive;
         let reply = self.ask(ask.clone()).await?;
         if !self.settings.upstream.fallbacks.is_empty() {
             // The rest of the body too, where there is a choice.

@@ -244,7 +244,7 @@ impl Cache {
     ) -> Result<Option<Blob>, Error> {
         let get = async |path: &UpstreamPath, limit: u64| {
             let url = SafeUrl::from(path.below(&self.settings.upstream.url));
-            let reply = self.ask(Self::get(id, url, Purpose::Metadata)).await?;
+            let reply = self.ask(self.get(id, url, Purpose::Metadata)).await?;
             match reply.status {
                 StatusCode::OK => {}
                 _ => return Err(self.refused(reply).await),

@@ -81,6 +81,17 @@ impl Recently {
         true
     }
 
+    /// Notes that it has just happened.
+    pub(super) fn note(&self, id: RecordId, pause: Duration) {
+        self.undo(id);
+        self.first(id, pause);
+    }
+
+    /// Whether it happened within `pause`.
+    pub(super) fn is_recent(&self, id: RecordId, pause: Duration) -> bool {
+        self.0.lock().get(&id).is_some_and(|at| at.elapsed() < pause)
+    }
+
     /// How long ago that was; zero if it was not.
     pub(super) fn age(&self, id: RecordId) -> Duration {
         self.0.lock().get(&id).map_or(Duration::ZERO, Instant::elapsed)
@@ -174,7 +185,10 @@ mod tests {
         let pause = Duration::from_secs(10);
         assert!(recently.first(id("a"), pause) && recently.first(id("b"), pause));
         assert!(!recently.first(id("a"), pause));
-        tokio::time::advance(pause).await;
+        tokio::time::advance(pause / 2).await;
+        recently.note(id("b"), pause);
+        tokio::time::advance(pause / 2).await;
+        assert!(!recently.is_recent(id("a"), pause) && recently.is_recent(id("b"), pause));
         assert!(recently.first(id("a"), pause));
     }
 

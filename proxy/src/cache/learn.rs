@@ -114,6 +114,8 @@ fn decoder(blob: &Blob) -> io::Result<Box<dyn Read>> {
             decoder.window_log_max(ZSTD_WINDOW)?;
             Box::new(decoder)
         }
+        // apt knows it and asks for it last of all; no archive is known that has nothing else. The index itself is verified.
+        [0x04, 0x22, 0x4d, 0x18, ..] => return Err(io::Error::other("it is compressed by lz4, which is not read")),
         _ => Box::new(reader),
     })
 }
@@ -129,5 +131,69 @@ impl Read for Reader {
         let count = self.blob.read_at(self.position, buffer)?;
         self.position += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::intent::NamedFile;
+
+    /// Takes each line for a path.
+    struct Lines;
+
+    impl ScanIndex for Lines {
+        fn line(&mut self, line: &[u8], found: &mut dyn FnMut(NamedFile)) {
+            let path = String::from_utf8_lossy(line).into_owned();
+            found(NamedFile { path, digest: Digest::sha256(line), size: 0 });
+        }
+
+        fn end(&mut self, _: &mut dyn FnMut(NamedFile)) {}
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        scanned(&Blob::memory(BlobId::of(bytes), bytes.to_vec().into()), Box::new(Lines))
+    }
+
+    /// The bytes that a compressor makes of a text.
+    fn written<W: Write>(mut encoder: W, text: &[u8], finish: impl FnOnce(W) -> io::Result<Vec<u8>>) -> Vec<u8> {
+        encoder.write_all(text).unwrap();
+        finish(encoder).unwrap()
+    }
+
+    #[test]
+    fn every_compression_of_archives_is_read() {
+        use liblzma::stream::{LzmaOptions, Stream};
+        use liblzma::write::XzEncoder;
+
+        let paths: Vec<_> = (0..1000).map(|number| format!("pool/{number}.deb")).collect();
+        let text = paths.join("\n").into_bytes();
+        let plain = read(&text).unwrap().unwrap();
+        assert_eq!(plain.len(), 1000 * 56);
+        let lzma = Stream::new_lzma_encoder(&LzmaOptions::new_preset(6).unwrap()).unwrap();
+        let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        let zstd = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        for (name, bytes) in [
+            ("gz", written(gzip, &text, flate2::write::GzEncoder::finish)),
+            ("bz2", written(bzip2, &text, bzip2::write::BzEncoder::finish)),
+            ("zst", written(zstd, &text, zstd::stream::write::Encoder::finish)),
+            ("xz", written(XzEncoder::new(Vec::new(), 6), &text, XzEncoder::finish)),
+            ("lzma", written(XzEncoder::new_stream(Vec::new(), lzma), &text, XzEncoder::finish)),
+        ] {
+            assert!(bytes.len() < text.len());
+            assert!(read(&bytes).unwrap().as_ref() == Some(&plain), "{name}");
+            // A part is an error, and not an index of fewer files.
+            assert!(read(&bytes[..bytes.len() / 2]).is_err(), "half of {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_says_so() {
+        let lz4 = [&[0x04, 0x22, 0x4d, 0x18][..], b"d@\xa7 pool/a.deb\n"].concat();
+        assert!(read(&lz4).unwrap_err().to_string().contains("lz4"));
     }
 }

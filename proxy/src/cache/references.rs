@@ -23,16 +23,7 @@ impl Cache {
                 continue;
             }
             let verified = Some(digest.to_string());
-            let artifact = store::Artifact {
-                blob,
-                length: 0,
-                verified,
-                last_modified: None,
-                source: None,
-                digests: Vec::new(),
-                referenced: true,
-                names: None,
-            };
+            let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, 0) };
             // Older than whatever may be learnt of this key from now on.
             self.engine.store.remember(id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
             noted.push(id);
@@ -56,16 +47,8 @@ impl Cache {
         if announced != Some(blob.length()) {
             return None;
         }
-        let known = store::Artifact {
-            blob: blob.id(),
-            length: blob.length(),
-            verified: Some(digest.to_string()),
-            last_modified: None,
-            source: None,
-            digests: Vec::new(),
-            referenced: false,
-            names: None,
-        };
+        let known =
+            store::Artifact { verified: Some(digest.to_string()), ..store::Artifact::of(blob.id(), blob.length()) };
         Some((Arc::new(Record::new(&artifact.key, self.now(), State::Artifact(known))), blob))
     }
 }

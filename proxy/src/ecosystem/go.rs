@@ -6,7 +6,7 @@ use crds::UpstreamSettings;
 
 use super::Ecosystem;
 use crate::client::{ClientSetup, Endpoint};
-use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, Refusal, Shape, Source};
+use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, OnceGone, Refusal, Shape, Source};
 use crate::request::Call;
 use crate::upstream_path::UpstreamPath;
 use name::{escape, is_canonical, is_module, is_version, unescape};
@@ -43,13 +43,15 @@ impl Ecosystem for Go {
             ["sumdb", database, rest @ ..] => sumdb::parse(database, rest, &path),
             [module @ .., "@latest"] if is_module(module) => {
                 let key = Key::document(&unescaped(module)?, "latest");
-                Ok(Intent::Metadata(Metadata::verbatim(key, below(&path), document::read_version, JSON)))
+                let document = Metadata::verbatim(key, below(&path), document::read_version, JSON);
+                Ok(of_module(document, call.passive))
             }
             [module @ .., "@v", "list"] if is_module(module) => {
                 let key = Key::document(&unescaped(module)?, "list");
-                Ok(Intent::Metadata(Metadata::verbatim(key, below(&path), document::read_list, TEXT)))
+                let document = Metadata::verbatim(key, below(&path), document::read_list, TEXT);
+                Ok(of_module(document, call.passive))
             }
-            [module @ .., "@v", file] if is_module(module) => of_version(&unescaped(module)?, file),
+            [module @ .., "@v", file] if is_module(module) => of_version(&unescaped(module)?, file, call.passive),
             _ => Err(not_found("no address of a module proxy has this form")),
         }
     }
@@ -59,20 +61,26 @@ impl Ecosystem for Go {
     }
 }
 
+/// A document about the versions of a module. These do not go when its repository does: whoever has them in a `go.sum`
+/// needs them, and asks which there are.
+fn of_module(document: Metadata, passive: bool) -> Intent {
+    Intent::Metadata(Metadata { once_gone: OnceGone::Served, passive, ..document })
+}
+
 /// A file of a version, or the version that a branch, a commit or a short form means now.
-fn of_version(module: &str, file: &str) -> Result<Intent, Refusal> {
+fn of_version(module: &str, file: &str, passive: bool) -> Result<Intent, Refusal> {
     let parts = file.rsplit_once('.').filter(|(version, kind)| FILES.contains(kind) && is_version(version));
     let Some((version, kind)) = parts else { return Err(not_found("a version has the files .info, .mod and .zip")) };
     let version = unescape(version).ok_or_else(capitals)?;
     if is_canonical(&version) {
-        return Ok(Intent::Artifact(version_file(module, &version, kind)));
+        return Ok(Intent::Artifact(Artifact { passive, ..version_file(module, &version, kind) }));
     }
     if kind != "info" {
         return Err(not_found("only a canonical version has files; ask for .info to learn which one this is"));
     }
     let from = place(module, &version, kind);
     let key = Key::file(module, &version, "", "query");
-    Ok(Intent::Metadata(Metadata::verbatim(key, from, document::read_version, JSON)))
+    Ok(Intent::Metadata(Metadata { passive, ..Metadata::verbatim(key, from, document::read_version, JSON) }))
 }
 
 fn version_file(module: &str, version: &str, kind: &str) -> Artifact {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{FutureExt as _, Shared};
 use futures_util::{StreamExt as _, stream};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use url::Url;
 
 use super::credential::{Account, Scope};
 use super::redirect::Redirects;
-use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl, Validators};
+use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl};
 use header::bearer;
 
 mod header;
@@ -235,18 +235,8 @@ async fn fetch_token<F: Fetch>(
             url.query_pairs_mut().append_pair(name, &value);
         }
     }
-    let ask = Ask {
-        method: Method::GET,
-        url: url.into(),
-        accept: Some(HeaderValue::from_static("application/json")),
-        purpose: Purpose::Forward,
-        validators: Validators::default(),
-        resume: None,
-        body: None,
-        authorization,
-        source: None,
-        key,
-    };
+    let accept = Some(HeaderValue::from_static("application/json"));
+    let ask = Ask { accept, authorization, key, ..Ask::get(url, Purpose::Forward) };
     let reply = Redirects::new(inner).fetch(ask).await.map_err(Denied::Failed)?;
     let origin = reply.url.origin();
     let unusable =

@@ -84,7 +84,8 @@ impl Fallbacks {
             let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.1.clone()))).await?;
             Reply { fallback: Some(source.base.clone()), ..without_validators(reply) }
         };
-        if remembers && is_absent(reply.status) {
+        // What it does not hold yet it may have all the same.
+        if remembers && !ask.passive && is_absent(reply.status) {
             self.absent.insert(key, (reply.status, Instant::now() + self.absent_for));
         }
         Ok(reply)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,23 +12,12 @@ use url::Url;
 
 use super::dns::{Answer as Addresses, Lookup, LookupError, Resolver};
 use super::egress::Egress;
-use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Purpose, Reply, Shared, Validators};
+use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Purpose, Reply, Shared};
 
 /// A GET for a file. Its key is made of its address.
 pub(super) fn ask(url: &str) -> Ask {
     let key = url.bytes().fold(7_u64, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into()));
-    Ask {
-        method: Method::GET,
-        url: Url::parse(url).unwrap().into(),
-        accept: None,
-        purpose: Purpose::Artifact,
-        validators: Validators::default(),
-        resume: None,
-        body: None,
-        authorization: None,
-        key,
-        source: None,
-    }
+    Ask { key, ..Ask::get(Url::parse(url).unwrap(), Purpose::Artifact) }
 }
 
 pub(super) fn body(pieces: Vec<Result<Bytes, FetchError>>) -> BodyStream {

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use crate::body::Body;
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::fetch::{Ask, AskBody, Purpose, Reply, SafeUrl, Validators};
+use crate::fetch::{Ask, AskBody, Purpose, Reply};
 use crate::intent::{Forward, Refusal, Unexpected};
 use crate::memory::{Budget, Permit};
 use crate::respond;
@@ -47,15 +47,9 @@ where
     url.set_query(forward.query.as_deref());
     let ask = Ask {
         method: forward.method.clone(),
-        url: SafeUrl::from(url),
         accept: forward.accept.map(HeaderValue::from_static),
-        purpose: Purpose::Forward,
-        validators: Validators::default(),
-        resume: None,
         body,
-        authorization: None,
-        key: 0,
-        source: None,
+        ..Ask::get(url, Purpose::Forward)
     };
     let reply = cache.ask(ask).await?;
     // What was sent is gone.

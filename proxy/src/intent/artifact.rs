@@ -40,6 +40,8 @@ pub struct Artifact {
     pub indexed: Option<NamedInIndexes>,
     /// Whether the address always means these bytes.
     pub lasting: bool,
+    /// See [`Metadata::passive`].
+    pub passive: bool,
 }
 
 /// What is known of a kind of file, whatever its digest. It is checked before the file's end is released.
@@ -73,6 +75,7 @@ impl Artifact {
             scan: None,
             indexed: None,
             lasting: true,
+            passive: false,
         }
     }
 

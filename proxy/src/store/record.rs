@@ -192,6 +192,22 @@ pub struct Artifact {
     pub names: Option<(BlobId, u64)>,
 }
 
+impl Artifact {
+    /// Bytes of which no more is known. What differs is set with `..`.
+    pub fn of(blob: BlobId, length: u64) -> Self {
+        Self {
+            blob,
+            length,
+            verified: None,
+            last_modified: None,
+            source: None,
+            digests: Vec::new(),
+            referenced: false,
+            names: None,
+        }
+    }
+}
+
 impl Record {
     /// A record of what is known of `key`, confirmed at `validated`.
     pub fn new(key: &Key, validated: Millis, state: State) -> Self {
@@ -298,14 +314,10 @@ mod tests {
             &key("a", "1.0.0", "a-1.0.0.tgz"),
             7,
             State::Artifact(Artifact {
-                blob: BlobId::of(b"x"),
-                length: 1,
                 verified: Some("sha1:00".into()),
-                last_modified: None,
                 source: Some(Url::parse("https://mirror.example/").unwrap()),
                 digests: vec![Digest::sha256(b"x")],
-                referenced: false,
-                names: None,
+                ..Artifact::of(BlobId::of(b"x"), 1)
             }),
         );
         let bytes = record.encode();

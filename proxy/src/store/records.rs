@@ -144,20 +144,7 @@ mod tests {
 
     fn record(validated: u64) -> Record {
         let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
-        Record::new(
-            &key,
-            validated,
-            State::Artifact(Artifact {
-                blob: BlobId::of(b"a"),
-                length: 1,
-                verified: None,
-                last_modified: None,
-                source: None,
-                digests: Vec::new(),
-                referenced: false,
-                names: None,
-            }),
-        )
+        Record::new(&key, validated, State::Artifact(Artifact::of(BlobId::of(b"a"), 1)))
     }
 
     fn id() -> RecordId {

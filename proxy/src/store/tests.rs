@@ -142,16 +142,7 @@ async fn uses_outlive_the_process_and_what_is_retired_goes_first() {
         }
         // The second belongs to an upstream that will be gone.
         let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
-        let artifact = Artifact {
-            blob: ids[1],
-            length: LARGE as u64,
-            verified: None,
-            last_modified: None,
-            source: None,
-            digests: Vec::new(),
-            referenced: false,
-            names: None,
-        };
+        let artifact = Artifact::of(ids[1], LARGE as u64);
         let record = Record::new(&key, 1, State::Artifact(artifact));
         store.persist(&space(), space().record_id(&key), &record).unwrap();
         store.uses_noted.store(store.inventory().now(), std::sync::atomic::Ordering::Relaxed);
@@ -180,20 +171,7 @@ async fn one_survey_at_a_time_and_the_last_word_counts() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root, 10 << 20);
     let key = Key { package: "a".into(), version: String::new(), file: String::new(), representation: "full" };
-    let record = Record::new(
-        &key,
-        1,
-        State::Artifact(super::Artifact {
-            blob: BlobId::of(b"a"),
-            length: 1,
-            verified: None,
-            last_modified: None,
-            source: None,
-            digests: Vec::new(),
-            referenced: false,
-            names: None,
-        }),
-    );
+    let record = Record::new(&key, 1, State::Artifact(super::Artifact::of(BlobId::of(b"a"), 1)));
     store.persist(&space(), space().record_id(&key), &record).unwrap();
     let asked = std::cell::Cell::new(0);
     let found = store.survey(|| {

@@ -24,6 +24,8 @@ pub struct Resource {
     headers: Vec<(String, String)>,
     /// Other forms: the text that `Accept` must contain, and the form.
     forms: Vec<(String, Resource)>,
+    /// What a cache in front of it holds.
+    cached: Option<Box<Resource>>,
 }
 
 impl Resource {
@@ -41,6 +43,7 @@ impl Resource {
             dates_only: false,
             headers: Vec::new(),
             forms: Vec::new(),
+            cached: None,
         }
     }
 
@@ -112,6 +115,14 @@ impl Resource {
         self
     }
 
+    /// Puts a cache in front of it that holds this, and asks for nothing else unless a request tells it to
+    /// (RFC 9111 §5.2.1.4, and §5.4 for those of HTTP/1.0).
+    #[must_use]
+    pub fn behind_a_cache_of(mut self, cached: Self) -> Self {
+        self.cached = Some(Box::new(cached));
+        self
+    }
+
     /// The head of a 200 of this resource without any byte of the body, to which a test adds steps; its length is
     /// claimed in full.
     pub fn head(&self) -> Reply {
@@ -147,6 +158,10 @@ impl Resource {
 
     /// What a request for this resource gets (RFC 9110 §13, §14).
     pub(super) fn answer(&self, request: &Logged) -> Reply {
+        let passes_by = ["cache-control", "pragma"].iter().all(|name| request.header(name) == Some("no-cache"));
+        if let Some(cached) = self.cached.as_ref().filter(|_| !passes_by) {
+            return cached.answer(request);
+        }
         let accept = request.header("accept").unwrap_or_default();
         match self.forms.iter().find(|(wanted, _)| accept.contains(wanted.as_str())) {
             Some((_, form)) => form.itself(request).header("Vary", "Accept"),

@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::bytes_of::seeded;
 use tests::fixture::go::{DATABASE, escaped, go_mod, lookup, module, record, zip, zip_of};
 use tests::fixture::{BASE, GO, LARGE, SMALL};
-use tests::{Ask, Fixture, Manifest, Reply, Resource, Rig, Upstream};
+use tests::{Ask, Fixture, Gate, Manifest, Reply, Resource, Rig, Upstream};
 
 const PACKAGE: &str = "tiny-lab";
 
@@ -229,6 +229,113 @@ async fn branches_are_asked_for_again_and_lists_are_bounded() {
         rig.get(&format!("/go/{list}")).await.expect_status(status);
     }
     drop(fixture);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_vanished_upstream_goes_on_to_work() {
+    for status in [404, 410] {
+        let tune = |manifest: Manifest| {
+            let manifest = manifest.with("cache.negativeTTL", "1s").with("cache.staleIfError", "0s");
+            manifest.always_revalidating()
+        };
+        let (fixture, upstream, mut rig) = start(tune).await;
+        let latest = format!("/go/{}/@latest", escaped(PACKAGE));
+        let branch = format!("{}/@v/main.info", escaped(PACKAGE));
+        upstream.set(&format!("{BASE}{branch}"), Resource::new(r#"{"Version":"v1.1.0"}"#, "application/json"));
+        let branch = format!("/go/{branch}");
+        let kept = [fixture.metadata(), latest];
+        let files: Vec<_> = ["info", "mod", "zip"].iter().map(|kind| file("1.0.0", kind).0).collect();
+        for path in kept.iter().chain(&files).chain([&branch]) {
+            rig.get(path).await.expect_status(200);
+        }
+        rig.until_written().await;
+        upstream.fail_with(Reply::new(status).text("not found: repository not found"));
+        for restarted in [false, true] {
+            for path in &kept {
+                for _ in 0..3 {
+                    let answer = rig.get(path).await.expect_status(200);
+                    assert!(answer.text().contains("v1.1.0"), "{path}: {}", answer.text());
+                    let said = format!("fwd=stale; fwd-status={status}");
+                    assert!(answer.cache_status().contains(&said), "{path}: {}", answer.cache_status());
+                }
+            }
+            for path in &files {
+                assert!(rig.get(path).await.expect_status(200).is_hit(), "{path}");
+            }
+            // A branch may be gone while its module is not: what it meant then it does not mean for ever.
+            rig.get(&branch).await.expect_status(status);
+            rig.get(&file("1.1.0", "zip").0).await.expect_status(status);
+            if !restarted {
+                rig.restart().await;
+            }
+        }
+        // The absence counts for a second here, and the list is asked for again afterwards.
+        upstream.recover();
+        tests::wait::until("the module", || async {
+            (!rig.get(&kept[0]).await.expect_status(200).cache_status().contains("fwd-status=4")).then_some(())
+        })
+        .await;
+        let absent = format!("/go/{}/@v/list", escaped("never-there"));
+        rig.get(&absent).await.expect_status(404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_no_fetch_gets_what_is_held_anywhere() {
+    let (fixture, upstream, rig) =
+        start(|manifest| manifest.with("cache.negativeTTL", "1h").always_revalidating()).await;
+    let passive = |path: &str| Ask::get(path).header("Disable-Module-Fetch", "true");
+    let list = fixture.metadata();
+    let (zip, upstream_zip) = file("1.0.0", "zip");
+    let told = |path: &str| {
+        let requests = upstream.requests_of(path);
+        let each = requests.iter().map(|request| request.header("disable-module-fetch").unwrap_or("no"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+
+    // A registry that holds nothing of it, and would fetch it for others.
+    for path in [fixture.upstream_metadata(), upstream_zip.clone()] {
+        upstream.then(&path, Reply::new(404).text("not found: temporarily unavailable"));
+    }
+    for path in [&list, &zip] {
+        rig.send(passive(path)).await.expect_status(404);
+    }
+    assert_eq!(upstream.count(&record_at("1.0.0")), 0, "nobody is asked for the hash of what nobody holds");
+    // That nobody held it does not mean that there is none.
+    rig.get(&list).await.expect_status(200);
+    assert!(rig.get(&zip).await.expect_status(200).bytes() == fixture.bytes(SMALL));
+    assert_eq!(told(&fixture.upstream_metadata()), "true, no");
+    assert_eq!(told(&upstream_zip), "true, no");
+
+    // What is held is served, however old: nobody is asked.
+    rig.until_written().await;
+    let asked = upstream.total();
+    for path in [&list, &zip] {
+        rig.send(passive(path)).await.expect_status(200);
+    }
+    assert_eq!(upstream.total(), asked);
+
+    // What the registry holds comes verified, and stays.
+    let (zip, upstream_zip) = file("1.1.0", "zip");
+    assert!(rig.send(passive(&zip)).await.expect_status(200).bytes() == fixture.bytes(LARGE));
+    assert_eq!(told(&upstream_zip), "true");
+    assert_eq!(told(&record_at("1.1.0")), "no", "the hash is asked for as always");
+    rig.until_hit(&zip).await;
+
+    // Whoever wants a fetch does not wait for somebody who does not.
+    let (path, upstream_path) = file("1.1.0", "mod");
+    let gate = Gate::shut();
+    upstream.then(&upstream_path, Reply::new(404).hold_head(&gate));
+    let waiting = {
+        let client = rig.client();
+        let ask = passive(&path);
+        tokio::spawn(async move { client.send(ask).await.status })
+    };
+    upstream.wait_for(&upstream_path, 1).await;
+    assert_eq!(rig.get(&path).await.expect_status(200).text(), go_mod(PACKAGE));
+    gate.open();
+    assert_eq!(waiting.await.unwrap(), 404);
+    rig.get(&path).await.expect_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use tests::{Manifest, Reply, Resource, Rig, Upstream};
 
 mod checksums;
 mod clients;
+mod documents;
 mod snapshots;
 mod sources;
 

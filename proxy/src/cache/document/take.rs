@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::{Afterwards, Refreshed, StoredDocument, header_text};
 use crate::cache::Cache;
+use crate::cache::checksum::Beside;
 use crate::cache::receive::{self, Received};
 use crate::cache::revalidate;
 use crate::cache::table::{self, Table};
@@ -28,6 +29,7 @@ impl Cache {
         metadata: &Metadata,
         reply: Reply,
         held: Option<StoredDocument>,
+        beside: Beside,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let upstream = reply.url.origin();
         let final_url = reply.url.expose().clone();
@@ -43,6 +45,7 @@ impl Cache {
             .await
             .map_err(|error| within_protocol(error, metadata.limit.filter(|limit| *limit <= most)))?;
         self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
+        let other = self.compare_beside(metadata, beside, &received.digests).await?;
         let now = self.now();
         let text = |name: HeaderName| header_text(&headers, name);
         let mut document = Document {
@@ -65,11 +68,20 @@ impl Cache {
         if metadata.generation.is_some() && is_too_young(&headers, now) {
             (document.etag, document.last_modified) = (None, None);
         }
+        if let Some(other) = other {
+            // Without validators it comes again and is compared again.
+            (document.etag, document.last_modified) = (None, None);
+            if metadata.read.is_none() {
+                // Nobody has understood these bytes: whether to take them is left to the client, as without a proxy.
+                document.digests = vec![other];
+            }
+        }
         if let Some(held) = held
             && let Some(before) = held.record.document()
             && before.received == document.received
             && before.content_type == document.content_type
             && before.url == document.url
+            && before.digests == document.digests
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
             let record = self.state.writer.confirm(id, now, &held.record, &document);

@@ -13,7 +13,11 @@ use crate::error::Error;
 use crate::intent::{Artifact, Generation, Metadata};
 use crate::store::{BlobId, RecordId};
 
-/// How long the old generation is served while files of the new one are on their way.
+/// How long the old generation is served while files of the new one are on their way. No setting: it decides over no
+/// bytes, only over who waits. What is under way then goes on, and clients of the new head read it as it arrives, as
+/// they would from the archive. Shorter, and every client of a slow link waits; longer, and security updates do. Nor
+/// does it follow from `metadataTTL`, which says how often to ask, nor from `staleIfError`, which is for an upstream
+/// that fails.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How long it is served while the upstream has other files than the new head names: a file that stays wrong must not
 /// keep a whole suite back.

@@ -1,13 +1,15 @@
 //! The header of a request, built from nothing but what is asked: no line of a client's request ever gets here.
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, PRAGMA, RANGE,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::fetch::{Ask, Purpose};
+use crate::request::DISABLE_MODULE_FETCH;
 
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("packageproxy/", env!("CARGO_PKG_VERSION")));
 
 /// Whether the end of a body is marked (RFC 9112 §6.3): by its length, or by a last chunk where `chunked` is the final
@@ -30,6 +32,14 @@ pub(super) fn headers(ask: &Ask) -> HeaderMap {
     // A range counts bytes of one representation (RFC 9110 §14.1), so the rest is asked for without coding as well.
     let coding = if ask.purpose == Purpose::Metadata && ask.resume.is_none() { "gzip" } else { "identity" };
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+    if ask.past_caches {
+        headers.insert(CACHE_CONTROL, NO_CACHE);
+        // For caches of HTTP/1.0.
+        headers.insert(PRAGMA, NO_CACHE);
+    }
+    if ask.passive {
+        headers.insert(DISABLE_MODULE_FETCH, HeaderValue::from_static("true"));
+    }
     let (etag, modified) = (&ask.validators.etag, &ask.validators.last_modified);
     for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
         if let Some(value) = value {
@@ -49,7 +59,6 @@ pub(super) fn headers(ask: &Ask) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
     use url::Url;
 
     use super::*;
@@ -73,18 +82,7 @@ mod tests {
 
     #[test]
     fn exactly_what_is_asked() {
-        let plain = Ask {
-            method: Method::GET,
-            url: Url::parse("https://registry.example/a").unwrap().into(),
-            accept: None,
-            purpose: Purpose::Metadata,
-            validators: Validators::default(),
-            resume: None,
-            body: None,
-            authorization: None,
-            key: 0,
-            source: None,
-        };
+        let plain = Ask::get(Url::parse("https://registry.example/a").unwrap(), Purpose::Metadata);
         let sent = |ask: &Ask| {
             let headers = headers(ask);
             let line = |(name, value): (&http::HeaderName, &HeaderValue)| {
@@ -95,6 +93,11 @@ mod tests {
         assert_eq!(sent(&plain), ["accept: */*", "accept-encoding: gzip"]);
         let artifact = Ask { purpose: Purpose::Artifact, ..plain.clone() };
         assert_eq!(sent(&artifact), ["accept: */*", "accept-encoding: identity"]);
+        let doubted = Ask { past_caches: true, ..artifact };
+        let lines = ["accept: */*", "accept-encoding: identity", "cache-control: no-cache", "pragma: no-cache"];
+        assert_eq!(sent(&doubted), lines);
+        let passive = Ask { passive: true, ..plain.clone() };
+        assert_eq!(sent(&passive), ["accept: */*", "accept-encoding: gzip", "disable-module-fetch: true"]);
 
         let weak = Some(HeaderValue::from_static("W/\"a b\""));
         let date = Some(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));

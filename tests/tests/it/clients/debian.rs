@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use super::machine::{self, client};
 use super::scenario::{Run, Scenario};
 
+mod bootstrap;
 mod rotation;
 
 /// The keys of the archives that this machine uses.

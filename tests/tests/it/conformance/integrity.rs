@@ -52,6 +52,22 @@ pub(super) async fn a_repeated_mismatch_is_remembered(protocol: &'static dyn Pro
     assert_eq!(case.asked_for(SMALL), 2, "refetched once, then left alone for a while");
 }
 
+pub(super) async fn a_cache_on_the_way_that_holds_wrong_bytes_is_passed_by(protocol: &'static dyn Protocol) {
+    let case = Case::new(protocol).await;
+    for release in [SMALL, LARGE] {
+        let path = case.fixture.upstream_artifact(release);
+        let true_bytes = case.fixture.bytes(release).clone();
+        let wrong = Resource::file(corrupted(&true_bytes));
+        case.upstream.set(&path, Resource::file(true_bytes).behind_a_cache_of(wrong));
+        assert!(!case.arrives_whole(release).await, "wrong bytes were completed");
+        case.rig.until_written().await;
+        case.assert_true_bytes(&case.artifact(release).await, release);
+        let asked = case.upstream.requests_of(&path);
+        let told: Vec<_> = asked.iter().map(|request| request.header("cache-control")).collect();
+        assert_eq!(told, [None, Some("no-cache")], "caches are used until they are wrong");
+    }
+}
+
 pub(super) async fn broken_bodies(protocol: &'static dyn Protocol) {
     let mut case = Case::new(protocol).await;
     let first = case.fixture.package.releases.len();

@@ -41,6 +41,22 @@ async fn a_package_is_verified_by_the_index_that_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_not_compressed_verifies_as_well() {
+    let upstream = Upstream::start().await;
+    let (good, evil) = (deb("good"), deb("evil"));
+    let name = "main/binary-amd64/Packages";
+    let state = State { indexes: vec![(name, stanzas(&[(DEB, &good)]).into())], fields: "" };
+    state.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest).await;
+    get(&rig, "InRelease").await;
+    get(&rig, name).await;
+    deb_at(&upstream, &evil);
+    get_deb(&rig).await.expect_status(502);
+    deb_at(&upstream, &good);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_indexes_are_known_after_a_restart() {
     let upstream = Upstream::start().await;
     let (good, evil) = (deb("good"), deb("evil"));
