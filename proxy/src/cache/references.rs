@@ -34,7 +34,7 @@ impl Cache {
                 names: None,
             };
             // Older than whatever may be learnt of this key from now on.
-            self.engine.store.remember(id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
+            self.engine.store.remember(&self.space, id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
             noted.push(id);
         }
         let cache = Arc::clone(self);
