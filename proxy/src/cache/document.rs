@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
 use super::Cache;
+use super::purges::Since;
 use super::table::Table;
 use super::unwritten::Turn;
 use super::write::Finished;
@@ -63,7 +64,10 @@ pub(super) struct Refreshed {
 
 /// The one request for a document that is under way.
 #[derive(Debug, Default)]
-pub(super) struct Refresh(watch::Sender<Option<Result<Refreshed, Error>>>);
+pub(super) struct Refresh {
+    outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
+    since: Since,
+}
 
 /// A view of a refresh that does not keep it alive: if its task panics, this ends too.
 #[derive(Clone, Debug)]
@@ -105,19 +109,23 @@ impl Cache {
             async move {
                 let outcome = match cache.refreshed_since(id, seen).await {
                     Some(outcome) => outcome,
-                    None => cache.fetch_and_note(id, &metadata).await,
+                    None => cache.fetch_and_note(id, &metadata, refresh.since).await,
                 };
-                refresh.0.send_replace(Some(outcome));
+                refresh.outcome.send_replace(Some(outcome));
             }
         };
-        let is_under_way = |refresh: &Refresh| refresh.0.borrow().is_none();
-        let (refresh, joined) = self.state.documents.join(id, is_under_way, Refresh::default, run);
-        (Watching(refresh.0.subscribe()), joined)
+        let since = self.since();
+        // What was asked for before a purge is no answer to whoever asks after it.
+        let is_under_way = |refresh: &Refresh| refresh.since == since && refresh.outcome.borrow().is_none();
+        let begin = || Refresh { since, ..Refresh::default() };
+        let (refresh, joined) = self.state.documents.join(id, is_under_way, begin, run);
+        (Watching(refresh.outcome.subscribe()), joined)
     }
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        self.state.documents.find(id).map(|refresh| Watching(refresh.0.subscribe()))
+        let refresh = self.state.documents.find(id).filter(|refresh| refresh.since == self.since())?;
+        Some(Watching(refresh.outcome.subscribe()))
     }
 
     /// What another refresh brought after `seen` was looked up.
@@ -133,28 +141,33 @@ impl Cache {
         Some(Ok(Refreshed { document: held, status: 200 }))
     }
 
-    async fn fetch_and_note(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> Result<Refreshed, Error> {
-        let purges = self.purges();
+    async fn fetch_and_note(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        since: Since,
+    ) -> Result<Refreshed, Error> {
         let before = match metadata.generation {
             Some(_) => self.stored_document(metadata).await,
             None => None,
         };
-        match self.fetch_document(id, metadata).await {
+        match self.fetch_document(id, metadata, since).await {
             Ok((refreshed, afterwards)) => {
                 if let (Some(generation), Some(before)) = (&metadata.generation, &before) {
                     self.prepare(id, metadata, *generation, before, &refreshed.document).await?;
                 }
                 self.state.absent.lift(id);
-                if purges == self.purges() {
-                    self.write_document(id, &refreshed.document, afterwards, purges);
-                }
+                let write = || self.write_document(id, &refreshed.document, afterwards, since);
+                self.state.purges.unless_since(since, write);
                 Ok(refreshed)
             }
             Err(error) => {
                 if let Error::Missing { status, text, .. } = &error {
-                    self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
-                    // It is gone: what was known of it must not come back when the absence is forgotten.
-                    self.engine.store.forget(&self.space, id);
+                    self.state.purges.unless_since(since, || {
+                        self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+                        // It is gone: what was known of it must not come back when the absence is forgotten.
+                        self.engine.store.forget(&self.space, id);
+                    });
                 }
                 Err(error)
             }
@@ -162,7 +175,7 @@ impl Cache {
     }
 
     /// Has a document written behind the clients' backs. Until that is done its open files serve.
-    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards, purges: u64) {
+    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards, since: Since) {
         let cache = Arc::clone(self);
         match afterwards {
             Afterwards::Nothing => {}
@@ -174,11 +187,9 @@ impl Cache {
                 let turn = self.state.unwritten.enter(id, document.clone());
                 let other = other_key.map(|key| self.under_another_key(&key, document));
                 tokio::spawn(async move {
-                    if purges == cache.purges() {
-                        cache.state.writer.store(id, record, files).await;
-                        if let Some((id, record, _)) = &other {
-                            cache.state.writer.store(*id, Arc::clone(record), Vec::new()).await;
-                        }
+                    cache.state.writer.store(id, record, files, since).await;
+                    if let Some((id, record, _)) = &other {
+                        cache.state.writer.store(*id, Arc::clone(record), Vec::new(), since).await;
                     }
                     drop((turn, other));
                 });
@@ -199,6 +210,7 @@ impl Cache {
         self: &Arc<Self>,
         id: RecordId,
         metadata: &Metadata,
+        since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let mut held = self.held_document(metadata).await;
         let mut attempts = 0;
@@ -207,20 +219,20 @@ impl Cache {
             if let Some(stored) = held.as_ref()
                 && self.is_unchanged(metadata, &ask, stored).await?
             {
-                return self.confirmed(id, stored.clone(), &HeaderMap::new());
+                return self.confirmed(id, stored.clone(), &HeaderMap::new(), since);
             }
             let sent = ask.validators.etag.clone();
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
-                    return self.confirmed(id, stored, &reply.headers);
+                    return self.confirmed(id, stored, &reply.headers, since);
                 }
                 // It confirms something else than what is stored: asked once more without validators.
                 (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
                 (StatusCode::OK, _) => {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;
-                    match self.take_document(id, metadata, reply, held.clone()).await {
+                    match self.take_document(id, metadata, reply, held.clone(), since).await {
                         Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {}
                         taken => return taken,
                     }
@@ -240,11 +252,12 @@ impl Cache {
         id: RecordId,
         held: StoredDocument,
         headers: &HeaderMap,
+        since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let Some(mut document) = held.record.document().cloned() else { return Err(Error::Abandoned) };
         document.etag = header_text(headers, header::ETAG).or(document.etag);
         document.last_modified = header_text(headers, header::LAST_MODIFIED).or(document.last_modified);
-        let record = self.state.writer.confirm(id, self.now(), &held.record, &document);
+        let record = self.state.writer.confirm(id, self.now(), &held.record, &document, since);
         self.state.unwritten.renew(id, &record);
         let document = StoredDocument { record, ..held };
         Ok((Refreshed { document, status: 304 }, Afterwards::Persist))
