@@ -10,8 +10,10 @@ use parking_lot::Mutex;
 
 use super::{Record, RecordId};
 
-/// Records kept in memory; each is about a kilobyte.
+/// Records kept in memory, if each is about a kilobyte ...
 const KEPT: usize = 16 << 10;
+/// ... and what they may take together.
+const KEPT_BYTES: u64 = 16 << 20;
 
 /// A read that is under way; everyone who waits for it gets the same.
 type Reading = Shared<BoxFuture<'static, Option<Arc<Record>>>>;
@@ -19,9 +21,19 @@ type Reading = Shared<BoxFuture<'static, Option<Arc<Record>>>>;
 /// The records in memory.
 #[derive(Debug)]
 pub(super) struct Records {
-    known: quick_cache::sync::Cache<RecordId, Arc<Record>>,
+    known: quick_cache::sync::Cache<RecordId, Arc<Record>, BySize>,
     /// Held by everything that changes `known`, so that a read can tell whether it still counts.
     readings: Mutex<Readings>,
+}
+
+/// Weighs a record by what it takes in memory.
+#[derive(Clone, Debug)]
+struct BySize;
+
+impl quick_cache::Weighter<RecordId, Arc<Record>> for BySize {
+    fn weight(&self, _: &RecordId, record: &Arc<Record>) -> u64 {
+        record.size()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +45,7 @@ struct Readings {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { known: quick_cache::sync::Cache::new(KEPT), readings: Mutex::default() }
+        Self { known: quick_cache::sync::Cache::with_weighter(KEPT, KEPT_BYTES, BySize), readings: Mutex::default() }
     }
 }
 
@@ -95,11 +107,25 @@ impl Records {
         drop(outdated);
     }
 
-    /// Forgets all keys, so that the disk decides again.
-    pub(super) fn forget_all(&self) {
+    /// Forgets a key, unless something else is known of it than `seen`.
+    pub(super) fn forget_same(&self, id: RecordId, seen: Option<&Arc<Record>>) {
+        let mut readings = self.readings.lock();
+        let is_same = self.known.get(&id).is_none_or(|known| seen.is_some_and(|seen| Arc::ptr_eq(&known, seen)));
+        if !is_same {
+            return;
+        }
+        let outdated = readings.under_way.remove(&id);
+        self.known.remove(&id);
+        drop(readings);
+        drop(outdated);
+    }
+
+    /// Forgets records like these, so that the disk decides again. Nobody can tell what a read that is under way will
+    /// find: none is remembered.
+    pub(super) fn forget_where(&self, concerned: impl Fn(&Record) -> bool) {
         let mut readings = self.readings.lock();
         let outdated = std::mem::take(&mut readings.under_way);
-        self.known.clear();
+        self.known.retain(|_, record| !concerned(record));
         drop(readings);
         drop(outdated);
     }
@@ -170,6 +196,19 @@ mod tests {
         (read, go)
     }
 
+    #[test]
+    fn names_of_any_length_are_bounded_together() {
+        let records = Records::default();
+        let upstream = url::Url::parse("https://registry.example/").unwrap();
+        let space = Space::new("team", "npm", "npm", &upstream);
+        for number in 0..400 {
+            let mut long = record(1);
+            long.file = "x".repeat(128 << 10);
+            records.remember(space.record_id(&Key::document(&number.to_string(), "full")), Arc::new(long));
+        }
+        assert!(records.known.len() <= 128 && !records.known.is_empty(), "{}", records.known.len());
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_slow_read_does_not_replace_what_was_learnt_meanwhile() {
         let records = Arc::new(Records::default());
@@ -182,7 +221,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_slow_read_does_not_bring_back_what_was_forgotten() {
-        let all = |records: &Arc<Records>| records.forget_all();
+        let all = |records: &Arc<Records>| records.forget_where(|_| true);
         let one = |records: &Arc<Records>| records.forget(id());
         for forget in [&all as &dyn Fn(&Arc<Records>), &one] {
             let records = Arc::new(Records::default());
