@@ -10,17 +10,20 @@ use tests::rig::{self, Setup};
 use tests::wait::until;
 use tests::{Fixture, Manifest, Upstream};
 
-/// A program that is ours with one kind of call failing, or `None` where calls cannot be traced.
-fn failing(folder: &Path, call: &str, when: &str) -> Option<PathBuf> {
+/// A program that is ours with some calls failing, each at its times, or `None` where calls cannot be traced.
+fn failing(folder: &Path, calls: &[(&str, &str)]) -> Option<PathBuf> {
     let traced = std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     if !traced.is_ok_and(|status| status.success()) {
         eprintln!("skipped: strace is not installed or may not trace");
         return None;
     }
-    let path = folder.join(format!("packageproxy-without-{call}"));
+    let path = folder.join("packageproxy-that-fails");
+    let names: Vec<&str> = calls.iter().map(|(call, _)| *call).collect();
+    let faults: String = calls.iter().map(|(call, when)| format!(" -e inject={call}:error=EIO:when={when}")).collect();
     // The tracer is a process beside, so that the program keeps the number that the rig knows.
     let script = format!(
-        "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace={call} -e inject={call}:error=EIO:when={when} '{}' \"$@\"\n",
+        "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace={}{faults} '{}' \"$@\"\n",
+        names.join(","),
         rig::program().display()
     );
     fs::write(&path, script).unwrap();
@@ -31,7 +34,7 @@ fn failing(folder: &Path, call: &str, when: &str) -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_did_not_reach_the_disk_is_not_kept() {
     let folder = TempDir::new().unwrap();
-    let Some(program) = failing(folder.path(), "fdatasync", "1+") else { return };
+    let Some(program) = failing(folder.path(), &[("fdatasync", "1+")]) else { return };
     let upstream = Upstream::start().await;
     let fixture = Fixture::new(&NPM);
     fixture.install(&upstream);
@@ -50,8 +53,8 @@ async fn what_did_not_reach_the_disk_is_not_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blob_that_cannot_be_read_is_fetched_again() {
     let folder = TempDir::new().unwrap();
-    // The loader of the program reads so too, at first.
-    let Some(program) = failing(folder.path(), "pread64", "5") else { return };
+    // Reads that wait for no disk give nothing; of those that do, the loader of the program does some at first.
+    let Some(program) = failing(folder.path(), &[("preadv2", "1+"), ("pread64", "5")]) else { return };
     let upstream = Upstream::start().await;
     let fixture = Fixture::new(&NPM);
     fixture.install(&upstream);
