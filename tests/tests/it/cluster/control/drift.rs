@@ -7,8 +7,9 @@ use tests::cluster::{Row, Scene, at, condition_of, of, report};
 use tests::wait::until_time;
 use tokio::time::Instant;
 
-/// A child that was changed is as before within this time.
-const RESTORED: Duration = Duration::from_secs(5);
+/// A child that was changed is as before within this time, however busy the machine is: a watch has told of it, and not
+/// the look at everything that comes after minutes.
+const RESTORED: Duration = Duration::from_secs(30);
 
 /// One edit of each kind of child, a field that the operator decides, and what it is restored to.
 fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {

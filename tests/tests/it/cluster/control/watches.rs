@@ -72,7 +72,8 @@ async fn silent_watches_are_given_up() {
     scene.converged(&new).await;
     scene.converged(&old).await;
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(40), "noticed after {took:?}");
+    // By default a watch is given up after almost five minutes, and every proxy looked at after ten.
+    assert!(took < Duration::from_mins(2), "noticed after {took:?}");
     let row = Row::new("silent watches with --watch-timeout 5s, noticed after", format!("{:.1} s", took.as_secs_f64()));
     report("watches", &[row]);
 }
