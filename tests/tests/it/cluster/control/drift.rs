@@ -161,7 +161,7 @@ async fn objects_of_the_same_name_that_are_not_ours_are_left_alone() {
 /// The ConfigMap with the certificate authority of clients belongs to somebody else, and no watch sees it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
-async fn another_certificate_authority_reaches_clients_within_a_minute() {
+async fn another_certificate_authority_reaches_clients_without_a_watch() {
     let scene = Scene::new("authority").await;
     let _operator = scene.operator().await;
     let authority = |text: &str| {
@@ -177,7 +177,8 @@ async fn another_certificate_authority_reaches_clients_within_a_minute() {
         || async { scene.api.get(&at("ConfigMap", scene.namespace(), "npm-client")).await["data"]["ca.crt"].clone() };
     assert_eq!(published().await, "first");
     scene.api.apply(&authority("second")).await;
-    until_time(Duration::from_secs(75), "the other authority", || async {
+    // It is looked at once a minute, and everything once in ten.
+    until_time(Duration::from_mins(2), "the other authority", || async {
         (published().await == "second").then_some(())
     })
     .await;

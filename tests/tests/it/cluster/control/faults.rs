@@ -221,7 +221,7 @@ async fn a_quota_is_a_condition_that_quotes_it_and_heals_by_itself() {
     let message = condition(&object, "ResourcesApplied").unwrap().message;
     assert!(message.contains("exceeded quota: none"), "{message}");
     scene.api.delete(&of(&quota)).await;
-    until_time(Duration::from_secs(90), "the proxy to be applied", || async {
+    until_time(Duration::from_mins(3), "the proxy to be applied", || async {
         let object = scene.api.get(&of(&proxy.0)).await;
         condition(&object, "Ready").filter(|ready| ready.status == "True")
     })

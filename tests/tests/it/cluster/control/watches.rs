@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::cluster::{Operator, Row, Scene, at, of, report};
 use tests::relay::{Fault, Rule, WatchFault};
-use tests::wait::{until, until_time};
+use tests::wait::until;
 use tokio::time::Instant;
 
 /// Waits until the operator watches each of these.
@@ -38,7 +38,7 @@ async fn expired_watches_are_listed_again_and_nothing_is_missed() {
         let new = scene.proxy(&format!("new-{}", format!("{fault:?}").to_lowercase()));
         scene.apply(&new).await;
         scene.converged(&new).await;
-        until_time(Duration::from_secs(30), "the Service to come back", || async {
+        until("the Service to come back", || async {
             let found = scene.api.find(&service).await?;
             (found["metadata"]["uid"] != before).then_some(())
         })
