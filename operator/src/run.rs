@@ -74,6 +74,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|source| RunError::Listen { address: arguments.listen, source })?;
+    let address = listener.local_addr().unwrap_or(arguments.listen);
     let config = client::configuration(arguments.watch_timeout.0).await.map_err(RunError::Configuration)?;
 
     let (fence, activity, metrics) = (Arc::new(Fence::default()), Arc::new(Activity::default()), Metrics::new());
@@ -97,7 +98,7 @@ pub async fn run(arguments: &RunArguments) -> Result<ExitCode, RunError> {
     });
     let mut tasks = Tasks::default();
     tasks.spawn("health and metrics", health::serve(listener, Arc::clone(&health)));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %arguments.listen, "the operator starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %address, "the operator starts");
 
     let mut election = None;
     let work = async {

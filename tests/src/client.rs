@@ -304,18 +304,20 @@ impl Client {
         answers
     }
 
-    /// Sends bytes as they are and returns everything that came back until the server closed or was silent for
-    /// `patience`.
+    /// Sends bytes as they are and returns everything that came back until the server closed or, after its first
+    /// bytes, was silent for `patience`. For the first ones it has ten times as long.
     pub async fn raw(&self, bytes: &[u8], patience: Duration) -> Vec<u8> {
         let mut socket = TcpStream::connect(self.address).await.expect("the server accepts");
         let _ = socket.write_all(bytes).await;
         let mut received = Vec::new();
         let mut piece = vec![0; 16 << 10];
-        while let Ok(Ok(length)) = tokio::time::timeout(patience, socket.read(&mut piece)).await {
+        let mut left = patience * 10;
+        while let Ok(Ok(length)) = tokio::time::timeout(left, socket.read(&mut piece)).await {
             if length == 0 {
                 break;
             }
             received.extend_from_slice(&piece[..length]);
+            left = patience;
         }
         received
     }

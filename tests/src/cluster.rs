@@ -15,7 +15,7 @@ pub use convergence::{Condition, condition, condition_of};
 pub use definition::Definition;
 pub use manifest::Proxy;
 pub use node::{ClientPod, GATEWAY, Loop, PodState, authority};
-pub use operator::{Operator, Setup};
+pub use operator::{Operator, SHORT_LEASE, Setup};
 pub use report::{Row, report};
 pub use scene::{Scene, TAGS};
 

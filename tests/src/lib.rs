@@ -7,6 +7,7 @@ pub mod bytes_of;
 pub mod client;
 pub mod cluster;
 pub mod fixture;
+pub mod port;
 pub mod relay;
 pub mod rig;
 pub mod upstream;

@@ -2,7 +2,7 @@
 //!
 //! It is plain HTTP towards the operator, whose token it passes on: the faults are those of HTTP and of connections.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kube::{Client, Config};
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 pub use call::Call;
 pub use fault::{Fault, Rule, WatchFault};
 use forward::answer;
+
+use crate::port::Port;
 
 mod call;
 mod fault;
@@ -58,6 +60,7 @@ pub struct RuleId(u64);
 
 impl Relay {
     /// Starts a relay to a server whose certificate one of these authorities (DER) has issued.
+    #[expect(clippy::unused_async, reason = "what it starts needs a runtime around it")]
     pub async fn start(origin: Uri, authorities: Option<Vec<Vec<u8>>>) -> Self {
         let mut config = Config::new(origin.clone());
         config.root_cert = authorities;
@@ -72,10 +75,10 @@ impl Relay {
             next_rule: AtomicU64::new(0),
             watches: watch::Sender::new(None),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let port = Port::take(Ipv4Addr::LOCALHOST).expect("a free port");
+        let (address, listener) = (port.address(), port.listen().expect("a port of our own"));
         let listening = watch::Sender::new(true);
-        let server = tokio::spawn(serve(listener, address, Arc::clone(&state), listening.subscribe()));
+        let server = tokio::spawn(serve(port, listener, Arc::clone(&state), listening.subscribe()));
         Self { address, state, listening, server }
     }
 
@@ -144,15 +147,12 @@ impl Drop for Relay {
     }
 }
 
-async fn serve(listener: TcpListener, address: SocketAddr, state: Arc<State>, mut listening: watch::Receiver<bool>) {
+async fn serve(port: Port, listener: TcpListener, state: Arc<State>, mut listening: watch::Receiver<bool>) {
     let mut listener = Some(listener);
     loop {
         // Dropped at the end of a round, and with it every connection.
         let mut connections = JoinSet::new();
-        let open = match listener.take() {
-            Some(open) => open,
-            None => bind_again(address).await,
-        };
+        let open = listener.take().unwrap_or_else(|| port.listen().expect("a port of our own"));
         while *listening.borrow_and_update() {
             tokio::select! {
                 accepted = open.accept() => {
@@ -169,16 +169,6 @@ async fn serve(listener: TcpListener, address: SocketAddr, state: Arc<State>, mu
             return;
         }
     }
-}
-
-async fn bind_again(address: SocketAddr) -> TcpListener {
-    crate::wait::until("the relay's own port", || async {
-        let socket = TcpSocket::new_v4().ok()?;
-        socket.set_reuseaddr(true).ok()?;
-        socket.bind(address).ok()?;
-        socket.listen(1024).ok()
-    })
-    .await
 }
 
 async fn connection(stream: tokio::net::TcpStream, state: Arc<State>) {

@@ -261,21 +261,29 @@ impl Rig {
         .await
     }
 
-    /// Returns once the storage folder no longer changes: answers never wait for the disk, so that a hit alone does
-    /// not show that a crash would leave what it was answered from.
+    /// Returns once nothing is under way any more and the storage folder no longer changes: answers never wait for the
+    /// disk, so that a hit alone does not show that a crash would leave what it was answered from.
     pub async fn until_written(&self) {
         let mut last = Vec::new();
         let mut quiet = 0;
         within("the storage folder to come to rest", async {
             while quiet < 10 {
+                let at_rest = self.under_way().await == 0;
                 let mut now = self.stored_files();
                 now.sort();
-                quiet = if now == last && !now.is_empty() { quiet + 1 } else { 0 };
+                quiet = if at_rest && now == last && !now.is_empty() { quiet + 1 } else { 0 };
                 last = now;
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         })
         .await;
+    }
+
+    /// How many fetches and commits are under way.
+    async fn under_way(&self) -> u64 {
+        let status = self.status().await;
+        let proxies = status["proxies"].as_array().into_iter().flatten();
+        proxies.map(|proxy| proxy["cache"]["underWay"].as_u64().expect("a number")).sum()
     }
 
     /// `/metrics`.

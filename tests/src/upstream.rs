@@ -8,7 +8,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -17,6 +16,7 @@ pub use log::Logged;
 pub use reply::{Reply, Step};
 pub use resource::Resource;
 
+use crate::port::Port;
 use crate::wait::within;
 
 mod connection;
@@ -28,7 +28,7 @@ mod resource;
 /// One server on a loopback port. Dropping it closes the port and every connection.
 #[derive(Debug)]
 pub struct Upstream {
-    address: SocketAddr,
+    port: Port,
     state: Arc<State>,
     acceptor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -74,9 +74,10 @@ impl Upstream {
     }
 
     /// A server on a free port of another address of this machine, which pods reach for example.
+    #[expect(clippy::unused_async, reason = "what it starts needs a runtime around it")]
     pub async fn start_at(address: Ipv4Addr) -> Self {
-        let mut upstream = Self {
-            address: SocketAddr::from((address, 0)),
+        let upstream = Self {
+            port: Port::take(address).expect("a free port"),
             state: Arc::new(State {
                 steady: Mutex::default(),
                 scripts: Mutex::default(),
@@ -89,13 +90,12 @@ impl Upstream {
             }),
             acceptor: Mutex::new(None),
         };
-        upstream.address = upstream.listen().await;
+        upstream.listen();
         upstream
     }
 
-    async fn listen(&self) -> SocketAddr {
-        let listener = TcpListener::bind(self.address).await.expect("a loopback port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+    fn listen(&self) {
+        let listener = self.port.listen().expect("a port of our own");
         let state = Arc::clone(&self.state);
         *self.acceptor.lock() = Some(tokio::spawn(async move {
             // Owns the connections: aborting this task closes them all.
@@ -106,17 +106,16 @@ impl Upstream {
                 while connections.try_join_next().is_some() {}
             }
         }));
-        address
     }
 
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// `http://127.0.0.1:PORT` and the path, which starts with `/`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.address())
     }
 
     /// What a path answers from now on, once its script is used up. Paths are compared after percent-decoding and
@@ -168,7 +167,7 @@ impl Upstream {
     /// Listens on the same port again.
     pub async fn resume(&self) {
         self.stop().await;
-        self.listen().await;
+        self.listen();
     }
 
     /// Every request so far, in order of arrival.

@@ -18,7 +18,7 @@ pub struct Definition {
 /// What the changed ones are described with.
 const MARK: &str = "changed by a test";
 /// How long an API server may take until a definition is in force.
-const IN_FORCE: Duration = Duration::from_secs(30);
+const IN_FORCE: Duration = Duration::from_mins(2);
 
 impl Definition {
     /// The definition of this version after a change of its schema.

@@ -1,13 +1,15 @@
 //! The operator as a process: the chart's arguments, the chart's rights, the relay as its API server.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -26,13 +28,15 @@ pub struct Setup {
     program: PathBuf,
 }
 
+/// The Lease of [`Setup::short_lease`]: long enough for a leader on a busy machine to renew it in time.
+pub const SHORT_LEASE: Duration = Duration::from_secs(8);
+
 /// A running operator. Dropping it kills it.
 #[derive(Debug)]
 pub struct Operator {
     identity: String,
     child: Child,
     pid: u32,
-    listen: SocketAddr,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -68,13 +72,13 @@ impl Setup {
     /// Makes the Lease short, so that a change of leaders is.
     #[must_use]
     pub fn short_lease(self) -> Self {
-        self.flag("--lease-duration", "3s").flag("--renew-deadline", "2s").flag("--retry-period", "500ms")
+        let lease = format!("{}s", SHORT_LEASE.as_secs());
+        self.flag("--lease-duration", &lease).flag("--renew-deadline", "4s").flag("--retry-period", "500ms")
     }
 
     /// Starts it.
     pub fn start(self) -> Operator {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let setup = self.flag("--listen", &free.to_string());
+        let setup = self.flag("--listen", "127.0.0.1:0");
         let mut command = Command::new(&setup.program);
         command.args(&setup.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What the machine is set up with must not change what the tests see.
@@ -88,7 +92,7 @@ impl Setup {
         collect(child.stdout.take().expect("a piped output"), &lines);
         collect(child.stderr.take().expect("a piped output"), &lines);
         let pid = child.id().expect("a child that was not waited for has an id");
-        Operator { identity: setup.identity, child, pid, listen: free, lines }
+        Operator { identity: setup.identity, child, pid, lines }
     }
 }
 
@@ -100,6 +104,13 @@ fn collect(output: impl AsyncRead + Unpin + Send + 'static, lines: &Arc<Mutex<Ve
             lines.lock().push(line);
         }
     });
+}
+
+/// The address of the line with which it starts, whose fields may lie below `fields`.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = if line["fields"].is_object() { &line["fields"] } else { &line };
+    (fields["message"] == "the operator starts").then(|| fields["listen"].as_str()?.parse().ok())?
 }
 
 impl Operator {
@@ -137,9 +148,14 @@ impl Operator {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Where it answers, as it says itself; `None` before that.
+    fn address(&self) -> Option<SocketAddr> {
+        self.lines.lock().iter().find_map(|line| listening(line))
+    }
+
     /// The status of a path of its own port; `None` if it does not answer.
     pub async fn probe(&self, path: &str) -> Option<u16> {
-        let open = Client::new(self.listen).open(Ask::get(path)).await.ok()?;
+        let open = Client::new(self.address()?).open(Ask::get(path)).await.ok()?;
         Some(open.finish().await.status.as_u16())
     }
 
@@ -150,7 +166,8 @@ impl Operator {
 
     /// `/metrics`.
     pub async fn metrics(&self) -> Metrics {
-        Metrics::parse(&Client::new(self.listen).get("/metrics").await.expect_status(200).text())
+        let address = until("the operator's port", || async { self.address() }).await;
+        Metrics::parse(&Client::new(address).get("/metrics").await.expect_status(200).text())
     }
 
     /// What it wrote.

@@ -164,7 +164,7 @@ impl Scene {
         self.cluster.helm(&["install", &self.release, &chart, "--namespace", &system, "--values", &file]);
         if values["replicaCount"] != 0 {
             let deployment = format!("deployment/{}", self.release_name());
-            self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=60s"]);
+            self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=180s"]);
         }
 
         let deployment = self.api.get(&at("Deployment", &system, &self.release_name())).await;
@@ -251,7 +251,7 @@ impl Scene {
         let arguments = ["upgrade", "--install", release, &chart, "--namespace", &system, "--values", &values];
         self.cluster.helm(&[&arguments[..], &["--set", &image]].concat());
         let deployment = format!("deployment/{}", self.release_name());
-        self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=60s"]);
+        self.cluster.kubectl(&["--namespace", &system, "rollout", "status", &deployment, "--timeout=180s"]);
     }
 
     /// A proxy in the first namespace.

@@ -1,4 +1,4 @@
-//! A `PackageProxy` manifest whose limits are short enough for tests.
+//! A `PackageProxy` manifest with the limits that tests need.
 
 use std::fmt;
 
@@ -12,8 +12,9 @@ use crate::upstream::Upstream;
 pub struct Manifest(Value);
 
 impl Manifest {
-    /// A proxy named after its ecosystem, for the registry at [`BASE`] of an upstream. Retries are few and quick,
-    /// limits short, and the breaker does not get in the way of tests that are about something else.
+    /// A proxy named after its ecosystem, for the registry at [`BASE`] of an upstream. Retries are few and quick, and
+    /// neither limits nor the breaker get in the way of tests that are about something else: a busy machine may take
+    /// seconds for an answer, and tests that wait for a limit set it themselves.
     pub fn of(protocol: &dyn Protocol, upstream: &Upstream) -> Self {
         let manifest = Self::at(protocol.name(), protocol.name(), &upstream.url(BASE));
         protocol.settings().into_iter().fold(manifest, |manifest, (field, value)| manifest.with(field, value))
@@ -29,13 +30,13 @@ impl Manifest {
                 "ecosystem": ecosystem,
                 "upstream": {
                     "url": url,
-                    "connectTimeout": "1s",
-                    "readTimeout": "2s",
-                    "idleTimeout": "2s",
+                    "connectTimeout": "10s",
+                    "readTimeout": "10s",
+                    "idleTimeout": "20s",
                     "retry": {"attempts": 1, "baseDelay": "10ms", "maxDelay": "50ms"},
                     "breaker": {"failures": 50, "openDuration": "200ms", "maxOpenDuration": "1s"},
                 },
-                "cache": {"revalidationWait": "3s"},
+                "cache": {"revalidationWait": "12s"},
             },
         }))
     }

@@ -33,6 +33,11 @@ impl Gate {
         let _ = self.0.open.subscribe().wait_for(|open| *open).await;
     }
 
+    /// How many answers have come to the gate.
+    pub fn arrived(&self) -> usize {
+        *self.0.waiting.borrow()
+    }
+
     /// Returns once `count` answers have come to the gate.
     ///
     /// # Panics

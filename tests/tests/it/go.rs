@@ -95,7 +95,7 @@ async fn the_same_content_packed_otherwise_is_the_same_module() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_cannot_be_had_or_lie_release_nothing() {
-    let (fixture, upstream, rig) = start(|manifest| manifest.with("upstream.readTimeout", "500ms")).await;
+    let (fixture, upstream, rig) = start(|manifest| manifest.with("upstream.readTimeout", "2s")).await;
     let (path, _) = file("1.0.0", "zip");
     let true_record = record(PACKAGE, "1.0.0", fixture.bytes(SMALL));
     let text = |text: String| Reply::ok(text).header("Content-Type", "text/plain");

@@ -15,7 +15,7 @@ fn entry() -> Bytes {
 
 async fn before(upstream: &Upstream) -> Rig {
     let manifest = Manifest::at("gradle", "gradle", &upstream.url(BASE));
-    Rig::serve([manifest.with("upstream.retry.attempts", 0).with("upstream.readTimeout", "500ms")]).await
+    Rig::serve([manifest.with("upstream.retry.attempts", 0).with("upstream.readTimeout", "2s")]).await
 }
 
 /// As Gradle asks.

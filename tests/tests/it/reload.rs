@@ -131,8 +131,8 @@ async fn a_broken_change_is_refused_aloud() {
         })
         .await;
         rig.get(&fixture.metadata()).await.expect_status(200);
-        let status = rig.status().await.to_string();
-        assert!(status.contains("npm.yaml"), "/status does not show the refusal: {status}");
+        until("the refusal on /status", || async { rig.status().await.to_string().contains("npm.yaml").then_some(()) })
+            .await;
     }
     rig.admin().get("/readyz").await.expect_status(200);
     rig.write_manifest(&good.with("cache.metadataTTL", "0s"));

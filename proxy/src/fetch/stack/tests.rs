@@ -11,7 +11,7 @@ use crate::fetch::{Phase, State, resuming};
 fn settings(base: &str) -> UpstreamSettings {
     UpstreamSettings {
         retry: RetrySettings { attempts: 2, base: Duration::from_millis(1), cap: Duration::from_secs(1) },
-        idle_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_secs(1),
         ..UpstreamSettings::at(Url::parse(base).unwrap())
     }
 }

@@ -287,6 +287,7 @@ fn a_layer_of_two_gigabytes_for_eight_clients() {
         assert_eq!(printed.split(' ').next(), digest.strip_prefix("sha256:"), "other bytes");
     }
     let peak = proxy.memory("VmHWM");
+    registry.until_answered(&path);
     assert_eq!(registry.answered(&path), 1, "one request for eight clients");
     let above = peak.saturating_sub(idle) / MEBIBYTE;
     println!("2 GiB layer, 8 clients: 1 request, {} MiB idle, {above} MiB above that at most", idle / MEBIBYTE);

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use flate2::read::GzDecoder;
 use tests::wait::until;
 use tests::{Answer, Ask, Protocol, Reply};
+use tokio::time::Instant;
 
 use super::Case;
 
@@ -20,10 +21,12 @@ pub(super) async fn not_modified_extends_the_lifetime(protocol: &'static dyn Pro
     .await;
     assert!(revalidated.cache_status().contains("fwd=stale"), "{}", revalidated.cache_status());
     assert_eq!((first.bytes(), first.header("etag")), (revalidated.bytes(), revalidated.header("etag")));
-    let asked = case.upstream.total();
-    let fresh = case.metadata().await;
-    assert!(fresh.is_hit(), "{}", fresh.cache_status());
-    assert_eq!(case.upstream.total(), asked);
+    // It is fresh again for a second, in which nobody is asked.
+    until("a hit", || async {
+        let asked = case.upstream.total();
+        (case.metadata().await.is_hit() && case.upstream.total() == asked).then_some(())
+    })
+    .await;
 }
 
 pub(super) async fn validators_go_out_verbatim(protocol: &'static dyn Protocol) {
@@ -114,15 +117,21 @@ pub(super) async fn gone_packages_too(protocol: &'static dyn Protocol) {
     absent(protocol, 410).await;
 }
 
+/// Seconds.
+const NEGATIVE_TTL: u64 = 2;
+
 async fn absent(protocol: &'static dyn Protocol, status: u16) {
-    let case = Case::with(protocol, |manifest| manifest.with("cache.negativeTTL", "2s")).await;
+    let case = Case::with(protocol, |manifest| manifest.with("cache.negativeTTL", format!("{NEGATIVE_TTL}s"))).await;
     let (path, upstream_path) = case.absent("missing-lab");
     case.upstream.set(&upstream_path, Reply::new(status).text("no"));
+    let began = Instant::now();
     for _ in 0..3 {
         case.rig.get(&path).await.expect_status(status);
     }
+    // On a busy machine a further lifetime may have begun.
+    let lifetimes = usize::try_from(began.elapsed().as_secs() / NEGATIVE_TTL).expect("a small number");
     let asked = case.upstream.count(&upstream_path);
-    assert_eq!(asked, 1, "an absent package is asked for once");
+    assert!(asked <= 1 + lifetimes, "an absent package was asked for {asked} times");
     let mut published = tests::Fixture::new(protocol);
     "missing-lab".clone_into(&mut published.package.name);
     published.install(&case.upstream);

@@ -93,6 +93,15 @@ impl Registry {
         log.lines().filter(|line| line.contains(&format!("\"GET {path} ")) && line.contains("\" 200 ")).count()
     }
 
+    /// Waits until it has noted such a request, which it does once the answer is gone.
+    pub(super) fn until_answered(&self, path: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.answered(path) == 0 {
+            assert!(Instant::now() < until, "{path} was never asked for");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Pushes a file as a blob.
     pub(super) fn push_blob(&self, repository: &str, digest: &str, file: &Path) {
         let uploads = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);

@@ -54,8 +54,8 @@ async fn kubectl_shows_what_matters_and_scales() {
     let scale = scene.api.get(&of(&proxy.0).sub("scale")).await;
     let selector = scale["status"]["selector"].as_str().expect("a selector for autoscalers");
     assert!(selector.contains("app.kubernetes.io/instance=npm"), "{selector}");
-    let events = kubectl(&["events", "--for", "packageproxy/npm"]);
-    assert!(events.contains("Applied"), "{events}");
+    until("an event", || async { kubectl(&["events", "--for", "packageproxy/npm"]).contains("Applied").then_some(()) })
+        .await;
 
     let metrics = operator.metrics().await;
     for name in ["packageproxy_reconcile_total", "packageproxy_leader", "packageproxy_objects"] {

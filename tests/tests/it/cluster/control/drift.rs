@@ -7,8 +7,9 @@ use tests::cluster::{Row, Scene, at, condition_of, of, report};
 use tests::wait::until_time;
 use tokio::time::Instant;
 
-/// A child that was changed is as before within this time.
-const RESTORED: Duration = Duration::from_secs(5);
+/// A child that was changed is as before within this time, however busy the machine is: a watch has told of it, and not
+/// the look at everything that comes after minutes.
+const RESTORED: Duration = Duration::from_secs(30);
 
 /// One edit of each kind of child, a field that the operator decides, and what it is restored to.
 fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
@@ -160,7 +161,7 @@ async fn objects_of_the_same_name_that_are_not_ours_are_left_alone() {
 /// The ConfigMap with the certificate authority of clients belongs to somebody else, and no watch sees it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
-async fn another_certificate_authority_reaches_clients_within_a_minute() {
+async fn another_certificate_authority_reaches_clients_without_a_watch() {
     let scene = Scene::new("authority").await;
     let _operator = scene.operator().await;
     let authority = |text: &str| {
@@ -176,7 +177,8 @@ async fn another_certificate_authority_reaches_clients_within_a_minute() {
         || async { scene.api.get(&at("ConfigMap", scene.namespace(), "npm-client")).await["data"]["ca.crt"].clone() };
     assert_eq!(published().await, "first");
     scene.api.apply(&authority("second")).await;
-    until_time(Duration::from_secs(75), "the other authority", || async {
+    // It is looked at once a minute, and everything once in ten.
+    until_time(Duration::from_mins(2), "the other authority", || async {
         (published().await == "second").then_some(())
     })
     .await;

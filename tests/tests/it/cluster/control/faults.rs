@@ -8,8 +8,8 @@ use tests::relay::{Fault, Rule};
 use tests::wait::{until, until_time};
 use tokio::time::Instant;
 
-/// Within this time after a fault is over everything is as it should be.
-const CONVERGED: Duration = Duration::from_secs(30);
+/// Within this time after a fault is over everything is as it should be, however busy the machine is.
+const CONVERGED: Duration = Duration::from_mins(1);
 
 async fn heals(scene: &Scene, proxies: &[Proxy], what: &str) {
     scene.relay.heal();
@@ -221,7 +221,7 @@ async fn a_quota_is_a_condition_that_quotes_it_and_heals_by_itself() {
     let message = condition(&object, "ResourcesApplied").unwrap().message;
     assert!(message.contains("exceeded quota: none"), "{message}");
     scene.api.delete(&of(&quota)).await;
-    until_time(Duration::from_secs(90), "the proxy to be applied", || async {
+    until_time(Duration::from_mins(3), "the proxy to be applied", || async {
         let object = scene.api.get(&of(&proxy.0)).await;
         condition(&object, "Ready").filter(|ready| ready.status == "True")
     })

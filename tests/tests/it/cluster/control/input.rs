@@ -167,7 +167,7 @@ async fn one_bad_proxy_among_two_hundred_holds_up_none() {
     for proxy in &proxies {
         scene.apply(proxy).await;
     }
-    until_time(Duration::from_mins(2), "the others to be applied", || async {
+    until_time(Duration::from_mins(4), "the others to be applied", || async {
         let objects = scene.api.list(&tests::cluster::at("PackageProxy", scene.namespace(), ""), "").await;
         let applied = |object: &&Value| {
             tests::cluster::condition(object, "ResourcesApplied").is_some_and(|found| found.status == "True")

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tests::cluster::{Operator, Proxy, Row, Scene, Setup, at, report};
 use tests::wait::{until, until_time};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long an operator is believed that is not heard of.
@@ -56,7 +57,7 @@ async fn a_namespace_has_one_operator() {
     let gone = Instant::now();
     let changed = proxy.spec("/cache/metadataTTL", "8m");
     scene.apply(&changed).await;
-    until_time(BELIEVED * 2, "the second to take the namespace", || async {
+    until_time(BELIEVED * 4, "the second to take the namespace", || async {
         (holder(&scene, scene.namespace()).await? != ours).then_some(())
     })
     .await;
@@ -78,24 +79,37 @@ async fn an_operator_of_all_namespaces_leaves_those_of_others_alone() {
                          "labels": {"packageproxy.dev/scope": "namespace"}},
             "spec": {"holderIdentity": holder, "leaseDurationSeconds": 30, "leaseTransitions": renewed}})
     };
-    scene.api.apply(&lease("team/other", 0)).await;
-    let operator = of_all(scene.setup("all"));
-    scene.leads(&operator).await;
-    let proxies = [Proxy::new(taken, "npm"), Proxy::new(free, "npm")];
-    for proxy in &proxies {
-        scene.apply(proxy).await;
-    }
-    scene.converged(&proxies[1]).await;
     // It is renewed as long as the other one lives.
-    for renewed in 1..=3 {
-        scene.api.apply(&lease("team/other", renewed)).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
-    }
-    let theirs = scene.relay.writes().into_iter().filter(|call| call.namespace == *taken).count();
-    assert_eq!(theirs, 0, "nothing is written where another operator serves");
-    assert!(scene.children(&proxies[0]).await.is_empty());
+    let (renewals, over) = (watch::Sender::new(0), watch::Sender::new(false));
+    let renewing = async {
+        let mut over = over.subscribe();
+        while !*over.borrow() {
+            let number = *renewals.borrow();
+            scene.api.apply(&lease("team/other", number)).await;
+            renewals.send_replace(number + 1);
+            let _ = tokio::time::timeout(Duration::from_secs(2), over.wait_for(|over| *over)).await;
+        }
+    };
+    let looking = async {
+        renewals.subscribe().wait_for(|number| *number > 0).await.expect("a renewal");
+        let operator = of_all(scene.setup("all"));
+        scene.leads(&operator).await;
+        let proxies = [Proxy::new(taken, "npm"), Proxy::new(free, "npm")];
+        for proxy in &proxies {
+            scene.apply(proxy).await;
+        }
+        scene.converged(&proxies[1]).await;
+        let seen = *renewals.borrow();
+        renewals.subscribe().wait_for(|number| *number > seen + 4).await.expect("renewals");
+        let theirs = scene.relay.writes().into_iter().filter(|call| call.namespace == *taken).count();
+        assert_eq!(theirs, 0, "nothing is written where another operator serves");
+        assert!(scene.children(&proxies[0]).await.is_empty());
+        over.send_replace(true);
+        (operator, proxies)
+    };
+    let ((), (_operator, proxies)) = tokio::join!(renewing, looking);
     // Given back: nobody has to be waited for.
-    scene.api.apply(&lease("", 4)).await;
+    scene.api.apply(&lease("", 0)).await;
     scene.converged(&proxies[0]).await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::cluster::{Operator, Row, Scene, at, of, report};
 use tests::relay::{Fault, Rule, WatchFault};
-use tests::wait::{until, until_time};
+use tests::wait::until;
 use tokio::time::Instant;
 
 /// Waits until the operator watches each of these.
@@ -38,7 +38,7 @@ async fn expired_watches_are_listed_again_and_nothing_is_missed() {
         let new = scene.proxy(&format!("new-{}", format!("{fault:?}").to_lowercase()));
         scene.apply(&new).await;
         scene.converged(&new).await;
-        until_time(Duration::from_secs(30), "the Service to come back", || async {
+        until("the Service to come back", || async {
             let found = scene.api.find(&service).await?;
             (found["metadata"]["uid"] != before).then_some(())
         })
@@ -72,7 +72,8 @@ async fn silent_watches_are_given_up() {
     scene.converged(&new).await;
     scene.converged(&old).await;
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(40), "noticed after {took:?}");
+    // By default a watch is given up after almost five minutes, and every proxy looked at after ten.
+    assert!(took < Duration::from_mins(2), "noticed after {took:?}");
     let row = Row::new("silent watches with --watch-timeout 5s, noticed after", format!("{:.1} s", took.as_secs_f64()));
     report("watches", &[row]);
 }

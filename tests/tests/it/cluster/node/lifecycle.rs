@@ -97,8 +97,11 @@ async fn an_upgrade_of_the_chart_rolls_one_proxy_at_a_time() {
     until("every proxy to have the other image", || async {
         let mut rolled = 0;
         let mut rolling = 0;
+        // All of one moment: between two looks one may end and the next begin.
+        let all = scene.pods_by(scene.namespace(), "app.kubernetes.io/name=packageproxy").await;
         for name in names {
-            let pods = scene.pods(name).await;
+            let prefix = format!("{name}-");
+            let pods: Vec<_> = all.iter().filter(|pod| pod.name.starts_with(&prefix)).collect();
             let new = pods.iter().filter(|pod| pod.image == image).count();
             rolled += usize::from(new == 1 && pods.len() == 1 && pods[0].ready);
             rolling += usize::from(new > 0 && (pods.len() > 1 || !pods[0].ready));
