@@ -19,11 +19,13 @@ fn failing(folder: &Path, calls: &[(&str, &str)]) -> Option<PathBuf> {
     }
     let path = folder.join("packageproxy-that-fails");
     let names: Vec<&str> = calls.iter().map(|(call, _)| *call).collect();
-    let faults: String = calls.iter().map(|(call, when)| format!(" -e inject={call}:error=EIO:when={when}")).collect();
+    let faults: Vec<String> =
+        calls.iter().map(|(call, when)| format!("-e inject={call}:error=EIO:when={when}")).collect();
     // The tracer is a process beside, so that the program keeps the number that the rig knows.
     let script = format!(
-        "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace={}{faults} '{}' \"$@\"\n",
+        "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace={} {} '{}' \"$@\"\n",
         names.join(","),
+        faults.join(" "),
         rig::program().display()
     );
     fs::write(&path, script).unwrap();
