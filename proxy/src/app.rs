@@ -253,6 +253,7 @@ impl App {
             if let Some(found) = store.survey(|| spaces(&sites.load())) {
                 tracing::info!(
                     blobs = found.blobs,
+                    records = found.records,
                     swept = found.swept,
                     retired = found.retired,
                     "the volume is surveyed"

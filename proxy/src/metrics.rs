@@ -67,11 +67,13 @@ pub struct Metrics {
     pub unlisted_hosts: Family<EcosystemLabel, Counter>,
     /// 0 closed, 1 half-open, 2 open, 3 paused by the origin.
     pub breaker_state: Family<OriginLabel, Gauge>,
-    /// Bytes of all blobs.
+    /// Bytes that blobs and records take.
     pub store_bytes: Gauge,
     /// Number of blobs.
     pub store_objects: Gauge,
-    /// Blobs evicted.
+    /// Number of records.
+    pub store_records: Gauge,
+    /// Blobs and records evicted.
     pub evictions: Counter,
     /// 1 while the disk does not take writes.
     pub store_fault: Gauge,
@@ -107,6 +109,7 @@ impl Metrics {
             breaker_state: Family::default(),
             store_bytes: Gauge::default(),
             store_objects: Gauge::default(),
+            store_records: Gauge::default(),
             evictions: Counter::default(),
             store_fault: Gauge::default(),
             reloads: Counter::default(),
@@ -133,9 +136,10 @@ impl Metrics {
             "0 closed, 1 probing, 2 open, 3 paused by the origin",
             metrics.breaker_state.clone(),
         );
-        registry.register("store_bytes", "Bytes of all blobs", metrics.store_bytes.clone());
+        registry.register("store_bytes", "Bytes that blobs and records take", metrics.store_bytes.clone());
         registry.register("store_objects", "Number of blobs", metrics.store_objects.clone());
-        registry.register("evictions", "Blobs evicted", metrics.evictions.clone());
+        registry.register("store_records", "Number of records", metrics.store_records.clone());
+        registry.register("evictions", "Blobs and records evicted", metrics.evictions.clone());
         registry.register("store_fault", "1 while the disk takes no writes", metrics.store_fault.clone());
         registry.register("reloads", "Configurations loaded", metrics.reloads.clone());
         registry.register("reloads_refused", "Configurations refused", metrics.reloads_refused.clone());

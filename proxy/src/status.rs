@@ -36,6 +36,7 @@ pub fn of(app: &App) -> Value {
             "directory": store.options().root.display().to_string(),
             "bytes": usage.bytes,
             "objects": usage.objects,
+            "records": usage.records,
             "reserved": usage.reserved,
             "maxSize": store.inventory().max_size(),
             "evictions": usage.evictions,
@@ -137,6 +138,7 @@ pub fn measure(app: &App) {
     let usage = app.engine.store.inventory().usage();
     metrics.store_bytes.set(i64::try_from(usage.bytes).unwrap_or(i64::MAX));
     metrics.store_objects.set(i64::try_from(usage.objects).unwrap_or(i64::MAX));
+    metrics.store_records.set(i64::try_from(usage.records).unwrap_or(i64::MAX));
     let evicted = usage.evictions.saturating_sub(metrics.evictions.get());
     metrics.evictions.inc_by(evicted);
     metrics.store_fault.set(i64::from(app.engine.store.fault().is_some()));

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 pub use blob::{Blob, BlobId};
 pub use body::{BodyError, ByteStream};
+use inventory::on_disk;
 pub use inventory::{Inventory, Reservation, Usage};
 pub use record::{Artifact, Document, Record, RecordId, Space, State, Variant};
 pub use sink::Sink;
@@ -85,10 +86,12 @@ impl Store {
         descriptors::raise_limit();
         let inventory = Arc::new(Inventory::new(options.max_size));
         let bodies = bodies::bodies(options.memory);
-        let evictor = Arc::new(Evictor::new(options.root.clone(), Arc::clone(&inventory), bodies));
+        let records: Arc<Records> = Arc::default();
+        let evictor = Evictor::new(options.root.clone(), Arc::clone(&inventory), bodies, Arc::clone(&records));
+        let evictor = Arc::new(evictor);
         let store = Self {
             inventory,
-            records: Arc::default(),
+            records,
             health: Arc::new(Health::new(Arc::clone(&evictor))),
             evictor,
             lock: Mutex::new(None),
@@ -224,8 +227,10 @@ impl Store {
         match result {
             Ok(length) => {
                 match reservation {
-                    Some(reservation) => self.inventory.insert_reserved(&space.owner, id, length, reservation),
-                    None => self.inventory.insert(&space.owner, id, length),
+                    Some(reservation) => {
+                        self.inventory.insert_reserved(&space.owner, id, on_disk(length), reservation);
+                    }
+                    None => self.inventory.insert(&space.owner, id, on_disk(length)),
                 }
                 self.health.written();
                 Ok(())
@@ -243,18 +248,25 @@ impl Store {
     }
 
     /// Makes a record known to this process at once, before it is on disk.
-    pub fn remember(&self, id: RecordId, record: Arc<Record>) {
+    pub fn remember(&self, space: &Space, id: RecordId, record: Arc<Record>) {
+        // A use, and noted first: the one before is not evicted from now on, and this one with it.
+        self.inventory.touch(&space.place, id);
         self.records.remember(id, record);
     }
 
     /// Writes a record to disk, whole or not at all. Blocks on the disk.
     pub fn persist(self: &Arc<Self>, space: &Space, id: RecordId, record: &Record) -> io::Result<()> {
         let staging = self.stage()?;
+        let bytes = record.encode();
         // The staging has reported it if the write failed.
-        staging.write_at(0, &record.encode())?;
+        staging.write_at(0, &bytes)?;
+        let _turn = self.evictor.turns.wait(id);
         let result = staging.commit(&self.record_path(space, id), self.options.durable);
         match &result {
-            Ok(()) => self.health.written(),
+            Ok(()) => {
+                self.inventory.insert_record(&space.place, id, record.kind(), on_disk(bytes.len() as u64));
+                self.health.written();
+            }
             Err(error) => self.health.report(error, Step::Commit),
         }
         result
@@ -262,18 +274,19 @@ impl Store {
 
     /// Forgets a key.
     pub fn forget(&self, space: &Space, id: RecordId) {
+        let _turn = self.evictor.turns.wait(id);
         let _ = fs::remove_file(self.record_path(space, id));
+        self.inventory.forget(&space.place, id);
         self.records.forget(id);
     }
 
     /// Where the records of a proxy lie.
     pub fn records_directory(&self, space: &Space) -> PathBuf {
-        self.options.root.join("owners").join(&space.owner).join("records").join(&space.directory)
+        self.options.root.join("owners").join(&space.place)
     }
 
     fn record_path(&self, space: &Space, id: RecordId) -> PathBuf {
-        let name = id.to_string();
-        self.records_directory(space).join(&name[..2]).join(&name[2..])
+        record_path(&self.options.root, &space.place, id)
     }
 
     fn blob_path(&self, space: &Space, id: BlobId) -> PathBuf {
@@ -296,6 +309,11 @@ impl std::fmt::Debug for Store {
 fn blob_path(root: &Path, owner: &str, id: BlobId) -> PathBuf {
     let name = id.to_string();
     root.join("owners").join(owner).join("blobs").join(&name[..2]).join(&name)
+}
+
+fn record_path(root: &Path, place: &str, id: RecordId) -> PathBuf {
+    let name = id.to_string();
+    root.join("owners").join(place).join(&name[..2]).join(&name[2..])
 }
 
 /// Opens a lock file, for reading only: a descriptor that may write would keep a volume from being made read-only.

@@ -25,7 +25,7 @@ impl Cache {
             let verified = Some(digest.to_string());
             let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, 0) };
             // Older than whatever may be learnt of this key from now on.
-            self.engine.store.remember(id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
+            self.engine.store.remember(&self.space, id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
             noted.push(id);
         }
         let cache = Arc::clone(self);

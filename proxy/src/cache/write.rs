@@ -49,7 +49,7 @@ impl Writer {
             let committed = files
                 .into_iter()
                 .try_for_each(|file| store.commit_reserved(&space, file.staging, file.blob, file.reservation));
-            if committed.is_ok() && remember(&store, &changing, id, record) {
+            if committed.is_ok() && remember(&store, &space, &changing, id, record) {
                 // Without its file the record still serves for as long as this process lives.
                 let _ = persist_newest(&store, &space, id, &persisting);
             }
@@ -76,7 +76,7 @@ impl Writer {
             confirmed.last_modified.clone_from(&document.last_modified);
         }
         let newest = Arc::new(newest);
-        self.store.remember(id, Arc::clone(&newest));
+        self.store.remember(&self.space, id, Arc::clone(&newest));
         newest
     }
 
@@ -94,7 +94,7 @@ impl Writer {
             document.variants.retain(|kept| kept.fingerprint != variant.fingerprint);
             document.variants.push(variant);
             limit_bases(&mut document.variants);
-            self.store.remember(id, Arc::new(newest));
+            self.store.remember(&self.space, id, Arc::new(newest));
         }
         let (store, space) = (Arc::clone(&self.store), self.space.clone());
         let commit = move || store.commit(&space, blob, blob_id);
@@ -113,12 +113,12 @@ impl Writer {
 }
 
 /// Makes a record the one that this process knows, unless it knows a newer one by now.
-fn remember(store: &Store, changing: &Turns, id: RecordId, record: Arc<Record>) -> bool {
+fn remember(store: &Store, space: &Space, changing: &Turns, id: RecordId, record: Arc<Record>) -> bool {
     let _changing = changing.wait(id);
     if store.record_in_memory(id).is_some_and(|known| known.validated > record.validated) {
         return false;
     }
-    store.remember(id, record);
+    store.remember(space, id, record);
     true
 }
 

@@ -1,4 +1,4 @@
-//! Which blobs there are, how large and how lately used: a cache of the directory, rebuilt from it.
+//! Which blobs and records there are, how large and how lately used: a cache of the directory, rebuilt from it.
 //!
 //! Eviction is by bytes, least recently used first; having been stored counts as a use, so that the newest blob that
 //! nobody has read yet outlives an older idle one. A hit takes no lock that excludes other hits.
@@ -11,9 +11,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::BlobId;
+use super::{BlobId, RecordId};
 
 pub use reservation::Reservation;
+pub(super) use victims::Candidate;
 
 mod reservation;
 #[cfg(test)]
@@ -26,35 +27,78 @@ const HIGH_WATER: f64 = 0.95;
 const LOW_WATER: f64 = 0.90;
 /// Parts with a lock each; a power of two.
 const SHARDS: usize = 16;
+/// What a file takes of a volume is counted in these.
+const BLOCK: u64 = 4096;
+/// The part of `max_size` that the records of documents may take: anybody can ask for lists without end.
+const DOCUMENTS: u64 = 4;
+/// Documents of which nothing is known but that somebody asked for them take memory, too: no more than this many ...
+const MOST_DOCUMENTS: u64 = 1 << 17;
+/// ... and a small store has room for a few.
+const LEAST_DOCUMENTS: u64 = 64;
 
-/// All blobs of a store.
+/// All blobs and records of a store.
 #[derive(Debug)]
 pub struct Inventory {
     max_size: AtomicU64,
     since: Instant,
-    /// Names of owners by number: a name a blob would cost more than the rest of the entry.
-    owners: RwLock<Owners>,
+    /// Names of places by number: a name an entry would cost more than the rest of it.
+    places: RwLock<Places>,
     shards: [RwLock<Shard>; SHARDS],
     /// Taken after a shard, never before one.
     totals: Mutex<Totals>,
 }
 
+/// Where something lies: an owner for its blobs, the directory of a proxy's records for these.
 #[derive(Debug, Default)]
-struct Owners {
+struct Places {
     numbers: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
 }
 
-/// A blob of one owner: equal bytes of two owners are two files.
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    /// A blob.
+    Blob(BlobId),
+    /// A record.
+    Record(RecordId),
+}
+
+impl From<BlobId> for Id {
+    fn from(id: BlobId) -> Self {
+        Self::Blob(id)
+    }
+}
+
+impl From<RecordId> for Id {
+    fn from(id: RecordId) -> Self {
+        Self::Record(id)
+    }
+}
+
+/// What is lost with something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Bytes that can be fetched again.
+    Blob,
+    /// The record of a document that can be fetched again.
+    Document,
+    /// The record of an artifact whose digest is published: it can be fetched again.
+    Artifact,
+    /// A record that says what nobody could say again, such as which bytes were the first ones. It is counted and stays.
+    Lasting,
+}
+
+/// A file at its place: equal bytes of two owners are two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key {
-    owner: u32,
-    id: BlobId,
+    place: u32,
+    id: Id,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    blobs: HashMap<Key, Entry>,
+    entries: HashMap<Key, Entry>,
     /// How many hold a blob open. Apart from the entries, which may go and come back meanwhile.
     pins: HashMap<Key, u32>,
 }
@@ -62,6 +106,7 @@ struct Shard {
 #[derive(Debug)]
 struct Entry {
     length: u64,
+    kind: Kind,
     /// Milliseconds after the start of this process, or before it.
     used: AtomicI64,
 }
@@ -70,6 +115,8 @@ struct Entry {
 struct Totals {
     bytes: u64,
     objects: u64,
+    records: u64,
+    documents: u64,
     reserved: u64,
     evictions: u64,
 }
@@ -77,13 +124,15 @@ struct Totals {
 /// What a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of all blobs.
+    /// Bytes that blobs and records take.
     pub bytes: u64,
     /// Number of blobs.
     pub objects: u64,
+    /// Number of records.
+    pub records: u64,
     /// Bytes promised to fills that are under way.
     pub reserved: u64,
-    /// Blobs evicted since the start.
+    /// Blobs and records evicted since the start.
     pub evictions: u64,
 }
 
@@ -93,7 +142,7 @@ impl Inventory {
         Self {
             max_size: AtomicU64::new(max_size),
             since: Instant::now(),
-            owners: RwLock::default(),
+            places: RwLock::default(),
             shards: Default::default(),
             totals: Mutex::default(),
         }
@@ -116,54 +165,53 @@ impl Inventory {
 
     /// Notes a blob that was stored now.
     pub fn insert(&self, owner: &str, id: BlobId, length: u64) {
-        self.adopt(owner, id, length, self.now());
+        self.note(owner, id.into(), Kind::Blob, length, 0);
     }
 
     /// Notes a blob that was stored now with bytes that were promised for it: in one step, so that it never counts
     /// twice.
     pub fn insert_reserved(&self, owner: &str, id: BlobId, length: u64, mut reservation: Reservation) {
-        self.note(self.number(owner), id, length, self.now(), reservation.redeem());
+        self.note(owner, id.into(), Kind::Blob, length, reservation.redeem());
     }
 
-    /// Notes a blob that was found on disk; `used` is in milliseconds after the start, as a rule below zero.
-    pub fn adopt(&self, owner: &str, id: BlobId, length: u64, used: i64) {
-        self.note(self.number(owner), id, length, used, 0);
+    /// Notes a record that was stored now.
+    pub fn insert_record(&self, place: &str, id: RecordId, kind: Kind, length: u64) {
+        self.note(place, id.into(), kind, length, 0);
     }
 
-    /// Notes a blob that was found on disk, unless it has been noted since.
-    pub fn adopt_if_unknown(&self, owner: &str, id: BlobId, length: u64, used: i64) {
-        let key = Key { owner: self.number(owner), id };
-        let mut shard = self.shard(id).write();
-        if let std::collections::hash_map::Entry::Vacant(vacant) = shard.blobs.entry(key) {
-            vacant.insert(Entry { length, used: AtomicI64::new(used) });
-            let mut totals = self.totals.lock();
-            totals.bytes += length;
-            totals.objects += 1;
+    /// Notes what was found on disk, unless it has been noted since; `used` is in milliseconds after the start, as a
+    /// rule below zero.
+    pub fn adopt(&self, place: &str, id: impl Into<Id>, kind: Kind, length: u64, used: i64) {
+        let key = Key { place: self.number(place), id: id.into() };
+        let mut shard = self.shard(key.id).write();
+        if let std::collections::hash_map::Entry::Vacant(vacant) = shard.entries.entry(key) {
+            let entry = vacant.insert(Entry { length, kind, used: AtomicI64::new(used) });
+            self.totals.lock().add(entry);
         }
     }
 
-    fn note(&self, owner: u32, id: BlobId, length: u64, used: i64, redeemed: u64) {
+    fn note(&self, place: &str, id: Id, kind: Kind, length: u64, redeemed: u64) {
+        let key = Key { place: self.number(place), id };
+        let entry = Entry { length, kind, used: AtomicI64::new(self.now()) };
         let mut shard = self.shard(id).write();
-        let old = shard.blobs.insert(Key { owner, id }, Entry { length, used: AtomicI64::new(used) });
         let mut totals = self.totals.lock();
-        match old {
-            Some(old) => totals.bytes -= old.length,
-            None => totals.objects += 1,
+        totals.add(&entry);
+        if let Some(old) = shard.entries.insert(key, entry) {
+            totals.take(&old);
         }
-        totals.bytes += length;
         totals.reserved -= redeemed;
     }
 
     /// Notes a use.
-    pub fn touch(&self, owner: &str, id: BlobId) {
+    pub fn touch(&self, place: &str, id: impl Into<Id>) {
         let now = self.now();
-        self.with_entry(owner, id, |entry| entry.used.store(now, Ordering::Relaxed));
+        self.with_entry(place, id.into(), |entry| entry.used.store(now, Ordering::Relaxed));
     }
 
     /// Lets a blob go first, unless it was used since `before`. Returns whether there is such a blob.
     pub fn retire(&self, owner: &str, id: BlobId, before: i64) -> bool {
         let mut held = false;
-        self.with_entry(owner, id, |entry| {
+        self.with_entry(owner, id.into(), |entry| {
             held = true;
             let retired = |used: i64| (used < before).then_some(i64::MIN);
             let _ = entry.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, retired);
@@ -171,60 +219,90 @@ impl Inventory {
         held
     }
 
-    fn with_entry(&self, owner: &str, id: BlobId, change: impl FnOnce(&Entry)) {
-        let Some(owner) = self.owners.read().numbers.get(owner).copied() else { return };
-        if let Some(entry) = self.shard(id).read().blobs.get(&Key { owner, id }) {
+    fn with_entry(&self, place: &str, id: Id, change: impl FnOnce(&Entry)) {
+        let Some(place) = self.places.read().numbers.get(place).copied() else { return };
+        if let Some(entry) = self.shard(id).read().entries.get(&Key { place, id }) {
             change(entry);
         }
     }
 
-    /// Notes that a blob is gone.
-    pub fn forget(&self, owner: &str, id: BlobId) {
-        let Some(owner) = self.owners.read().numbers.get(owner).copied() else { return };
+    /// Whether there is such a thing.
+    pub fn holds(&self, place: &str, id: impl Into<Id>) -> bool {
+        let mut held = false;
+        self.with_entry(place, id.into(), |_| held = true);
+        held
+    }
+
+    /// Notes that something is gone.
+    pub fn forget(&self, place: &str, id: impl Into<Id>) {
+        let id = id.into();
+        let Some(place) = self.places.read().numbers.get(place).copied() else { return };
         let mut shard = self.shard(id).write();
-        if let Some(entry) = shard.blobs.remove(&Key { owner, id }) {
-            let mut totals = self.totals.lock();
-            totals.bytes -= entry.length;
-            totals.objects -= 1;
+        if let Some(entry) = shard.entries.remove(&Key { place, id }) {
+            self.totals.lock().take(&entry);
+        }
+    }
+
+    /// Notes that nothing is left at a place.
+    pub fn forget_all(&self, place: &str) {
+        let Some(place) = self.places.read().numbers.get(place).copied() else { return };
+        for shard in &self.shards {
+            for (_, entry) in shard.write().entries.extract_if(|key, _| key.place == place) {
+                self.totals.lock().take(&entry);
+            }
         }
     }
 
     /// Keeps a blob from eviction for as long as the guard lives.
     pub fn pin(self: &Arc<Self>, owner: &str, id: BlobId) -> Pin {
-        let key = Key { owner: self.number(owner), id };
-        *self.shard(id).write().pins.entry(key).or_default() += 1;
+        let key = Key { place: self.number(owner), id: id.into() };
+        *self.shard(key.id).write().pins.entry(key).or_default() += 1;
         Pin { inventory: Arc::clone(self), key }
     }
 
-    /// The blobs that were used after `since` and how long ago that was. See [`Inventory::now`] for the scale.
-    pub fn used_since(&self, since: i64) -> Vec<(Arc<str>, BlobId, Duration)> {
+    /// What was used after `since` and how long ago that was. See [`Inventory::now`] for the scale.
+    pub fn used_since(&self, since: i64) -> Vec<(Arc<str>, Id, Duration)> {
         let now = self.now();
         let mut all = Vec::new();
         for shard in &self.shards {
-            for (key, entry) in &shard.read().blobs {
+            for (key, entry) in &shard.read().entries {
                 let used = entry.used.load(Ordering::Relaxed);
                 if used > since {
                     all.push((*key, now.saturating_sub(used)));
                 }
             }
         }
-        let names = self.owners.read();
+        let names = self.places.read();
         let age = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or_default());
-        all.into_iter().map(|(key, ago)| (Arc::clone(&names.names[key.owner as usize]), key.id, age(ago))).collect()
+        all.into_iter().map(|(key, ago)| (Arc::clone(&names.names[key.place as usize]), key.id, age(ago))).collect()
     }
 
     /// What there is.
     pub fn usage(&self) -> Usage {
         let totals = self.totals.lock();
-        Usage { bytes: totals.bytes, objects: totals.objects, reserved: totals.reserved, evictions: totals.evictions }
+        Usage {
+            bytes: totals.bytes,
+            objects: totals.objects,
+            records: totals.records,
+            reserved: totals.reserved,
+            evictions: totals.evictions,
+        }
     }
 
-    /// Whether the high-water mark is passed, or there is no room for what was promised.
+    /// Whether the high-water mark is passed, there is no room for what was promised, or there are too many documents.
     pub fn is_full(&self) -> bool {
-        self.excess() > 0
+        self.excess() > 0 || self.surplus() > 0
     }
 
-    /// Bytes that have to go. Blobs over the high-water mark go down to the low one, so that not every write evicts;
+    /// Documents that have to go.
+    fn surplus(&self) -> u64 {
+        let most = (self.max_size() / DOCUMENTS / BLOCK).clamp(LEAST_DOCUMENTS, MOST_DOCUMENTS);
+        let documents = self.totals.lock().documents;
+        // Some more, so that not every write evicts.
+        if documents > most { documents - most / 16 * 15 } else { 0 }
+    }
+
+    /// Bytes that have to go. What is over the high-water mark go down to the low one, so that not every write evicts;
     /// a promise takes no more than it needs.
     fn excess(&self) -> u64 {
         let totals = self.totals.lock();
@@ -234,22 +312,49 @@ impl Inventory {
         stored.max((totals.bytes + totals.reserved).saturating_sub(max_size))
     }
 
-    fn number(&self, owner: &str) -> u32 {
-        if let Some(number) = self.owners.read().numbers.get(owner) {
+    fn number(&self, place: &str) -> u32 {
+        if let Some(number) = self.places.read().numbers.get(place) {
             return *number;
         }
-        let mut owners = self.owners.write();
-        let Owners { numbers, names } = &mut *owners;
+        let mut places = self.places.write();
+        let Places { numbers, names } = &mut *places;
         let next = names.len() as u32;
-        *numbers.entry(owner.into()).or_insert_with_key(|name| {
+        *numbers.entry(place.into()).or_insert_with_key(|name| {
             names.push(Arc::clone(name));
             next
         })
     }
 
-    fn shard(&self, id: BlobId) -> &RwLock<Shard> {
-        &self.shards[id.as_bytes()[0] as usize % SHARDS]
+    fn shard(&self, id: Id) -> &RwLock<Shard> {
+        let first = match id {
+            Id::Blob(id) => id.as_bytes()[0],
+            Id::Record(id) => id.short() as u8,
+        };
+        &self.shards[first as usize % SHARDS]
     }
+}
+
+impl Totals {
+    fn add(&mut self, entry: &Entry) {
+        self.bytes += entry.length;
+        *self.count(entry.kind) += 1;
+        self.documents += u64::from(entry.kind == Kind::Document);
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        self.bytes -= entry.length;
+        *self.count(entry.kind) -= 1;
+        self.documents -= u64::from(entry.kind == Kind::Document);
+    }
+
+    fn count(&mut self, kind: Kind) -> &mut u64 {
+        if kind == Kind::Blob { &mut self.objects } else { &mut self.records }
+    }
+}
+
+/// What a file of so many bytes takes of a volume.
+pub(super) fn on_disk(length: u64) -> u64 {
+    length.next_multiple_of(BLOCK)
 }
 
 /// Keeps one blob from eviction.

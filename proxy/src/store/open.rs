@@ -118,11 +118,13 @@ impl Store {
 
     /// The record of a key, if one can be read. A broken record is removed and is a miss.
     pub async fn record(self: &Arc<Self>, space: &Space, id: RecordId) -> Option<Arc<Record>> {
+        self.inventory.touch(&space.place, id);
         if let Some(record) = self.records.get(id) {
             return Some(record);
         }
         let path = self.record_path(space, id);
         let health = Arc::clone(&self.health);
+        let (inventory, place) = (Arc::clone(&self.inventory), space.place.clone());
         let read = move || {
             let bytes = match fs::read(&path) {
                 Ok(bytes) => bytes,
@@ -137,6 +139,7 @@ impl Store {
             let record = Record::decode(&bytes).inspect_err(|error| {
                 tracing::warn!(record = %path.display(), error = %error, "a record is broken and is removed");
                 let _ = fs::remove_file(&path);
+                inventory.forget(&place, id);
             });
             record.ok()
         };

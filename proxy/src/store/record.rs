@@ -8,6 +8,7 @@ use sha2::Digest as _;
 use url::Url;
 
 use super::BlobId;
+use super::inventory::Kind;
 use crate::clock::Millis;
 use crate::digest::Digest;
 use crate::intent::{Key, ServedAs};
@@ -22,6 +23,8 @@ pub struct Space {
     pub owner: String,
     /// Name of the records' directory: proxy, and a hash of upstream and ecosystem.
     pub directory: String,
+    /// That directory below those of all owners.
+    pub(super) place: String,
     seed: [u8; 32],
 }
 
@@ -39,7 +42,7 @@ impl Space {
             .finalize()
             .into();
         let directory = format!("{proxy}.{}", &HEXLOWER.encode(&seed)[..12]);
-        Self { owner: owner.to_owned(), directory, seed }
+        Self { owner: owner.to_owned(), place: place(owner, &directory), directory, seed }
     }
 
     /// Whether a directory of records is this proxy's, with whatever upstream.
@@ -64,11 +67,21 @@ impl Space {
     }
 }
 
+/// A directory of records below those of all owners.
+pub(super) fn place(owner: &str, directory: &str) -> String {
+    format!("{owner}/records/{directory}")
+}
+
 /// The name of a record: a hash of everything that a key means.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId([u8; 20]);
 
 impl RecordId {
+    /// Reads what `Display` writes.
+    pub(super) fn from_hex(hex: &str) -> Option<Self> {
+        Some(Self(HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()?))
+    }
+
     /// A short form for places that tolerate a collision.
     pub fn short(&self) -> u64 {
         u64::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3], self.0[4], self.0[5], self.0[6], self.0[7]])
@@ -234,6 +247,54 @@ impl Record {
         match &self.state {
             State::Artifact(artifact) => Some(artifact),
             State::Document(_) => None,
+        }
+    }
+
+    /// What is lost with it.
+    pub(super) fn kind(&self) -> Kind {
+        match &self.state {
+            State::Document(_) => Kind::Document,
+            // Which bytes were the first ones, or which fallback is to give what belongs to them, nobody else knows.
+            State::Artifact(artifact) if artifact.verified.is_none() || artifact.source.is_some() => Kind::Lasting,
+            State::Artifact(_) => Kind::Artifact,
+        }
+    }
+
+    /// Bytes that it takes in memory, more or less: much of it is what clients and upstreams say.
+    pub(super) fn size(&self) -> u64 {
+        let said = |text: &Option<String>| text.as_deref().map_or(0, str::len);
+        let of_state = match &self.state {
+            State::Document(document) => {
+                let served = &document.served;
+                let headers = served.headers.iter().map(|(name, value)| name.len() + value.len());
+                let variants = document
+                    .variants
+                    .iter()
+                    .map(|variant| size_of::<Variant>() + variant.base.len() + variant.fingerprint.len());
+                document.content_type.len()
+                    + document.url.as_str().len()
+                    + said(&document.etag)
+                    + said(&document.last_modified)
+                    + said(&served.content_type)
+                    + said(&served.next)
+                    + headers.chain(variants).sum::<usize>()
+            }
+            State::Artifact(artifact) => said(&artifact.verified) + said(&artifact.last_modified),
+        };
+        (size_of::<Self>() + self.package.len() + self.version.len() + self.file.len() + of_state) as u64
+    }
+
+    /// The blobs that it names.
+    pub(super) fn blobs(&self) -> Vec<BlobId> {
+        match &self.state {
+            State::Document(document) => {
+                let extra = [document.reading, document.signature].into_iter().flatten().map(|(id, _)| id);
+                let variants = document.variants.iter().map(|variant| variant.blob);
+                std::iter::once(document.raw).chain(extra).chain(variants).collect()
+            }
+            State::Artifact(artifact) => {
+                std::iter::once(artifact.blob).chain(artifact.names.map(|(id, _)| id)).collect()
+            }
         }
     }
 

@@ -10,8 +10,10 @@ use parking_lot::Mutex;
 
 use super::{Record, RecordId};
 
-/// Records kept in memory; each is about a kilobyte.
+/// Records kept in memory, if each is about a kilobyte ...
 const KEPT: usize = 16 << 10;
+/// ... and what they may take together.
+const KEPT_BYTES: u64 = 16 << 20;
 
 /// A read that is under way; everyone who waits for it gets the same.
 type Reading = Shared<BoxFuture<'static, Option<Arc<Record>>>>;
@@ -19,9 +21,19 @@ type Reading = Shared<BoxFuture<'static, Option<Arc<Record>>>>;
 /// The records in memory.
 #[derive(Debug)]
 pub(super) struct Records {
-    known: quick_cache::sync::Cache<RecordId, Arc<Record>>,
+    known: quick_cache::sync::Cache<RecordId, Arc<Record>, BySize>,
     /// Held by everything that changes `known`, so that a read can tell whether it still counts.
     readings: Mutex<Readings>,
+}
+
+/// Weighs a record by what it takes in memory.
+#[derive(Clone, Debug)]
+struct BySize;
+
+impl quick_cache::Weighter<RecordId, Arc<Record>> for BySize {
+    fn weight(&self, _: &RecordId, record: &Arc<Record>) -> u64 {
+        record.size()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +45,7 @@ struct Readings {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { known: quick_cache::sync::Cache::new(KEPT), readings: Mutex::default() }
+        Self { known: quick_cache::sync::Cache::with_weighter(KEPT, KEPT_BYTES, BySize), readings: Mutex::default() }
     }
 }
 
@@ -89,6 +101,19 @@ impl Records {
     /// Forgets a key; a read that is under way is not remembered.
     pub(super) fn forget(&self, id: RecordId) {
         let mut readings = self.readings.lock();
+        let outdated = readings.under_way.remove(&id);
+        self.known.remove(&id);
+        drop(readings);
+        drop(outdated);
+    }
+
+    /// Forgets a key, unless something else is known of it than `seen`.
+    pub(super) fn forget_same(&self, id: RecordId, seen: Option<&Arc<Record>>) {
+        let mut readings = self.readings.lock();
+        let is_same = self.known.get(&id).is_none_or(|known| seen.is_some_and(|seen| Arc::ptr_eq(&known, seen)));
+        if !is_same {
+            return;
+        }
         let outdated = readings.under_way.remove(&id);
         self.known.remove(&id);
         drop(readings);
@@ -168,6 +193,19 @@ mod tests {
         });
         tokio::task::block_in_place(|| has_begun.recv().unwrap());
         (read, go)
+    }
+
+    #[test]
+    fn names_of_any_length_are_bounded_together() {
+        let records = Records::default();
+        let upstream = url::Url::parse("https://registry.example/").unwrap();
+        let space = Space::new("team", "npm", "npm", &upstream);
+        for number in 0..400 {
+            let mut long = record(1);
+            long.file = "x".repeat(128 << 10);
+            records.remember(space.record_id(&Key::document(&number.to_string(), "full")), Arc::new(long));
+        }
+        assert!(records.known.len() <= 128 && !records.known.is_empty(), "{}", records.known.len());
     }
 
     #[tokio::test(flavor = "multi_thread")]

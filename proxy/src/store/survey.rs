@@ -10,13 +10,17 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, flock, utimensat};
 
-use super::{BlobId, Record, Space, State, Store, blob_path};
+use super::inventory::{Id, Kind, on_disk};
+use super::record::place;
+use super::{BlobId, Record, RecordId, Space, Store, blob_path, record_path};
 
 /// What a survey found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Blobs taken into the inventory.
     pub blobs: u64,
+    /// Records taken into it.
+    pub records: u64,
     /// Files removed because a crash left them or their names mean nothing.
     pub swept: u64,
     /// Directories of records of proxies or upstreams that are configured no more.
@@ -65,8 +69,7 @@ impl Store {
         let mut found = self.survey_once(&spaces);
         while !self.surveys.end() {
             let more = self.survey_once(&spaces);
-            found =
-                Survey { blobs: more.blobs, swept: found.swept + more.swept, retired: found.retired + more.retired };
+            found = Survey { swept: found.swept + more.swept, retired: found.retired + more.retired, ..more };
         }
         Some(found)
     }
@@ -85,7 +88,9 @@ impl Store {
                 let same = |space: &&Space| space.owner == name && space.is_of_same_proxy(named);
                 if spaces().iter().find(same).is_some_and(|space| space.directory != named) {
                     found.retired += 1;
-                    self.retire(name, &records);
+                    self.retire(name, named, &records);
+                } else {
+                    self.take_records(&records, &place(name, named), &mut found);
                 }
             }
         }
@@ -94,7 +99,7 @@ impl Store {
 
     /// Has the blobs of these records evicted first, and removes the records once all of them are gone: an address
     /// that is mistyped and corrected a minute later costs nothing.
-    fn retire(&self, owner: &str, records: &Path) {
+    fn retire(&self, owner: &str, directory: &str, records: &Path) {
         let before = self.inventory().now();
         let mut held = false;
         for fan in directories(records) {
@@ -102,14 +107,41 @@ impl Store {
                 let Some(record) = fs::read(entry.path()).ok().and_then(|bytes| Record::decode(&bytes).ok()) else {
                     continue;
                 };
-                for id in blobs_of(&record) {
+                for id in record.blobs() {
                     held |= self.inventory().retire(owner, id, before);
                 }
             }
         }
         if !held {
             let _ = fs::remove_dir_all(records);
+            self.inventory().forget_all(&place(owner, directory));
         }
+    }
+
+    fn take_records(&self, directory: &Path, place: &str, found: &mut Survey) {
+        for fan in directories(directory) {
+            for entry in fs::read_dir(&fan).into_iter().flatten().flatten() {
+                let Some(id) = id_of(&fan, &entry.path()) else { continue };
+                found.records += 1;
+                if self.inventory().holds(place, id) {
+                    continue;
+                }
+                // What is counted and what is there are to be the same.
+                let _turn = self.evictor.turns.wait(id);
+                let record = fs::read(entry.path()).ok().and_then(|bytes| Record::decode(&bytes).ok());
+                // One that is broken is removed when it is asked for.
+                let (Some(record), Ok(metadata)) = (record, entry.metadata()) else { continue };
+                self.inventory().adopt(place, id, record.kind(), on_disk(metadata.len()), self.used(&metadata));
+            }
+        }
+    }
+
+    /// When a file was used last, on the inventory's scale. Not its access time: many volumes keep none, and a hit in
+    /// memory is no access.
+    fn used(&self, metadata: &fs::Metadata) -> i64 {
+        let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+        let age = i64::try_from(age.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+        self.inventory().now().saturating_sub(age)
     }
 
     /// Removes the spools of processes that are gone: those whose lock can be had.
@@ -131,11 +163,8 @@ impl Store {
             let id = entry.file_name().to_str().and_then(BlobId::from_hex);
             match (id, entry.metadata()) {
                 (Some(id), Ok(metadata)) if metadata.is_file() => {
-                    // Not the access time: many volumes keep none, and a hit in memory is no access.
-                    let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-                    let age = i64::try_from(age.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
-                    let used = self.inventory().now().saturating_sub(age);
-                    self.inventory().adopt_if_unknown(owner, id, metadata.len(), used);
+                    let (length, used) = (on_disk(metadata.len()), self.used(&metadata));
+                    self.inventory().adopt(owner, id, Kind::Blob, length, used);
                     found.blobs += 1;
                 }
                 (_, Ok(metadata)) if !metadata.is_dir() => {
@@ -146,20 +175,24 @@ impl Store {
         }
     }
 
-    /// Dates the files of the blobs that were used since the last time, so that the next process evicts in the right
-    /// order. Returns how many. Blocks on the disk.
+    /// Dates the files of the blobs and records that were used since the last time, so that the next process evicts in
+    /// the right order. Returns how many. Blocks on the disk.
     pub fn note_uses(&self) -> usize {
         let now = self.inventory().now();
         let since = self.uses_noted.swap(now, Ordering::Relaxed);
         let used = self.inventory().used_since(since);
-        for (owner, id, ago) in &used {
+        for (place, id, ago) in &used {
             let time =
                 SystemTime::now().checked_sub(*ago).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
             let Some(time) = time else { continue };
             let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
             let times = Timestamps { last_access: time, last_modification: time };
             // One that is gone meanwhile, or a volume that is read-only: the order is a matter of degree.
-            let _ = utimensat(CWD, blob_path(&self.options().root, owner, *id), &times, AtFlags::SYMLINK_NOFOLLOW);
+            let path = match *id {
+                Id::Blob(id) => blob_path(&self.options().root, place, id),
+                Id::Record(id) => record_path(&self.options().root, place, id),
+            };
+            let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
         }
         used.len()
     }
@@ -176,13 +209,20 @@ impl Store {
                 // A document about the whole package is purged with any of its versions: it lists them.
                 let concerned = record.package == package
                     && version.is_none_or(|version| record.version == version || record.version.is_empty());
-                if concerned && fs::remove_file(entry.path()).is_ok() {
+                if concerned && self.remove_record(&space.place, &fan, &entry.path()) {
                     purged += 1;
                 }
             }
         }
         self.records.forget_all();
         purged
+    }
+
+    fn remove_record(&self, place: &str, fan: &Path, path: &Path) -> bool {
+        let Some(id) = id_of(fan, path) else { return fs::remove_file(path).is_ok() };
+        let _turn = self.evictor.turns.wait(id);
+        self.inventory().forget(place, id);
+        fs::remove_file(path).is_ok()
     }
 }
 
@@ -202,16 +242,10 @@ impl Store {
     }
 }
 
-/// The blobs that a record names.
-fn blobs_of(record: &Record) -> Vec<BlobId> {
-    match &record.state {
-        State::Document(document) => {
-            let extra = [document.reading, document.signature].into_iter().flatten().map(|(id, _)| id);
-            let variants = document.variants.iter().map(|variant| variant.blob);
-            std::iter::once(document.raw).chain(extra).chain(variants).collect()
-        }
-        State::Artifact(artifact) => std::iter::once(artifact.blob).chain(artifact.names.map(|(id, _)| id)).collect(),
-    }
+/// The record that lies in this file of a directory of its kind.
+fn id_of(fan: &Path, path: &Path) -> Option<RecordId> {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    RecordId::from_hex(&(name(fan)? + &name(path)?))
 }
 
 fn directories(parent: &Path) -> Vec<std::path::PathBuf> {

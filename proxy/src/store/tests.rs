@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
 
-use super::{Artifact, BlobId, Options, Record, Space, State, Store, body};
-use crate::intent::Key;
+use super::inventory::Id;
+use super::{Artifact, BlobId, Document, Options, Record, RecordId, Space, State, Store, body};
+use crate::intent::{Key, ServedAs};
 
 const LARGE: usize = 400 << 10;
 
@@ -158,9 +159,13 @@ async fn uses_outlive_the_process_and_what_is_retired_goes_first() {
     let found = store.survey(|| vec![space_of(upstreams[1])]).unwrap();
     assert_eq!((found.blobs, found.retired), (3, 1));
     assert!(store.records_directory(&space()).exists(), "its blobs are still there");
-    let order: Vec<BlobId> = (0..3).flat_map(|_| store.inventory().victims(1)).map(|(_, id)| id).collect();
+    let order: Vec<Id> = (0..3)
+        .flat_map(|_| store.inventory().candidates(1))
+        .filter(|candidate| store.inventory().take_out(candidate))
+        .map(|candidate| candidate.id())
+        .collect();
     // The newest is never evicted by force.
-    assert_eq!(order, [ids[1], ids[2]]);
+    assert_eq!(order, [ids[1].into(), ids[2].into()]);
     std::fs::remove_file(path(&store, ids[1])).unwrap();
     store.survey(|| vec![space_of(upstreams[1])]).unwrap();
     assert!(!store.records_directory(&space()).exists(), "nothing of it is left");
@@ -233,4 +238,126 @@ async fn a_trial_heals_only_what_it_can_judge() {
     assert!(store.commit(&space(), staging, BlobId::of(b"")).is_err());
     store.try_write();
     assert!(store.fault().is_some());
+}
+
+/// A document of these bytes, kept under a name.
+fn put_document(store: &Arc<Store>, name: &str, bytes: &[u8]) -> RecordId {
+    let raw = put(store, bytes);
+    let document = Document {
+        received: raw,
+        raw,
+        length: bytes.len() as u64,
+        reading: None,
+        content_type: String::new(),
+        url: url::Url::parse("https://registry.example/").unwrap(),
+        etag: None,
+        last_modified: None,
+        served: ServedAs::default(),
+        changed: 1,
+        variants: Vec::new(),
+        digests: Vec::new(),
+        valid_until: None,
+        by_digest: false,
+        signature: None,
+    };
+    keep(store, name, State::Document(document))
+}
+
+fn put_artifact(store: &Arc<Store>, name: &str, verified: bool, referenced: bool) -> RecordId {
+    let artifact = Artifact {
+        blob: BlobId::of(name.as_bytes()),
+        length: 1,
+        verified: verified.then(|| "sha256:00".to_owned()),
+        last_modified: None,
+        source: None,
+        digests: Vec::new(),
+        referenced,
+        names: None,
+    };
+    keep(store, name, State::Artifact(artifact))
+}
+
+fn keep(store: &Arc<Store>, name: &str, state: State) -> RecordId {
+    let key = Key::document(name, "list");
+    let id = space().record_id(&key);
+    let record = Arc::new(Record::new(&key, 1, state));
+    store.remember(&space(), id, Arc::clone(&record));
+    store.persist(&space(), id, &record).unwrap();
+    id
+}
+
+async fn pass() {
+    tokio::time::advance(Duration::from_mins(1)).await;
+}
+
+fn files(directory: PathBuf) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { files(entry.path()) } else { 1 }).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_without_end_are_bounded_and_take_nothing_else_along() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 1 << 20);
+    let kept = [("pin", false, false), ("verified", true, false), ("reference", true, true)];
+    let kept = kept.map(|(name, verified, referenced)| put_artifact(&store, name, verified, referenced));
+    let shared = put_document(&store, "first", b"nothing refers to it");
+    let blobs = || store.inventory().usage().objects;
+    for number in 0..500 {
+        pass().await;
+        put_document(&store, &format!("list-{number}"), format!("list {number}").as_bytes());
+        // The same bytes again and again, in use under another name.
+        let also = put_document(&store, &format!("empty-{number}"), b"nothing refers to it");
+        assert!(store.record(&space(), also).await.is_some());
+        store.evict();
+        assert!(store.inventory().usage().records <= 64 + 3, "after {number}");
+    }
+    let records = files(store.records_directory(&space()));
+    assert!(records <= 67, "{records} records on disk");
+    assert_eq!(store.inventory().usage().records, records as u64);
+    assert!(store.owned_blob(&space(), BlobId::of(b"nothing refers to it")).await.is_some());
+    assert!(blobs() <= 64 + 1, "{} blobs", blobs());
+    assert!(store.record(&space(), shared).await.is_none());
+    for id in kept {
+        assert!(store.record(&space(), id).await.is_some());
+        assert!(store.record_path(&space(), id).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_process_knows_what_the_one_before_it_recorded() {
+    let root = tempfile::tempdir().unwrap();
+    let before = {
+        let store = open(&root, 1 << 20);
+        put_artifact(&store, "pin", false, false);
+        for number in 0..100 {
+            put_document(&store, &number.to_string(), number.to_string().as_bytes());
+        }
+        store.inventory().usage()
+    };
+    assert_eq!((before.records, before.objects, before.bytes), (101, 100, 201 * 4096));
+    let store = open(&root, 1 << 20);
+    let found = store.survey(|| vec![space()]).unwrap();
+    assert_eq!((found.records, found.blobs), (101, 100));
+    assert_eq!(store.inventory().usage(), before);
+    assert!(store.evict() > 0);
+    assert!(store.record_path(&space(), space().record_id(&Key::document("pin", "list"))).exists());
+    assert_eq!(store.purge(&space(), "pin", None), 1);
+    assert_eq!(store.inventory().usage().records as usize, files(store.records_directory(&space())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_while_its_record_is_chosen_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root, 1 << 20);
+    let id = put_artifact(&store, "verified", true, false);
+    pass().await;
+    put(&store, b"newer");
+    let candidates = store.inventory().candidates(u64::MAX);
+    let candidate = candidates.iter().find(|candidate| candidate.id() == Id::Record(id)).unwrap();
+    let known = store.record_in_memory(id).unwrap();
+    pass().await;
+    store.remember(&space(), id, known);
+    assert!(!store.inventory().take_out(candidate));
+    assert!(store.record_path(&space(), id).exists() && store.record_in_memory(id).is_some());
 }

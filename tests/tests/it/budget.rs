@@ -1,9 +1,9 @@
 //! `cache.maxSize` holds against whoever tries: bodies without end, several owners, forms made to order.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::bytes_of::seeded;
-use tests::fixture::{BASE, LARGE, NPM, SMALL};
+use tests::fixture::{BASE, CONTAINER, LARGE, NPM, SMALL};
 use tests::wait::{until, within};
 use tests::{Ask, Fixture, Gate, Manifest, Protocol as _, Reply, Resource, Rig, Upstream};
 
@@ -118,6 +118,47 @@ async fn made_up_hosts_push_nothing_out() {
     }
     assert_eq!(rig.metrics().await.sum("packageproxy_evictions_total", &[]), 0);
     assert_eq!(upstream.count(&fixture.upstream_metadata()), 1);
+}
+
+/// Lists of which a client can make any number, each a document of its own, push out nothing but each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_up_lists_take_no_more_than_their_part() {
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::new(&CONTAINER);
+    fixture.install(&upstream);
+    let repository = format!("{BASE}v2/{}/", fixture.package.name);
+    let manifest = Manifest::of(&CONTAINER, &upstream).with("cache.maxSize", "4Mi").with("cache.metadataTTL", "1h");
+    let mut rig = Rig::serve([manifest]).await;
+    let files = [fixture.artifact(SMALL), fixture.artifact(LARGE)];
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    for file in &files {
+        rig.get(file).await.expect_status(200);
+        rig.until_hit(file).await;
+    }
+    rig.until_written().await;
+    let before = rig.stored_files().len();
+    for round in 0..2 {
+        for number in 0..500 {
+            let tags = json!({"name": fixture.package.name, "tags": [format!("{round}-{number}")]}).to_string();
+            upstream.set(&format!("{repository}tags/list"), Resource::new(tags, "application/json"));
+            let list = format!("/container/v2/{}/tags/list?n=10&last=made-up-{number}", fixture.package.name);
+            rig.get(&list).await.expect_status(200);
+        }
+        rig.until_written().await;
+        // A quarter of four megabytes in blocks of four kilobytes: as many records, and a blob each.
+        until("eviction", || async { (rig.stored_files().len() <= before + 2 * 256).then_some(()) }).await;
+        for file in &files {
+            assert!(rig.get(file).await.expect_status(200).is_hit(), "{file} was pushed out");
+        }
+        let records = rig.metrics().await.sum("packageproxy_store_records", &[]);
+        assert!((200..=256 + 8).contains(&records), "{records} records");
+        // Another process counts what it finds.
+        rig.restart().await;
+        until("the survey", || async {
+            (rig.metrics().await.sum("packageproxy_store_records", &[]) >= 200).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Many cold names of which each is a 404 take neither disk nor room in the index.

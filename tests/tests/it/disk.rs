@@ -202,7 +202,7 @@ async fn eviction_keeps_the_store_below_its_size() {
     until("eviction to the low water mark", || async {
         let metrics = rig.metrics().await;
         let evicted = metrics.sum("packageproxy_evictions_total", &[]) > 0;
-        // Records and spools are not counted, and small.
+        // Spools are not counted, and small.
         let on_disk: u64 =
             rig.stored_files().iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
         let counted = metrics.sum("packageproxy_store_bytes", &[]);

@@ -3,15 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Inventory, Usage};
-use crate::store::BlobId;
+use super::{Id, Inventory, Kind, Usage};
+use crate::intent::Key;
+use crate::store::{BlobId, RecordId, Space};
 
 fn id(number: u8) -> BlobId {
     BlobId::of(&[number])
 }
 
+/// What goes, in this order.
+fn victims(inventory: &Inventory, least: u64) -> Vec<(Arc<str>, Id)> {
+    let candidates = inventory.surplus_documents().into_iter().chain(inventory.candidates(least));
+    let gone = candidates.filter(|candidate| inventory.take_out(candidate));
+    gone.map(|candidate| (inventory.place_of(&candidate), candidate.id())).collect()
+}
+
 fn evicted(inventory: &Inventory) -> Vec<BlobId> {
-    inventory.victims(0).into_iter().map(|(_, id)| id).collect()
+    victims(inventory, 0).into_iter().filter_map(|(_, id)| blob(id)).collect()
+}
+
+fn blob(id: Id) -> Option<BlobId> {
+    match id {
+        Id::Blob(id) => Some(id),
+        Id::Record(_) => None,
+    }
+}
+
+fn record(number: u64) -> RecordId {
+    let upstream = url::Url::parse("https://registry.example/").unwrap();
+    let key = Key::document(&number.to_string(), "full");
+    Space::new("team", "npm", "npm", &upstream).record_id(&key)
 }
 
 async fn pass() {
@@ -21,7 +42,7 @@ async fn pass() {
 #[tokio::test(start_paused = true)]
 async fn the_least_recently_used_goes_first_and_the_newest_unread_stays() {
     let inventory = Arc::new(Inventory::new(100));
-    inventory.adopt("team", id(0), 30, -500);
+    inventory.adopt("team", id(0), Kind::Blob, 30, -500);
     for number in 1..=2 {
         pass().await;
         inventory.insert("team", id(number), 30);
@@ -32,7 +53,7 @@ async fn the_least_recently_used_goes_first_and_the_newest_unread_stays() {
     inventory.insert("other", id(3), 9);
     // 99 of 100: down to 90, so one blob of 30 goes, and it is the one that was used longest ago.
     assert_eq!(evicted(&inventory), [id(1)]);
-    assert_eq!(inventory.usage(), Usage { bytes: 69, objects: 3, reserved: 0, evictions: 1 });
+    assert_eq!(inventory.usage(), Usage { bytes: 69, objects: 3, records: 0, reserved: 0, evictions: 1 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +81,7 @@ async fn pinned_blobs_stay() {
     assert_eq!(evicted(&inventory), [id(2)]);
     // Replaced meanwhile, it is as pinned as before.
     inventory.forget("team", id(1));
-    inventory.adopt("team", id(1), 40, -1);
+    inventory.adopt("team", id(1), Kind::Blob, 40, -1);
     let [one, other] = pins;
     drop(one);
     inventory.insert("team", id(4), 40);
@@ -112,7 +133,7 @@ async fn a_large_blob_counts_once_and_does_not_evict_itself() {
     assert_eq!(evicted(&inventory).len(), 5);
     pass().await;
     inventory.insert_reserved("team", id(100), 60, promised);
-    assert_eq!(inventory.usage(), Usage { bytes: 100, objects: 5, reserved: 0, evictions: 5 });
+    assert_eq!(inventory.usage(), Usage { bytes: 100, objects: 5, records: 0, reserved: 0, evictions: 5 });
     // Now the marks hold: down from 100 to 90, one of ten.
     assert_eq!(evicted(&inventory), [id(5)]);
 
@@ -133,8 +154,8 @@ async fn equal_bytes_of_two_owners_are_two_blobs() {
     pass().await;
     inventory.touch("one", id(1));
     inventory.insert("one", id(2), 39);
-    let victims: Vec<_> = inventory.victims(0).into_iter().map(|(owner, id)| (owner.to_string(), id)).collect();
-    assert_eq!(victims, [("two".to_owned(), id(1))]);
+    let victims: Vec<_> = victims(&inventory, 0).into_iter().map(|(owner, id)| (owner.to_string(), id)).collect();
+    assert_eq!(victims, [("two".to_owned(), id(1).into())]);
     inventory.forget("two", id(1));
     assert_eq!(inventory.usage().bytes, 69);
 }
@@ -142,7 +163,7 @@ async fn equal_bytes_of_two_owners_are_two_blobs() {
 #[tokio::test(start_paused = true)]
 async fn what_is_retired_goes_first_unless_it_is_used_again() {
     let inventory = Arc::new(Inventory::new(100));
-    inventory.adopt("team", id(0), 10, -5000);
+    inventory.adopt("team", id(0), Kind::Blob, 10, -5000);
     pass().await;
     for number in 1..=3 {
         inventory.insert("team", id(number), 20);
@@ -155,7 +176,7 @@ async fn what_is_retired_goes_first_unless_it_is_used_again() {
     }
     inventory.insert("team", id(4), 26);
     assert_eq!(evicted(&inventory), [id(2)]);
-    let used: Vec<BlobId> = inventory.used_since(before - 1).into_iter().map(|(_, id, _)| id).collect();
+    let used: Vec<BlobId> = inventory.used_since(before - 1).into_iter().filter_map(|(_, id, _)| blob(id)).collect();
     assert!(used.contains(&id(3)) && used.contains(&id(4)) && used.len() == 2, "{used:?}");
 }
 
@@ -166,6 +187,56 @@ async fn an_emergency_takes_what_is_asked_for() {
         pass().await;
         inventory.insert("team", id(number), 10);
     }
-    let gone: Vec<BlobId> = inventory.victims(11).into_iter().map(|(_, id)| id).collect();
-    assert_eq!(gone, [id(0), id(1)]);
+    let gone: Vec<Id> = victims(&inventory, 11).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(gone, [id(0).into(), id(1).into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_without_end_take_the_place_of_documents_only() {
+    let inventory = Arc::new(Inventory::new(1 << 30));
+    inventory.insert("team", id(0), 4096);
+    inventory.insert_record("records", record(u64::MAX), Kind::Artifact, 4096);
+    inventory.insert_record("records", record(u64::MAX - 1), Kind::Lasting, 4096);
+    let most = (1 << 30) / 4 / 4096;
+    pass().await;
+    for number in 0..most {
+        inventory.insert_record("records", record(number), Kind::Document, 4096);
+    }
+    pass().await;
+    inventory.touch("records", record(0));
+    assert!(!inventory.is_full());
+    inventory.insert_record("records", record(most), Kind::Document, 4096);
+    assert!(inventory.is_full());
+    let gone = victims(&inventory, 0);
+    assert_eq!(gone.len() as u64, most / 16 + 1);
+    let stay = [record(0), record(most), record(u64::MAX), record(u64::MAX - 1)].map(Id::Record);
+    assert!(gone.iter().all(|(_, id)| !stay.contains(id) && blob(*id).is_none()));
+    assert!(!inventory.is_full());
+    let usage = inventory.usage();
+    assert_eq!((usage.objects, usage.records), (1, most - most / 16 + 2));
+    assert_eq!(usage.bytes, 4096 * (usage.records + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_counted_and_go_in_their_turn_but_for_what_nobody_could_say_again() {
+    let inventory = Arc::new(Inventory::new(100));
+    for (number, kind) in [Kind::Lasting, Kind::Artifact, Kind::Document].into_iter().enumerate() {
+        inventory.insert_record("records", record(number as u64), kind, 10);
+        pass().await;
+    }
+    inventory.insert("team", id(0), 40);
+    pass().await;
+    inventory.insert("team", id(1), 28);
+    // A record of what was stored last is written after it.
+    pass().await;
+    inventory.insert_record("records", record(3), Kind::Artifact, 10);
+    assert_eq!(inventory.usage().bytes, 108);
+    let gone: Vec<Id> = victims(&inventory, 0).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(gone, [record(1).into(), record(2).into()]);
+    let gone: Vec<Id> = victims(&inventory, u64::MAX).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(gone, [id(0).into()], "neither the pin nor what was stored last");
+    // Another kind by now.
+    inventory.insert_record("records", record(0), Kind::Document, 12);
+    inventory.forget_all("records");
+    assert_eq!(inventory.usage(), Usage { bytes: 28, objects: 1, records: 0, reserved: 0, evictions: 3 });
 }

@@ -5,85 +5,121 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Inventory, Key};
+use super::{Entry, Id, Inventory, Key, Kind};
 use crate::store::BlobId;
 
-/// A blob that may go. The order is that of going: first comes what was used longest ago.
+/// Something that may go. The order is that of going: first comes what was used longest ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    used: i64,
+pub(in crate::store) struct Candidate {
+    pub(in crate::store) used: i64,
     key: Key,
+    kind: Kind,
     length: u64,
 }
 
+impl Candidate {
+    /// What it is.
+    pub(in crate::store) fn id(&self) -> Id {
+        self.key.id
+    }
+}
+
 impl Inventory {
-    /// Takes out what has to go and at least `least` bytes, least recently used first, never what is pinned.
-    pub(in crate::store) fn victims(&self, least: u64) -> Vec<(Arc<str>, BlobId)> {
-        let excess = self.excess().max(least);
+    /// The documents that are too many, least recently used first. Nothing is taken out yet.
+    pub(in crate::store) fn surplus_documents(&self) -> Vec<Candidate> {
+        self.choose(self.surplus(), |kind, _| u64::from(kind == Kind::Document))
+    }
+
+    /// What has to go and at least `least` bytes, least recently used first, never what is pinned. Nothing is taken out
+    /// yet.
+    pub(in crate::store) fn candidates(&self, least: u64) -> Vec<Candidate> {
+        let weight = |kind, length| if kind == Kind::Lasting { 0 } else { length };
+        self.choose(self.excess().max(least), weight)
+    }
+
+    /// The name of its place.
+    pub(in crate::store) fn place_of(&self, candidate: &Candidate) -> Arc<str> {
+        Arc::clone(&self.places.read().names[candidate.key.place as usize])
+    }
+
+    /// The least recently used that weigh `excess` together; what weighs nothing stays.
+    fn choose(&self, excess: u64, weight: impl Fn(Kind, u64) -> u64) -> Vec<Candidate> {
         if excess == 0 {
             return Vec::new();
         }
-        let chosen = self.choose(excess);
-        let mut victims = Vec::new();
-        for candidate in chosen {
-            if self.take_out(candidate) {
-                victims.push(candidate.key);
-            }
-        }
-        let owners = self.owners.read();
-        victims.into_iter().map(|key| (Arc::clone(&owners.names[key.owner as usize]), key.id)).collect()
-    }
-
-    /// The least recently used blobs that are `excess` bytes together.
-    fn choose(&self, excess: u64) -> Vec<Candidate> {
+        let weight = |candidate: &Candidate| weight(candidate.kind, candidate.length);
         // The latest on top: it leaves again as soon as earlier ones are enough.
         let mut chosen: BinaryHeap<Candidate> = BinaryHeap::new();
         let mut sum = 0;
         let mut newest: Option<Candidate> = None;
         for shard in &self.shards {
             let shard = shard.read();
-            for (key, entry) in &shard.blobs {
-                let candidate = Candidate { used: entry.used.load(Ordering::Relaxed), key: *key, length: entry.length };
-                newest = newest.max(Some(candidate));
-                if shard.pins.contains_key(key) || (sum >= excess && chosen.peek().is_some_and(|top| *top < candidate))
+            for (key, entry) in &shard.entries {
+                let candidate = Candidate::of(key, entry);
+                if candidate.kind == Kind::Blob {
+                    newest = newest.max(Some(candidate));
+                }
+                if weight(&candidate) == 0
+                    || shard.pins.contains_key(key)
+                    || (sum >= excess && chosen.peek().is_some_and(|top| *top < candidate))
                 {
                     continue;
                 }
-                sum += candidate.length;
+                sum += weight(&candidate);
                 chosen.push(candidate);
                 while let Some(top) = chosen.peek()
-                    && sum - top.length >= excess
+                    && sum - weight(top) >= excess
                 {
-                    sum -= top.length;
+                    sum -= weight(top);
                     chosen.pop();
                 }
             }
         }
         let mut chosen = chosen.into_sorted_vec();
-        // What was stored last is not evicted by its own arrival if it can be held at all.
-        if let Some(last) = chosen.last()
-            && Some(*last) == newest
-            && last.length <= self.max_size()
-        {
-            chosen.pop();
+        // What was stored last is not evicted by its own arrival if it can be held at all, nor the record of it.
+        if let Some(newest) = newest.filter(|newest| weight(newest) > 0 && newest.length <= self.max_size()) {
+            let is_record_of_it = |candidate: &Candidate| candidate.kind != Kind::Blob && candidate.used >= newest.used;
+            chosen.retain(|candidate| *candidate != newest && !is_record_of_it(candidate));
         }
         chosen
     }
 
     /// Removes the entry, unless it was used, replaced or pinned since it was chosen.
-    fn take_out(&self, candidate: Candidate) -> bool {
+    pub(in crate::store) fn take_out(&self, candidate: &Candidate) -> bool {
         let mut shard = self.shard(candidate.key.id).write();
-        let unchanged = shard.blobs.get(&candidate.key).is_some_and(|entry| {
-            entry.used.load(Ordering::Relaxed) == candidate.used && entry.length == candidate.length
-        });
+        let unchanged =
+            shard.entries.get(&candidate.key).is_some_and(|entry| Candidate::of(&candidate.key, entry) == *candidate);
         if !unchanged || shard.pins.contains_key(&candidate.key) {
             return false;
         }
-        shard.blobs.remove(&candidate.key);
-        let mut totals = self.totals.lock();
-        totals.bytes -= candidate.length;
-        totals.objects -= 1;
-        totals.evictions += 1;
-        true
+        self.remove(&mut shard.entries, candidate.key)
+    }
+
+    /// Removes the entry of a blob that nobody has used after `last`, since what named it is gone.
+    pub(in crate::store) fn take_out_idle(&self, owner: &str, id: BlobId, last: i64) -> bool {
+        let Some(place) = self.places.read().numbers.get(owner).copied() else { return false };
+        let key = Key { place, id: id.into() };
+        let mut shard = self.shard(key.id).write();
+        let is_idle = shard.entries.get(&key).is_some_and(|entry| entry.used.load(Ordering::Relaxed) <= last);
+        if !is_idle || shard.pins.contains_key(&key) {
+            return false;
+        }
+        self.remove(&mut shard.entries, key)
+    }
+
+    fn remove(&self, entries: &mut std::collections::HashMap<Key, Entry>, key: Key) -> bool {
+        let removed = entries.remove(&key);
+        if let Some(entry) = &removed {
+            let mut totals = self.totals.lock();
+            totals.take(entry);
+            totals.evictions += 1;
+        }
+        removed.is_some()
+    }
+}
+
+impl Candidate {
+    fn of(key: &Key, entry: &Entry) -> Self {
+        Self { used: entry.used.load(Ordering::Relaxed), key: *key, kind: entry.kind, length: entry.length }
     }
 }
