@@ -2,7 +2,7 @@
 //! own, whose outcome everyone gets who asked meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crds::Settings;
@@ -25,6 +25,7 @@ pub use variant::{Coding, Content, Form};
 use flight::Flights;
 use lately::{Absent, Distrust, Recently};
 use policy::Decision;
+use purges::{Purges, Since};
 
 mod ask;
 mod catalogue;
@@ -39,6 +40,7 @@ mod lately;
 mod learn;
 pub mod names;
 pub mod policy;
+mod purges;
 mod receive;
 mod references;
 mod revalidate;
@@ -93,8 +95,7 @@ struct Running {
     generations: generation::Generations,
     /// Whether the upstream refused our credential the last time.
     rejected: AtomicBool,
-    /// Counts purges: what was begun before one is not written after it.
-    purges: AtomicU64,
+    purges: Arc<Purges>,
 }
 
 impl std::fmt::Debug for Cache {
@@ -108,6 +109,7 @@ impl Cache {
     pub fn new(engine: Arc<Engine>, settings: Arc<Settings>, fetch: Arc<dyn Fetch>) -> Self {
         let upstream = &settings.upstream.url;
         let space = Space::new(&settings.owner, &settings.name, settings.ecosystem.name(), upstream);
+        let purges = Arc::new(Purges::new(Arc::clone(&engine.store), space.clone()));
         let state = Running {
             documents: Flights::default(),
             variants: Flights::default(),
@@ -117,10 +119,10 @@ impl Cache {
             doubted: Recently::default(),
             absent: Absent::default(),
             unwritten: unwritten::Unwritten::default(),
-            writer: write::Writer::new(Arc::clone(&engine.store), space.clone()),
+            writer: write::Writer::new(Arc::clone(&engine.store), space.clone(), Arc::clone(&purges)),
             generations: generation::Generations::default(),
             rejected: AtomicBool::new(false),
-            purges: AtomicU64::new(0),
+            purges,
         };
         Self { engine, settings, fetch, space, state: Arc::new(state) }
     }
@@ -315,10 +317,11 @@ impl Cache {
 
     /// Removes everything that is known of a package, or of one version of it. Returns the number of records.
     pub async fn purge(self: &Arc<Self>, package: String, version: Option<String>) -> usize {
-        // In this order: what is under way does not bring back what is removed.
-        self.state.purges.fetch_add(1, Ordering::AcqRel);
         let cache = Arc::clone(self);
-        let purge = move || cache.engine.store.purge(&cache.space, &package, version.as_deref());
+        let purge = move || {
+            let forget = |concerned: &dyn Fn(&Record) -> bool| cache.state.unwritten.forget_where(concerned);
+            cache.state.purges.purge(&package, version.as_deref(), forget)
+        };
         let purged = tokio::task::spawn_blocking(purge).await.unwrap_or_default();
         self.state.distrust.clear();
         self.state.asked_again.clear();
@@ -329,9 +332,9 @@ impl Cache {
         purged
     }
 
-    /// The number of purges so far, to be compared before a write.
-    fn purges(&self) -> u64 {
-        self.state.purges.load(Ordering::Acquire)
+    /// For what begins now, to be compared before anything of it is kept.
+    fn since(&self) -> Since {
+        self.state.purges.since()
     }
 }
 

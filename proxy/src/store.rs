@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub use blob::{Blob, BlobId};
 pub use body::{BodyError, ByteStream};
@@ -75,6 +75,8 @@ pub struct Store {
     spool: Mutex<Option<(PathBuf, File)>>,
     next_spool: AtomicU64,
     surveys: survey::Turn,
+    /// Held by whoever remembers or writes a record, and alone by a purge while it begins.
+    purging: RwLock<()>,
     /// Until when the uses of blobs are on disk, on the inventory's scale.
     uses_noted: AtomicI64,
 }
@@ -98,6 +100,7 @@ impl Store {
             spool: Mutex::new(None),
             next_spool: AtomicU64::new(0),
             surveys: survey::Turn::default(),
+            purging: RwLock::default(),
             uses_noted: AtomicI64::new(0),
             options,
         };
@@ -252,6 +255,11 @@ impl Store {
         // A use, and noted first: the one before is not evicted from now on, and this one with it.
         self.inventory.touch(&space.place, id);
         self.records.remember(id, record);
+    }
+
+    /// For as long as this is held no purge begins. Not to be asked for twice by one thread.
+    pub fn no_purge(&self) -> RwLockReadGuard<'_, ()> {
+        self.purging.read()
     }
 
     /// Writes a record to disk, whole or not at all. Blocks on the disk.

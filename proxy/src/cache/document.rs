@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::ask::DOUBT;
+use super::purges::Since;
 use super::table::Table;
 use super::unwritten::Turn;
 use super::write::Finished;
@@ -68,6 +69,7 @@ pub(super) struct Refresh {
     outcome: watch::Sender<Option<Result<Refreshed, Error>>>,
     /// Whether it brings only what the upstream holds already: a miss means nothing to those who want it anyway.
     passive: bool,
+    since: Since,
 }
 
 /// A view of a refresh that does not keep it alive: if its task panics, this ends too.
@@ -110,21 +112,23 @@ impl Cache {
             async move {
                 let outcome = match cache.refreshed_since(id, seen).await {
                     Some(outcome) => outcome,
-                    None => cache.fetch_and_note(id, &metadata).await,
+                    None => cache.fetch_and_note(id, &metadata, refresh.since).await,
                 };
                 refresh.outcome.send_replace(Some(outcome));
             }
         };
-        let passive = metadata.passive;
-        let is_under_way = |refresh: &Refresh| refresh.outcome.borrow().is_none() && (passive || !refresh.passive);
-        let begin = || Refresh { passive, ..Refresh::default() };
+        let (passive, since) = (metadata.passive, self.since());
+        // What was asked for before a purge is no answer to whoever asks after it.
+        let is_open = |refresh: &Refresh| refresh.since == since && (passive || !refresh.passive);
+        let is_under_way = |refresh: &Refresh| refresh.outcome.borrow().is_none() && is_open(refresh);
+        let begin = || Refresh { passive, since, ..Refresh::default() };
         let (refresh, joined) = self.state.documents.join(id, is_under_way, begin, run);
         (Watching(refresh.outcome.subscribe()), joined)
     }
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        let refresh = self.state.documents.find(id).filter(|refresh| !refresh.passive)?;
+        let refresh = self.state.documents.find(id).filter(|refresh| !refresh.passive && refresh.since == self.since())?;
         Some(Watching(refresh.outcome.subscribe()))
     }
 
@@ -141,22 +145,25 @@ impl Cache {
         Some(Ok(Refreshed { document: held, status: 200 }))
     }
 
-    async fn fetch_and_note(self: &Arc<Self>, id: RecordId, metadata: &Metadata) -> Result<Refreshed, Error> {
-        let purges = self.purges();
+    async fn fetch_and_note(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        since: Since,
+    ) -> Result<Refreshed, Error> {
         let before = match metadata.generation {
             Some(_) => self.stored_document(metadata).await,
             None => None,
         };
-        match self.fetch_document(id, metadata).await {
+        match self.fetch_document(id, metadata, since).await {
             Ok((refreshed, afterwards)) => {
                 if let (Some(generation), Some(before)) = (&metadata.generation, &before) {
                     self.prepare(id, metadata, *generation, before, &refreshed.document).await?;
                 }
                 self.state.absent.lift(id);
                 self.state.doubted.undo(id);
-                if purges == self.purges() {
-                    self.write_document(id, &refreshed.document, afterwards, purges);
-                }
+                let write = || self.write_document(id, &refreshed.document, afterwards, since);
+                self.state.purges.unless_since(since, write);
                 Ok(refreshed)
             }
             Err(error) => {
@@ -164,11 +171,13 @@ impl Cache {
                 if let Error::Missing { status, text, .. } = &error
                     && !metadata.passive
                 {
-                    self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
-                    if metadata.once_gone == OnceGone::Forgotten {
-                        // It is gone: what was known of it must not come back when the absence is forgotten.
-                        self.engine.store.forget(&self.space, id);
-                    }
+                    self.state.purges.unless_since(since, || {
+                        self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+                        if metadata.once_gone == OnceGone::Forgotten {
+                            // It is gone: what was known of it must not come back when the absence is forgotten.
+                            self.engine.store.forget(&self.space, id);
+                        }
+                    });
                 }
                 Err(error)
             }
@@ -176,7 +185,7 @@ impl Cache {
     }
 
     /// Has a document written behind the clients' backs. Until that is done its open files serve.
-    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards, purges: u64) {
+    fn write_document(self: &Arc<Self>, id: RecordId, document: &StoredDocument, afterwards: Afterwards, since: Since) {
         let cache = Arc::clone(self);
         match afterwards {
             Afterwards::Nothing => {}
@@ -188,11 +197,9 @@ impl Cache {
                 let turn = self.state.unwritten.enter(id, document.clone());
                 let other = other_key.map(|key| self.under_another_key(&key, document));
                 tokio::spawn(async move {
-                    if purges == cache.purges() {
-                        cache.state.writer.store(id, record, files).await;
-                        if let Some((id, record, _)) = &other {
-                            cache.state.writer.store(*id, Arc::clone(record), Vec::new()).await;
-                        }
+                    cache.state.writer.store(id, record, files, since).await;
+                    if let Some((id, record, _)) = &other {
+                        cache.state.writer.store(*id, Arc::clone(record), Vec::new(), since).await;
                     }
                     drop((turn, other));
                 });
@@ -213,6 +220,7 @@ impl Cache {
         self: &Arc<Self>,
         id: RecordId,
         metadata: &Metadata,
+        since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let mut held = self.held_document(metadata).await;
         let mut attempts = 0;
@@ -221,13 +229,13 @@ impl Cache {
             if let Some(stored) = held.as_ref()
                 && self.is_unchanged(metadata, &ask, stored).await?
             {
-                return self.confirmed(id, stored.clone(), &HeaderMap::new());
+                return self.confirmed(id, stored.clone(), &HeaderMap::new(), since);
             }
             let (sent, url) = (ask.validators.etag.clone(), ask.url.clone());
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
-                    return self.confirmed(id, stored, &reply.headers);
+                    return self.confirmed(id, stored, &reply.headers, since);
                 }
                 // It confirms something else than what is stored: asked once more without validators.
                 (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
@@ -235,7 +243,7 @@ impl Cache {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;
                     let beside = self.document_beside(id, metadata, &url, &reply, attempts > 1);
-                    match self.take_document(id, metadata, reply, held.clone(), beside).await {
+                    match self.take_document(id, metadata, reply, held.clone(), beside, since).await {
                         Err(Error::OutOfStep { .. }) if attempts < ATTEMPTS => {
                             self.state.doubted.note(id, DOUBT);
                         }
@@ -257,11 +265,12 @@ impl Cache {
         id: RecordId,
         held: StoredDocument,
         headers: &HeaderMap,
+        since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let Some(mut document) = held.record.document().cloned() else { return Err(Error::Abandoned) };
         document.etag = header_text(headers, header::ETAG).or(document.etag);
         document.last_modified = header_text(headers, header::LAST_MODIFIED).or(document.last_modified);
-        let record = self.state.writer.confirm(id, self.now(), &held.record, &document);
+        let record = self.state.writer.confirm(id, self.now(), &held.record, &document, since);
         self.state.unwritten.renew(id, &record);
         let document = StoredDocument { record, ..held };
         Ok((Refreshed { document, status: 304 }, Afterwards::Persist))

@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::Cache;
+use super::purges::Since;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
 use crate::digest::{Algorithm, Digest, Digests};
@@ -40,6 +41,7 @@ pub struct Fill {
     expect: Option<Digest>,
     /// Whether the upstream gives only what it holds already.
     passive: bool,
+    since: Since,
 }
 
 impl Fill {
@@ -127,19 +129,21 @@ impl Cache {
                 // Should the work below panic, its readers see a failure and not an end.
                 let guard = Unwatched(Arc::clone(&fill));
                 if let Err(error) = cache.fill(id, &artifact, &fill).await {
-                    cache.note_failure(id, &artifact, &error);
+                    cache.note_failure(id, &artifact, &error, fill.since);
                     fill.fail(error);
                 }
                 drop(guard);
             }
         };
         // A reader takes its place before it is asked whether everything is still there: from then on nothing goes.
-        let mut place = None;
+        let (mut place, since) = (None, self.since());
         let is_open = |fill: &Fill| {
             place = Some(fill.spool.read(0..u64::MAX));
-            fill.is_open() && fill.expect == artifact.expect && (artifact.passive || !fill.passive)
+            let is_alike = fill.expect == artifact.expect && (artifact.passive || !fill.passive);
+            fill.is_open() && is_alike && fill.since == since
         };
-        let begin = || Fill { expect: artifact.expect.clone(), passive: artifact.passive, ..Fill::default() };
+        let (expect, passive) = (artifact.expect.clone(), artifact.passive);
+        let begin = || Fill { expect, passive, since, ..Fill::default() };
         let (fill, collapsed) = self.state.fills.join(id, is_open, begin, run);
         let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
@@ -189,12 +193,14 @@ impl Cache {
         self.state.fills.find(self.space.record_id(&artifact.key))
     }
 
-    fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error) {
+    fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
         self.doubt(id, error);
         match error {
             Error::Missing { .. } if artifact.passive => {}
             Error::Missing { status, text, .. } => {
-                self.state.absent.note(self.absence(artifact), *status, text, self.settings.cache.negative_ttl);
+                let ttl = self.settings.cache.negative_ttl;
+                let note = || self.state.absent.note(self.absence(artifact), *status, text, ttl);
+                self.state.purges.unless_since(since, note);
             }
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
@@ -216,7 +222,6 @@ impl Cache {
             fill.spool.complete(length);
             return Ok(());
         }
-        let purges = self.purges();
         let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
         let mut reply = self.ask_artifact(id, artifact, &target).await?;
         if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
@@ -242,7 +247,7 @@ impl Cache {
             let length = blob.length();
             let _ = fill.finished.set((Arc::clone(&record), blob));
             fill.spool.complete(length);
-            self.state.writer.store(id, record, Vec::new()).await;
+            self.state.writer.store(id, record, Vec::new(), fill.since).await;
             return Ok(());
         }
         let source = reply.fallback.clone();
@@ -270,7 +275,7 @@ impl Cache {
         self.state.absent.lift(id);
         let _ = fill.digests.set(digests.clone());
         // Without a digest and without a length nothing says that this is all of it.
-        let keep = (verified.is_some() || framed) && purges == self.purges();
+        let keep = (verified.is_some() || framed) && fill.since == self.since();
         let Some(staging) = intake.staging.take().filter(|_| keep) else {
             fill.spool.complete(length);
             return Ok(());
@@ -303,7 +308,7 @@ impl Cache {
                 }
             };
         }
-        self.state.writer.store(id, record(stored), files).await;
+        self.state.writer.store(id, record(stored), files, fill.since).await;
         if learning.is_some() {
             self.state.generations.catalogue.changed();
         }

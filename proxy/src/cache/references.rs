@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Cache;
+use super::purges::Since;
 use crate::digest::{Algorithm, Digest};
 use crate::intent::{Artifact, Reference};
 use crate::store::{self, Blob, BlobId, Record, State};
@@ -13,8 +14,8 @@ const MOST: usize = 1000;
 
 impl Cache {
     /// Notes what a document names, in memory at once and on disk behind the clients' backs. What is known of a key
-    /// already says more.
-    pub(super) async fn note_references(self: &Arc<Self>, references: Vec<Reference>) {
+    /// already says more. Nothing is noted if there was a purge since the document was asked for.
+    pub(super) async fn note_references(self: &Arc<Self>, references: Vec<Reference>, since: Since) {
         let mut noted = Vec::new();
         for Reference { key, digest } in references.into_iter().take(MOST) {
             let id = self.space.record_id(&key);
@@ -25,7 +26,11 @@ impl Cache {
             let verified = Some(digest.to_string());
             let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, 0) };
             // Older than whatever may be learnt of this key from now on.
-            self.engine.store.remember(&self.space, id, Arc::new(Record::new(&key, 0, State::Artifact(artifact))));
+            let record = Arc::new(Record::new(&key, 0, State::Artifact(artifact)));
+            let remember = || self.engine.store.remember(&self.space, id, record);
+            if self.state.purges.unless_since(since, remember).is_none() {
+                return;
+            }
             noted.push(id);
         }
         let cache = Arc::clone(self);

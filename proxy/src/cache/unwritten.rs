@@ -41,6 +41,15 @@ impl Unwritten {
         }
     }
 
+    /// Serves documents like these no more.
+    pub(super) fn forget_where(&self, concerned: impl Fn(&Record) -> bool) {
+        let mut documents = self.0.documents.lock();
+        // Dropped after the lock.
+        let _gone: Vec<_> = documents.extract_if(|_, (_, document)| concerned(&document.record)).collect();
+        drop(documents);
+        self.0.written.notify_waiters();
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.0.documents.lock().len()

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::purges::{Purges, Since};
 use crate::store::{BlobId, Document, Record, RecordId, Reservation, Space, Staging, State, Store, Turns, Variant};
 
 /// Bases for which variants of one document are kept.
@@ -13,6 +14,7 @@ const BASES: usize = 4;
 pub(super) struct Writer {
     store: Arc<Store>,
     space: Space,
+    purges: Arc<Purges>,
     /// Taken while a record is read, changed and remembered, so that no change is lost.
     changing: Arc<Turns>,
     /// Taken while a record is written, so that the newest is the last on disk.
@@ -36,22 +38,26 @@ impl Finished {
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<Store>, space: Space) -> Self {
-        Self { store, space, changing: Arc::default(), persisting: Arc::default() }
+    pub(super) fn new(store: Arc<Store>, space: Space, purges: Arc<Purges>) -> Self {
+        Self { store, space, purges, changing: Arc::default(), persisting: Arc::default() }
     }
 
-    /// Commits the blobs and then the record, which this process knows from then on. A failure is reported by the
-    /// store; what could not be kept is fetched again some day.
-    pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, files: Vec<Finished>) {
+    /// Commits the blobs and then the record, which this process knows from then on, unless there was a purge since
+    /// this began. A failure is reported by the store; what could not be kept is fetched again some day.
+    pub(super) async fn store(&self, id: RecordId, record: Arc<Record>, files: Vec<Finished>, since: Since) {
         let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
-        let changing = Arc::clone(&self.changing);
+        let (changing, purges) = (Arc::clone(&self.changing), Arc::clone(&self.purges));
         let write = move || {
             let committed = files
                 .into_iter()
                 .try_for_each(|file| store.commit_reserved(&space, file.staging, file.blob, file.reservation));
-            if committed.is_ok() && remember(&store, &space, &changing, id, record) {
-                // Without its file the record still serves for as long as this process lives.
-                let _ = persist_newest(&store, &space, id, &persisting);
+            if committed.is_ok() {
+                purges.unless_since(since, || {
+                    if remember(&store, &space, &changing, id, record) {
+                        // Without its file the record still serves for as long as this process lives.
+                        let _ = persist_newest(&store, &space, id, &persisting);
+                    }
+                });
             }
             if store.inventory().is_full() {
                 store.evict();
@@ -63,27 +69,41 @@ impl Writer {
     }
 
     /// Dates the record of an unchanged document anew and takes over the validators of `document`, keeping variants
-    /// that were added meanwhile.
-    pub(super) fn confirm(&self, id: RecordId, validated: u64, record: &Record, document: &Document) -> Arc<Record> {
-        let _changing = self.changing.wait(id);
-        let mut newest = match self.store.record_in_memory(id) {
-            Some(newest) if is_same_document(&newest, record) => (*newest).clone(),
-            _ => record.clone(),
+    /// that were added meanwhile. It is not remembered if there was a purge since this began.
+    pub(super) fn confirm(
+        &self,
+        id: RecordId,
+        validated: u64,
+        record: &Record,
+        document: &Document,
+        since: Since,
+    ) -> Arc<Record> {
+        let confirmed = |newest: Option<Arc<Record>>| {
+            let mut newest = match newest {
+                Some(newest) if is_same_document(&newest, record) => (*newest).clone(),
+                _ => record.clone(),
+            };
+            newest.validated = validated;
+            if let State::Document(confirmed) = &mut newest.state {
+                confirmed.etag.clone_from(&document.etag);
+                confirmed.last_modified.clone_from(&document.last_modified);
+            }
+            Arc::new(newest)
         };
-        newest.validated = validated;
-        if let State::Document(confirmed) = &mut newest.state {
-            confirmed.etag.clone_from(&document.etag);
-            confirmed.last_modified.clone_from(&document.last_modified);
-        }
-        let newest = Arc::new(newest);
-        self.store.remember(&self.space, id, Arc::clone(&newest));
-        newest
+        let remembered = self.purges.unless_since(since, || {
+            let _changing = self.changing.wait(id);
+            let newest = confirmed(self.store.record_in_memory(id));
+            self.store.remember(&self.space, id, Arc::clone(&newest));
+            newest
+        });
+        remembered.unwrap_or_else(|| confirmed(None))
     }
 
     /// Adds a variant to the record of its document, if that is still the one it was made from.
     pub(super) async fn add_variant(&self, id: RecordId, of: BlobId, variant: Variant, blob: Staging) {
         let blob_id = variant.blob;
         {
+            let _no_purge = self.store.no_purge();
             let _changing = self.changing.wait(id);
             let Some(newest) = self.store.record_in_memory(id) else { return };
             let mut newest = (*newest).clone();
@@ -106,7 +126,10 @@ impl Writer {
     /// Writes the newest record.
     pub(super) async fn persist(&self, id: RecordId) {
         let (store, space, persisting) = (Arc::clone(&self.store), self.space.clone(), Arc::clone(&self.persisting));
-        let write = move || persist_newest(&store, &space, id, &persisting);
+        let write = move || {
+            let _no_purge = store.no_purge();
+            persist_newest(&store, &space, id, &persisting)
+        };
         // The store has reported a failure; the record in memory serves until the process ends.
         let _ = tokio::task::spawn_blocking(write).await;
     }

@@ -250,6 +250,12 @@ impl Record {
         }
     }
 
+    /// Whether a purge of a package, or of one version of it, concerns it.
+    pub(super) fn is_of(&self, package: &str, version: Option<&str>) -> bool {
+        // A document about the whole package goes with any of its versions: it lists them.
+        self.package == package && version.is_none_or(|version| self.version == version || self.version.is_empty())
+    }
+
     /// What is lost with it.
     pub(super) fn kind(&self) -> Kind {
         match &self.state {

@@ -198,23 +198,37 @@ impl Store {
     }
 
     /// Removes the records of a package, of one version where given, and its pins with them. Returns how many.
-    /// Blocks on the disk; walks the proxy's records, since a purge is rare and an index would have to be kept.
-    pub fn purge(&self, space: &Space, package: &str, version: Option<&str>) -> usize {
+    /// `begin` is called with what tells these records when no record is being written or remembered, and before any
+    /// is removed. Blocks on the disk; walks the proxy's records, since a purge is rare and an index would have to be
+    /// kept.
+    pub fn purge(
+        &self,
+        space: &Space,
+        package: &str,
+        version: Option<&str>,
+        begin: impl FnOnce(&dyn Fn(&Record) -> bool),
+    ) -> usize {
+        let concerned = |record: &Record| record.is_of(package, version);
+        {
+            let _alone = self.purging.write();
+            begin(&concerned);
+            // What is only in memory yet must not be written behind the walk.
+            self.records.forget_where(concerned);
+        }
         let mut purged = 0;
         for fan in directories(&self.records_directory(space)) {
             for entry in fs::read_dir(&fan).into_iter().flatten().flatten() {
                 let Some(record) = fs::read(entry.path()).ok().and_then(|bytes| Record::decode(&bytes).ok()) else {
                     continue;
                 };
-                // A document about the whole package is purged with any of its versions: it lists them.
-                let concerned = record.package == package
-                    && version.is_none_or(|version| record.version == version || record.version.is_empty());
-                if concerned && self.remove_record(&space.place, &fan, &entry.path()) {
+                if concerned(&record) && self.remove_record(&space.place, &fan, &entry.path()) {
                     purged += 1;
                 }
             }
         }
-        self.records.forget_all();
+        // What was read before it was removed. Not while a record is on its way from memory to disk.
+        let _alone = self.purging.write();
+        self.records.forget_where(concerned);
         purged
     }
 

@@ -342,7 +342,7 @@ async fn a_process_knows_what_the_one_before_it_recorded() {
     assert_eq!(store.inventory().usage(), before);
     assert!(store.evict() > 0);
     assert!(store.record_path(&space(), space().record_id(&Key::document("pin", "list"))).exists());
-    assert_eq!(store.purge(&space(), "pin", None), 1);
+    assert_eq!(store.purge(&space(), "pin", None, |_| {}), 1);
     assert_eq!(store.inventory().usage().records as usize, files(store.records_directory(&space())));
 }
 

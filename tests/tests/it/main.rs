@@ -21,6 +21,7 @@ mod memory;
 mod observability;
 mod peers;
 mod pins;
+mod purges;
 mod reload;
 mod restart;
 mod stale;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, header};
 use super::{Afterwards, Refreshed, StoredDocument, header_text};
 use crate::cache::Cache;
 use crate::cache::checksum::Beside;
+use crate::cache::purges::Since;
 use crate::cache::receive::{self, Received};
 use crate::cache::revalidate;
 use crate::cache::table::{self, Table};
@@ -15,7 +16,7 @@ use crate::cache::write::Finished;
 use crate::clock::Millis;
 use crate::error::Error;
 use crate::fetch::Reply;
-use crate::intent::{Key, Metadata, Raw, Reading, ServedAs, Unexpected};
+use crate::intent::{Key, Metadata, Raw, Reading, Reference, ServedAs, Unexpected};
 use crate::store::{Blob, BlobId, Document, Record, RecordId, State, Store};
 
 /// Milliseconds within which a document may change twice without a trace.
@@ -30,6 +31,7 @@ impl Cache {
         reply: Reply,
         held: Option<StoredDocument>,
         beside: Beside,
+        since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
         let upstream = reply.url.origin();
         let final_url = reply.url.expose().clone();
@@ -84,12 +86,14 @@ impl Cache {
             && before.digests == document.digests
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
-            let record = self.state.writer.confirm(id, now, &held.record, &document);
+            let record = self.state.writer.confirm(id, now, &held.record, &document, since);
             self.state.unwritten.renew(id, &record);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
-        let Understood { raw, table, mut files, other_key } =
+        let Understood { raw, table, mut files, other_key, references } =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
+        // Before any client has the document and can ask for what it names.
+        self.note_references(references, since).await;
         let mut parts = 1 + usize::from(table.is_some());
         let mut signature = None;
         if let Some(of) = metadata.generation.and_then(|generation| generation.signature) {
@@ -157,9 +161,7 @@ impl Cache {
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
         let table = extract.map(|extract| Table::open(extract).ok_or(Error::Abandoned)).transpose()?;
-        // Before any client has the document and can ask for what it names.
-        self.note_references(references).await;
-        Ok(Understood { raw, table, files, other_key })
+        Ok(Understood { raw, table, files, other_key, references })
     }
 }
 
@@ -173,6 +175,8 @@ struct Understood {
     files: Vec<Finished>,
     /// Another key of the same document.
     other_key: Option<Key>,
+    /// The artifacts that it names.
+    references: Vec<Reference>,
 }
 
 /// Takes a document of which nothing is understood; its label tells a web page.
@@ -182,7 +186,7 @@ fn take_opaque(content_type: &str, received: Received, upstream: String) -> Resu
         return Err(Error::Unexpected { upstream, reason });
     }
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
-    Ok(Understood { raw: received.blob, table: None, files, other_key: None })
+    Ok(Understood { raw: received.blob, table: None, files, other_key: None, references: Vec::new() })
 }
 
 /// A document that is longer than its protocol allows: no setting helps there.
