@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OnceCell, watch};
+use tokio::sync::{Mutex, watch};
 
+use super::generation::{Closed, Open};
 use super::names::Names;
 use super::{Cache, Client, Served};
 use crate::digest::Digest;
@@ -24,8 +25,8 @@ pub(super) struct Catalogue {
     built: Mutex<Option<(u64, Arc<[Names]>)>>,
     /// How many index files are being read.
     learning: watch::Sender<usize>,
-    /// Done once the generations were looked for that an earlier process left.
-    surveyed: OnceCell<()>,
+    /// Held while the generations are looked through that are not open.
+    searching: Mutex<()>,
 }
 
 impl Catalogue {
@@ -70,7 +71,9 @@ impl Cache {
         if let Some(digest) = self.look_in_names(&named.path).await? {
             return Ok(Some(digest));
         }
-        catalogue.surveyed.get_or_init(|| self.find_generations(named)).await;
+        if let Some(digest) = self.look_in_closed(named).await? {
+            return Ok(Some(digest));
+        }
         if let Some(by) = &named.by {
             self.fetch_index(by).await;
         }
@@ -88,26 +91,62 @@ impl Cache {
         }
     }
 
-    /// Opens the generations that are on disk.
-    async fn find_generations(self: &Arc<Self>, named: &NamedInIndexes) {
-        let (store, space) = (Arc::clone(&self.engine.store), self.space.clone());
-        let documents = tokio::task::spawn_blocking(move || store.documents(&space)).await.unwrap_or_default();
-        for head in documents.iter().filter_map(|(package, file)| (named.head)(package, file)) {
-            if let Some(document) = self.stored_document(&head).await {
+    /// Looks through the generations on disk that are not open, the newest first, and opens the one that names a path.
+    async fn look_in_closed(self: &Arc<Self>, named: &NamedInIndexes) -> Result<Option<Digest>, Error> {
+        let generations = &self.state.generations;
+        let _one_at_a_time = generations.catalogue.searching.lock().await;
+        // Whoever came before may have found it.
+        if let Some(digest) = self.look_in_names(&named.path).await? {
+            return Ok(Some(digest));
+        }
+        let closed = match generations.opened.closed() {
+            Some(closed) => closed,
+            None => self.find_closed(named).await,
+        };
+        for generation in closed {
+            let Some(head) = (named.head)(&generation.package, &generation.file) else { continue };
+            let id = self.space.record_id(&head.key);
+            let Some(document) = self.stored_document(&head).await else {
+                generations.opened.forget_closed(id);
+                continue;
+            };
+            let open = self.open_apart(&head, &document).await?;
+            let found = look(self.names_of(open).await?.into(), &named.path).await?;
+            if found.is_some() {
                 // What is damaged is fetched again when a client asks for it.
                 let _ = self.open(&head, &document).await;
+                return Ok(found);
             }
         }
+        Ok(None)
+    }
+
+    /// Finds on disk the generations that are not open: those that an earlier process left.
+    async fn find_closed(self: &Arc<Self>, named: &NamedInIndexes) -> Vec<Closed> {
+        let opened = &self.state.generations.opened;
+        // Should this end early, the next one begins anew.
+        let unfinished = Unfinished(self);
+        let (store, space) = (Arc::clone(&self.engine.store), self.space.clone());
+        let documents = tokio::task::spawn_blocking(move || store.documents(&space)).await.unwrap_or_default();
+        let mut found = Vec::new();
+        for head in documents.iter().filter_map(|(package, file)| (named.head)(package, file)) {
+            let id = self.space.record_id(&head.key);
+            if opened.has(id) {
+                continue;
+            }
+            let document = self.stored_document(&head).await;
+            if let Some(stored) = document.as_ref().and_then(|document| document.record.document()) {
+                found.push(Closed::of(&head, stored.changed));
+                opened.note_closed(id, Closed::of(&head, stored.changed));
+            }
+        }
+        std::mem::forget(unfinished);
+        found.sort_by(|one, other| other.cmp(one));
+        found
     }
 
     async fn look_in_names(self: &Arc<Self>, path: &str) -> Result<Option<Digest>, Error> {
-        let names = self.names().await?;
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let path = path.to_owned();
-        let look = move || names.iter().find_map(|names| names.find(&path).ok().flatten());
-        tokio::task::spawn_blocking(look).await.map_err(|_| Error::Abandoned)
+        look(self.names().await?, path).await
     }
 
     /// The names of all current generations, the newest first.
@@ -120,16 +159,42 @@ impl Cache {
         }
         let mut names = Vec::new();
         for open in self.state.generations.newest_first() {
-            let listed = tokio::task::spawn_blocking(move || open.artifacts(|_, artifact| artifact.scan.is_some()));
-            for (_, artifact) in listed.await.map_err(|_| Error::Abandoned)? {
-                let record = self.record(self.space.record_id(&artifact.key)).await;
-                let Some((id, length)) = record.as_ref().and_then(|record| record.artifact()?.names) else { continue };
-                let blob = self.engine.store.blob(&self.space, id, length).await;
-                names.extend(blob.and_then(Names::open));
-            }
+            names.extend(self.names_of(open).await?);
         }
         let names: Arc<[Names]> = names.into();
         *built = Some((version, Arc::clone(&names)));
         Ok(names)
+    }
+
+    /// What the indexes of one generation name, as far as they are here.
+    async fn names_of(self: &Arc<Self>, open: Arc<Open>) -> Result<Vec<Names>, Error> {
+        let mut names = Vec::new();
+        let listed = tokio::task::spawn_blocking(move || open.artifacts(|_, artifact| artifact.scan.is_some()));
+        for (_, artifact) in listed.await.map_err(|_| Error::Abandoned)? {
+            let record = self.record(self.space.record_id(&artifact.key)).await;
+            let Some((id, length)) = record.as_ref().and_then(|record| record.artifact()?.names) else { continue };
+            let blob = self.engine.store.blob(&self.space, id, length).await;
+            names.extend(blob.and_then(Names::open));
+        }
+        Ok(names)
+    }
+}
+
+/// What these names say of a path.
+async fn look(names: Arc<[Names]>, path: &str) -> Result<Option<Digest>, Error> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let path = path.to_owned();
+    let look = move || names.iter().find_map(|names| names.find(&path).ok().flatten());
+    tokio::task::spawn_blocking(look).await.map_err(|_| Error::Abandoned)
+}
+
+/// The disk was not looked at to the end.
+struct Unfinished<'a>(&'a Cache);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.state.generations.opened.forget_all_closed();
     }
 }

@@ -2,12 +2,10 @@
 //! parts of two moments of the upstream. A new head becomes current once what clients use of the old one is here in
 //! its new form.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use parking_lot::Mutex;
 
 use super::Cache;
 use super::catalogue::Catalogue;
@@ -24,9 +22,11 @@ use crate::store::{Blob, BlobId, RecordId};
 use crate::upstream_path::UpstreamPath;
 
 mod given;
+mod opened;
 mod swap;
 
 pub use given::Client;
+pub(super) use opened::Closed;
 
 /// Bytes of a signature.
 const SIGNATURE: u64 = 1 << 20;
@@ -34,10 +34,9 @@ const SIGNATURE: u64 = 1 << 20;
 /// The generations of one proxy.
 #[derive(Debug, Default)]
 pub(super) struct Generations {
-    open: Mutex<HashMap<RecordId, Arc<Open>>>,
+    pub(super) opened: opened::Opened,
     given: given::GivenAll,
-    /// New heads that are not current yet.
-    waiting: Mutex<HashMap<RecordId, swap::Waiting>>,
+    waiting: swap::WaitingAll,
     pub(super) catalogue: Catalogue,
 }
 
@@ -50,9 +49,7 @@ impl Generations {
 
     /// What is open, the newest first.
     pub(super) fn newest_first(&self) -> Vec<Arc<Open>> {
-        let mut open: Vec<_> = self.open.lock().values().cloned().collect();
-        open.sort_by_key(|generation| std::cmp::Reverse(generation.changed));
-        open
+        self.opened.newest_first()
     }
 }
 
@@ -114,7 +111,7 @@ impl Cache {
         }
         if let Ok(open) = self.open(head, document).await {
             let id = self.space.record_id(&head.key);
-            self.state.generations.given.note(client, id, open);
+            self.state.generations.given.note(client, id, &open);
         }
     }
 
@@ -268,15 +265,20 @@ impl Cache {
 
     /// What this client was given a moment ago; an empty list if nothing, several if it may be either.
     fn given_to(&self, client: Client, head: &Metadata) -> Vec<Arc<Open>> {
-        self.state.generations.given.to(client, self.space.record_id(&head.key))
+        let id = self.space.record_id(&head.key);
+        let given = self.state.generations.given.to(client, id);
+        for open in &given {
+            // A use.
+            self.state.generations.opened.touch(id, open.raw);
+        }
+        given
     }
 
     /// Opens the generation of a head that is here.
     pub(super) async fn open(self: &Arc<Self>, head: &Metadata, document: &StoredDocument) -> Result<Arc<Open>, Error> {
         let id = self.space.record_id(&head.key);
         let stored = document.record.document().ok_or(Error::Abandoned)?;
-        let open = self.state.generations.open.lock().get(&id).cloned();
-        if let Some(open) = open.filter(|open| open.raw == stored.raw) {
+        if let Some(open) = self.state.generations.opened.get(id, stored.raw) {
             return Ok(open);
         }
         let document = match self.table(document).await {
@@ -306,7 +308,7 @@ impl Cache {
             table,
             signature,
         });
-        self.state.generations.open.lock().insert(id, Arc::clone(&open));
+        self.state.generations.opened.insert(id, Arc::clone(&open));
         self.state.generations.catalogue.changed();
         Ok(open)
     }

@@ -17,6 +17,7 @@ use tests::{Answer, Ask, Manifest, Resource, Rig, Upstream};
 mod heads;
 mod large;
 mod packages;
+mod suites;
 mod swaps;
 
 const PACKAGES: &str = "main/binary-amd64/Packages.gz";

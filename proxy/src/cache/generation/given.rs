@@ -1,14 +1,14 @@
 //! Which heads clients were given a moment ago: they get the files of these, whatever has become current meanwhile.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Open;
 use crate::server::Connection;
-use crate::store::RecordId;
+use crate::store::{BlobId, RecordId};
 
 /// How long that counts.
 const COUNTS: Duration = Duration::from_mins(1);
@@ -24,19 +24,20 @@ pub struct Client {
     pub connection: Connection,
 }
 
-/// A head that was given.
+/// A head that was given. It is open for as long as there is room: many names must not keep many files open.
 #[derive(Clone, Debug)]
 struct Given {
-    open: Arc<Open>,
+    open: Weak<Open>,
+    raw: BlobId,
     at: Instant,
     /// Another one that was given to the same address before.
-    before: Option<(Arc<Open>, Instant)>,
+    before: Option<(Weak<Open>, Instant)>,
 }
 
 /// What was given to whom.
 #[derive(Debug)]
 pub(super) struct GivenAll {
-    by_connection: quick_cache::sync::Cache<(Connection, RecordId), (Arc<Open>, Instant)>,
+    by_connection: quick_cache::sync::Cache<(Connection, RecordId), (Weak<Open>, Instant)>,
     by_address: quick_cache::sync::Cache<(IpAddr, RecordId), Given>,
 }
 
@@ -50,14 +51,14 @@ impl Default for GivenAll {
 }
 
 impl GivenAll {
-    pub(super) fn note(&self, client: Client, head: RecordId, open: Arc<Open>) {
+    pub(super) fn note(&self, client: Client, head: RecordId, open: &Arc<Open>) {
         let at = Instant::now();
-        self.by_connection.insert((client.connection, head), (Arc::clone(&open), at));
+        self.by_connection.insert((client.connection, head), (Arc::downgrade(open), at));
         let before = self
             .by_address
             .get(&(client.address, head))
-            .and_then(|last| if last.open.raw == open.raw { last.before } else { Some((last.open, last.at)) });
-        self.by_address.insert((client.address, head), Given { open, at, before });
+            .and_then(|last| if last.raw == open.raw { last.before } else { Some((last.open, last.at)) });
+        self.by_address.insert((client.address, head), Given { open: Arc::downgrade(open), raw: open.raw, at, before });
     }
 
     /// What a client was given: by its connection; else by its address, which may mean two.
@@ -65,14 +66,15 @@ impl GivenAll {
         let counts = |at: Instant| at.elapsed() < COUNTS;
         if let Some((open, at)) = self.by_connection.get(&(client.connection, head))
             && counts(at)
+            && let Some(open) = open.upgrade()
         {
             return vec![open];
         }
         let Some(given) = self.by_address.get(&(client.address, head)).filter(|given| counts(given.at)) else {
             return Vec::new();
         };
-        let before = given.before.filter(|(_, at)| counts(*at)).map(|(open, _)| open);
-        std::iter::once(given.open).chain(before).collect()
+        let before = given.before.filter(|(_, at)| counts(*at)).and_then(|(open, _)| open.upgrade());
+        given.open.upgrade().into_iter().chain(before).collect()
     }
 
     pub(super) fn clear(&self) {

@@ -1,9 +1,11 @@
 //! From one generation to the next: the files that clients use are here before they are told of the new head.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::super::policy::{self, Decision};
@@ -27,6 +29,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Files that are fetched at once.
 const AT_ONCE: usize = 4;
 
+/// New heads that are remembered to wait; those that nobody asks for any more are forgotten first.
+const WAITING: usize = 256;
+
+/// The new heads that are not current yet.
+pub(super) type WaitingAll = Mutex<HashMap<RecordId, Waiting>>;
+
 /// A new head that is not current yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -34,6 +42,12 @@ pub(super) struct Waiting {
     since: Instant,
     /// When its files could not be had.
     failed: Option<Instant>,
+}
+
+/// What is under way stays.
+fn oldest_failed(waiting: &HashMap<RecordId, Waiting>) -> Option<RecordId> {
+    let failed = waiting.iter().filter(|(_, one)| one.failed.is_some());
+    failed.min_by_key(|(_, one)| one.since).map(|(id, _)| *id)
 }
 
 impl Cache {
@@ -80,6 +94,11 @@ impl Cache {
     fn waits_since(&self, id: RecordId, new: BlobId) -> Result<Instant, Error> {
         let mut waiting = self.state.generations.waiting.lock();
         if waiting.get(&id).is_none_or(|waiting| waiting.new != new) {
+            if waiting.len() >= WAITING
+                && let Some(oldest) = oldest_failed(&waiting)
+            {
+                waiting.remove(&oldest);
+            }
             waiting.insert(id, Waiting { new, since: Instant::now(), failed: None });
         }
         match waiting.get(&id) {
@@ -122,7 +141,11 @@ impl Cache {
     }
 
     /// A generation that is not to become the one that is asked.
-    async fn open_apart(self: &Arc<Self>, head: &Metadata, document: &StoredDocument) -> Result<Arc<Open>, Error> {
+    pub(in super::super) async fn open_apart(
+        self: &Arc<Self>,
+        head: &Metadata,
+        document: &StoredDocument,
+    ) -> Result<Arc<Open>, Error> {
         let stored = document.record.document().ok_or(Error::Abandoned)?;
         let table = self.table(document).await.unwrap_or_default();
         Ok(Arc::new(Open {
