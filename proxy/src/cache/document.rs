@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::ask::DOUBT;
+use super::lately::absence_of;
 use super::purges::Since;
 use super::table::Table;
 use super::unwritten::Turn;
@@ -168,11 +169,11 @@ impl Cache {
             }
             Err(error) => {
                 self.doubt(id, &error);
-                if let Error::Missing { status, text, .. } = &error
-                    && !metadata.passive
-                {
+                let is_held = matches!(error, Error::Withheld { .. }) && self.held(id).await.is_some();
+                let absence = absence_of(&error).filter(|_| !is_held && !metadata.passive);
+                if let Some((status, text)) = absence {
                     self.state.purges.unless_since(since, || {
-                        self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+                        self.state.absent.note(id, status, &text, self.settings.cache.negative_ttl);
                         if metadata.once_gone == OnceGone::Forgotten {
                             // It is gone: what was known of it must not come back when the absence is forgotten.
                             self.engine.store.forget(&self.space, id);

@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::Cache;
+use super::lately::absence_of;
 use super::purges::Since;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
@@ -195,13 +196,15 @@ impl Cache {
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
         self.doubt(id, error);
-        match error {
-            Error::Missing { .. } if artifact.passive => {}
-            Error::Missing { status, text, .. } => {
+        if let Some((status, text)) = absence_of(error) {
+            if !artifact.passive {
                 let ttl = self.settings.cache.negative_ttl;
-                let note = || self.state.absent.note(self.absence(artifact), *status, text, ttl);
+                let note = || self.state.absent.note(self.absence(artifact), status, &text, ttl);
                 self.state.purges.unless_since(since, note);
             }
+            return;
+        }
+        match error {
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,

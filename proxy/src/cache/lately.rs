@@ -113,6 +113,17 @@ impl Recently {
 #[derive(Debug, Default)]
 pub(super) struct Absent(Mutex<HashMap<RecordId, Absence>>);
 
+/// The status under which it is remembered that there is no such thing, and what was said about it, if an error says
+/// that there is none.
+pub(super) fn absence_of(error: &Error) -> Option<(u16, Arc<str>)> {
+    match error {
+        Error::Missing { status, text, .. } => Some((*status, Arc::clone(text))),
+        // For us, until it is shown to everybody, or we have an account.
+        Error::Withheld { .. } => Some((404, "".into())),
+        _ => None,
+    }
+}
+
 /// A 404 or 410, what was said about it, and how long it counts.
 #[derive(Debug)]
 struct Absence {
