@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::ask::DOUBT;
-use super::lately::absence_of;
+use super::lately::{Asked, absence_of};
 use super::purges::Since;
 use super::table::Table;
 use super::unwritten::Turn;
@@ -129,7 +129,8 @@ impl Cache {
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        let refresh = self.state.documents.find(id).filter(|refresh| !refresh.passive && refresh.since == self.since())?;
+        let refresh =
+            self.state.documents.find(id).filter(|refresh| !refresh.passive && refresh.since == self.since())?;
         Some(Watching(refresh.outcome.subscribe()))
     }
 
@@ -173,7 +174,7 @@ impl Cache {
                 let absence = absence_of(&error).filter(|_| !is_held && !metadata.passive);
                 if let Some((status, text)) = absence {
                     self.state.purges.unless_since(since, || {
-                        self.state.absent.note(id, status, &text, self.settings.cache.negative_ttl);
+                        self.state.absent.note(id, Asked::Get, status, &text, self.settings.cache.negative_ttl);
                         if metadata.once_gone == OnceGone::Forgotten {
                             // It is gone: what was known of it must not come back when the absence is forgotten.
                             self.engine.store.forget(&self.space, id);

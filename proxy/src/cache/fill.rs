@@ -8,7 +8,7 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::Cache;
-use super::lately::absence_of;
+use super::lately::{Asked, absence_of};
 use super::purges::Since;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
@@ -196,14 +196,7 @@ impl Cache {
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
         self.doubt(id, error);
-        if let Some((status, text)) = absence_of(error) {
-            if !artifact.passive {
-                let ttl = self.settings.cache.negative_ttl;
-                let note = || self.state.absent.note(self.absence(artifact), status, &text, ttl);
-                self.state.purges.unless_since(since, note);
-            }
-            return;
-        }
+        self.note_absence(artifact, error, Asked::Get, since);
         match error {
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
@@ -214,6 +207,14 @@ impl Cache {
             }
             error => tracing::debug!(proxy = %self.settings.name, package.name = %artifact.key.package,
                 package.file = %artifact.key.file, error = %error, "a fill failed"),
+        }
+    }
+
+    /// Notes that there is no such artifact, if that is what an error says.
+    fn note_absence(&self, artifact: &Artifact, error: &Error, asked: Asked, since: Since) {
+        if let Some((status, text)) = absence_of(error).filter(|_| !artifact.passive) {
+            let (id, ttl) = (self.absence(artifact), self.settings.cache.negative_ttl);
+            self.state.purges.unless_since(since, || self.state.absent.note(id, asked, status, &text, ttl));
         }
     }
 
@@ -336,6 +337,18 @@ impl Cache {
 
     /// What the upstream says of an artifact that is not stored: its length, if it gives one.
     pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
+        let since = self.since();
+        if let Some((status, text)) = self.state.absent.word(self.absence(artifact), Asked::Head) {
+            return Err(Error::Missing { status, upstream: self.upstream(), text });
+        }
+        let head = self.head_of_upstream(artifact).await;
+        if let Err(error) = &head {
+            self.note_absence(artifact, error, Asked::Head, since);
+        }
+        head
+    }
+
+    async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
         let head = |url: SafeUrl, source| {
