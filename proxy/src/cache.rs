@@ -23,7 +23,7 @@ pub use generation::Client;
 pub use variant::{Coding, Content, Form};
 
 use flight::Flights;
-use lately::{Absent, Distrust, Recently};
+use lately::{Absent, Asked, Distrust, Recently};
 use policy::Decision;
 use purges::{Purges, Since};
 
@@ -301,7 +301,7 @@ impl Cache {
 
     /// An error if the upstream said a moment ago that there is no such thing.
     fn present(&self, id: RecordId) -> Result<(), Error> {
-        match self.state.absent.word(id) {
+        match self.state.absent.word(id, Asked::Get) {
             Some((status, text)) => Err(Error::Missing { status, upstream: self.upstream(), text }),
             None => Ok(()),
         }

@@ -22,6 +22,12 @@ pub enum Error {
         /// What it says about that to people: a few lines, or nothing.
         text: Arc<str>,
     },
+    /// The upstream shows it to nobody without an account, or does not have it: it does not tell.
+    #[error("{upstream} has no such thing that everybody may see")]
+    Withheld {
+        /// Origin of the upstream.
+        upstream: String,
+    },
     /// The documents of the upstream do not name this file.
     #[error("the metadata of {upstream} does not list it")]
     Unlisted {
@@ -115,7 +121,7 @@ impl Error {
     pub fn upstream_status(&self) -> Option<u16> {
         match self {
             Self::Missing { status, .. } | Self::Upstream { status, .. } => Some(*status),
-            Self::CredentialRejected { .. } => Some(401),
+            Self::CredentialRejected { .. } | Self::Withheld { .. } => Some(401),
             _ => None,
         }
     }

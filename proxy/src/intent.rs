@@ -200,6 +200,9 @@ pub struct Reading {
     pub also: Option<Key>,
     /// Artifacts that may be served because this document names them, if their bytes are at hand.
     pub references: Vec<Reference>,
+    /// What the upstream must have by now, since it has this document: an earlier word that it does not have it no longer
+    /// counts.
+    pub present: Vec<Key>,
 }
 
 /// What a document's own content and headers say of how it is served.

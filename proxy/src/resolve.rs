@@ -237,7 +237,9 @@ impl Cache {
                     }
                 }
                 // This upstream does not have that kind of document: the next larger one will do.
-                Err(Error::Missing { .. } | Error::Upstream { status: 400..=499, .. }) => unreadable = None,
+                Err(Error::Missing { .. } | Error::Withheld { .. } | Error::Upstream { status: 400..=499, .. }) => {
+                    unreadable = None;
+                }
                 Err(error @ Error::Unexpected { .. }) => unreadable = Some(error),
                 Err(error) => return Err(error),
             }

@@ -51,6 +51,8 @@ impl Cache {
     /// Notes that another credential is used from now on: what the upstream said of the one before does not count.
     pub fn credential_renewed(&self) {
         self.state.rejected.store(false, Ordering::Relaxed);
+        // It may be shown more.
+        self.state.absent.clear();
     }
 
     /// Turns a reply that is no success into the error that it means, with what the upstream says of it.
@@ -71,9 +73,9 @@ impl Cache {
                 Error::CredentialRejected { upstream }
             }
             // A registry that knows everybody's token and asks again has nothing for everybody. Whether it has
-            // something for others is not ours to say, nor to remember.
+            // something for others is not ours to say.
             401 if self.settings.upstream.auth.is_none() && is_challenge_of_tokens(&self.settings, reply) => {
-                Error::Upstream { status: 404, upstream, retry_after: None }
+                Error::Withheld { upstream }
             }
             status => Error::Upstream { status, upstream, retry_after: retry_after(&reply.headers, Timestamp::now()) },
         }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::ask::DOUBT;
+use super::lately::{Asked, absence_of};
 use super::purges::Since;
 use super::table::Table;
 use super::unwritten::Turn;
@@ -119,9 +120,8 @@ impl Cache {
         };
         let (passive, since) = (metadata.passive, self.since());
         // What was asked for before a purge is no answer to whoever asks after it.
-        let is_under_way = |refresh: &Refresh| {
-            refresh.since == since && refresh.outcome.borrow().is_none() && (passive || !refresh.passive)
-        };
+        let is_open = |refresh: &Refresh| refresh.since == since && (passive || !refresh.passive);
+        let is_under_way = |refresh: &Refresh| refresh.outcome.borrow().is_none() && is_open(refresh);
         let begin = || Refresh { passive, since, ..Refresh::default() };
         let (refresh, joined) = self.state.documents.join(id, is_under_way, begin, run);
         (Watching(refresh.outcome.subscribe()), joined)
@@ -129,8 +129,8 @@ impl Cache {
 
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
-        let current = |refresh: &Arc<Refresh>| refresh.since == self.since() && !refresh.passive;
-        let refresh = self.state.documents.find(id).filter(current)?;
+        let refresh =
+            self.state.documents.find(id).filter(|refresh| !refresh.passive && refresh.since == self.since())?;
         Some(Watching(refresh.outcome.subscribe()))
     }
 
@@ -170,11 +170,11 @@ impl Cache {
             }
             Err(error) => {
                 self.doubt(id, &error);
-                if let Error::Missing { status, text, .. } = &error
-                    && !metadata.passive
-                {
+                let is_held = matches!(error, Error::Withheld { .. }) && self.held(id).await.is_some();
+                let absence = absence_of(&error).filter(|_| !is_held && !metadata.passive);
+                if let Some((status, text)) = absence {
                     self.state.purges.unless_since(since, || {
-                        self.state.absent.note(id, *status, text, self.settings.cache.negative_ttl);
+                        self.state.absent.note(id, Asked::Get, status, &text, self.settings.cache.negative_ttl);
                         if metadata.once_gone == OnceGone::Forgotten {
                             // It is gone: what was known of it must not come back when the absence is forgotten.
                             self.engine.store.forget(&self.space, id);

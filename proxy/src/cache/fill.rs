@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::Cache;
+use super::lately::{Asked, absence_of};
 use super::purges::Since;
 use super::write::Finished;
 use crate::cache_status::CacheStatus;
@@ -139,12 +140,11 @@ impl Cache {
         let (mut place, since) = (None, self.since());
         let is_open = |fill: &Fill| {
             place = Some(fill.spool.read(0..u64::MAX));
-            fill.is_open()
-                && fill.expect == artifact.expect
-                && fill.since == since
-                && (artifact.passive || !fill.passive)
+            let is_alike = fill.expect == artifact.expect && (artifact.passive || !fill.passive);
+            fill.is_open() && is_alike && fill.since == since
         };
-        let begin = || Fill { expect: artifact.expect.clone(), passive: artifact.passive, since, ..Fill::default() };
+        let (expect, passive) = (artifact.expect.clone(), artifact.passive);
+        let begin = || Fill { expect, passive, since, ..Fill::default() };
         let (fill, collapsed) = self.state.fills.join(id, is_open, begin, run);
         let body = place.filter(|_| collapsed).unwrap_or_else(|| fill.spool.read(0..u64::MAX));
         if let Some((record, blob)) = fill.finished_blob().filter(|_| collapsed) {
@@ -196,13 +196,8 @@ impl Cache {
 
     fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
         self.doubt(id, error);
+        self.note_absence(artifact, error, Asked::Get, since);
         match error {
-            Error::Missing { .. } if artifact.passive => {}
-            Error::Missing { status, text, .. } => {
-                let ttl = self.settings.cache.negative_ttl;
-                let note = || self.state.absent.note(self.absence(artifact), *status, text, ttl);
-                self.state.purges.unless_since(since, note);
-            }
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
@@ -212,6 +207,14 @@ impl Cache {
             }
             error => tracing::debug!(proxy = %self.settings.name, package.name = %artifact.key.package,
                 package.file = %artifact.key.file, error = %error, "a fill failed"),
+        }
+    }
+
+    /// Notes that there is no such artifact, if that is what an error says.
+    fn note_absence(&self, artifact: &Artifact, error: &Error, asked: Asked, since: Since) {
+        if let Some((status, text)) = absence_of(error).filter(|_| !artifact.passive) {
+            let (id, ttl) = (self.absence(artifact), self.settings.cache.negative_ttl);
+            self.state.purges.unless_since(since, || self.state.absent.note(id, asked, status, &text, ttl));
         }
     }
 
@@ -334,6 +337,18 @@ impl Cache {
 
     /// What the upstream says of an artifact that is not stored: its length, if it gives one.
     pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
+        let since = self.since();
+        if let Some((status, text)) = self.state.absent.word(self.absence(artifact), Asked::Head) {
+            return Err(Error::Missing { status, upstream: self.upstream(), text });
+        }
+        let head = self.head_of_upstream(artifact).await;
+        if let Err(error) = &head {
+            self.note_absence(artifact, error, Asked::Head, since);
+        }
+        head
+    }
+
+    async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
         let head = |url: SafeUrl, source| {

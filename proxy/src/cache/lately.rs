@@ -113,9 +113,30 @@ impl Recently {
 #[derive(Debug, Default)]
 pub(super) struct Absent(Mutex<HashMap<RecordId, Absence>>);
 
+/// The status under which it is remembered that there is no such thing, and what was said about it, if an error says
+/// that there is none.
+pub(super) fn absence_of(error: &Error) -> Option<(u16, Arc<str>)> {
+    match error {
+        Error::Missing { status, text, .. } => Some((*status, Arc::clone(text))),
+        // For us, until it is shown to everybody, or we have an account.
+        Error::Withheld { .. } => Some((404, "".into())),
+        _ => None,
+    }
+}
+
+/// How the upstream was asked, or is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// By a GET, whose answer is one to a HEAD as well.
+    Get,
+    /// By a HEAD. Some registries answer it with 404 because they know no HEAD.
+    Head,
+}
+
 /// A 404 or 410, what was said about it, and how long it counts.
 #[derive(Debug)]
 struct Absence {
+    asked: Asked,
     status: u16,
     text: Arc<str>,
     until: Instant,
@@ -123,21 +144,25 @@ struct Absence {
 
 impl Absent {
     /// Remembers a 404 or 410 for so long.
-    pub(super) fn note(&self, id: RecordId, status: u16, text: &Arc<str>, ttl: Duration) {
+    pub(super) fn note(&self, id: RecordId, asked: Asked, status: u16, text: &Arc<str>, ttl: Duration) {
         let mut absent = self.0.lock();
         let now = Instant::now();
+        let says_more = |known: &Absence| known.asked == Asked::Get && known.until > now;
+        if asked == Asked::Head && absent.get(&id).is_some_and(says_more) {
+            return;
+        }
         if absent.len() >= LIMIT {
             absent.retain(|_, absence| absence.until > now);
         }
-        if absent.len() < LIMIT && !ttl.is_zero() {
-            absent.insert(id, Absence { status, text: Arc::clone(text), until: now + ttl });
+        if (absent.len() < LIMIT || absent.contains_key(&id)) && !ttl.is_zero() {
+            absent.insert(id, Absence { asked, status, text: Arc::clone(text), until: now + ttl });
         }
     }
 
     /// The status and what was said about it, while it is remembered.
-    pub(super) fn word(&self, id: RecordId) -> Option<(u16, Arc<str>)> {
+    pub(super) fn word(&self, id: RecordId, asked: Asked) -> Option<(u16, Arc<str>)> {
         let absent = self.0.lock();
-        let absence = absent.get(&id)?;
+        let absence = absent.get(&id).filter(|absence| absence.asked == Asked::Get || asked == Asked::Head)?;
         (absence.until > Instant::now()).then(|| (absence.status, Arc::clone(&absence.text)))
     }
 
@@ -196,14 +221,29 @@ mod tests {
     async fn an_absence_is_remembered_for_a_while() {
         let absent = Absent::default();
         let ttl = Duration::from_secs(30);
-        absent.note(id("a"), 410, &"gone".into(), ttl);
-        absent.note(id("never"), 404, &"".into(), Duration::ZERO);
-        assert_eq!((absent.word(id("a")), absent.word(id("never"))), (Some((410, "gone".into())), None));
+        let word = |name: &str| absent.word(id(name), Asked::Get);
+        absent.note(id("a"), Asked::Get, 410, &"gone".into(), ttl);
+        absent.note(id("never"), Asked::Get, 404, &"".into(), Duration::ZERO);
+        assert_eq!((word("a"), word("never")), (Some((410, "gone".into())), None));
         tokio::time::advance(ttl).await;
-        assert_eq!(absent.word(id("a")), None);
+        assert_eq!(word("a"), None);
         for number in 0..LIMIT * 2 {
-            absent.note(id(&number.to_string()), 404, &"".into(), ttl);
+            absent.note(id(&number.to_string()), Asked::Get, 404, &"".into(), ttl);
         }
         assert_eq!(absent.0.lock().len(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_head_is_none_to_get() {
+        let absent = Absent::default();
+        let ttl = Duration::from_secs(30);
+        let words = |name: &str| [Asked::Get, Asked::Head].map(|asked| absent.word(id(name), asked).is_some());
+        absent.note(id("a"), Asked::Head, 404, &"".into(), ttl);
+        assert_eq!(words("a"), [false, true]);
+        absent.note(id("a"), Asked::Get, 404, &"".into(), ttl);
+        absent.note(id("a"), Asked::Head, 404, &"".into(), ttl);
+        assert_eq!(words("a"), [true, true]);
+        absent.lift(id("a"));
+        assert_eq!(words("a"), [false, false]);
     }
 }

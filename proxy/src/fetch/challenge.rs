@@ -41,6 +41,8 @@ pub struct TokenChallenge<F> {
     base: Url,
     own: Scope,
     account: Account,
+    /// How long a refusal is remembered.
+    refused_for: Duration,
     state: Mutex<State>,
 }
 
@@ -49,6 +51,14 @@ struct State {
     /// What the registry asked for the last time, by repository: saves the 401 in front of every request.
     asked: HashMap<Option<String>, Realm>,
     tokens: HashMap<Realm, Pending>,
+    /// Tokens that the registry refused as soon as they were given: that is its answer, and another one would not help
+    /// before something changes there.
+    refused: HashMap<Realm, Refused>,
+}
+
+struct Refused {
+    authorization: HeaderValue,
+    at: Instant,
 }
 
 /// What a challenge asks for.
@@ -66,6 +76,7 @@ type Pending = Shared<BoxFuture<'static, Result<Token, Denied>>>;
 struct Token {
     /// Marked sensitive, so that no `Debug` shows it.
     authorization: HeaderValue,
+    given: Instant,
     until: Instant,
 }
 
@@ -78,13 +89,16 @@ enum Denied {
         status: StatusCode,
         retry_after: Option<HeaderValue>,
         realm: SafeUrl,
+        at: Instant,
     },
 }
 
 impl<F: Fetch> TokenChallenge<F> {
-    /// Asks `inner` for what is below `base`, with tokens that `account` gets.
-    pub fn new(inner: F, base: Url, account: Account) -> Self {
-        Self { inner: Arc::new(inner), own: Scope::below(&base), base, account, state: Mutex::default() }
+    /// Asks `inner` for what is below `base`, with tokens that `account` gets; what is refused is not asked for again
+    /// for a while.
+    pub fn new(inner: F, base: Url, account: Account, refused_for: Duration) -> Self {
+        let own = Scope::below(&base);
+        Self { inner: Arc::new(inner), own, base, account, refused_for, state: Mutex::default() }
     }
 
     async fn challenged(&self, ask: Ask) -> Result<Reply, FetchError> {
@@ -92,12 +106,13 @@ impl<F: Fetch> TokenChallenge<F> {
             return self.inner.fetch(ask).await;
         }
         let repository = repository(ask.url.expose().path());
+        let begun = Instant::now();
         let asked = self.state.lock().asked.get(&repository).cloned();
         let first = match &asked {
             None => None,
             Some(realm) => match self.token(realm, ask.key).await {
                 Ok(token) => Some(token),
-                Err(denied) if denied.is_pause() => return denied.into_reply(&ask),
+                Err(denied) if denied.is_pause() || self.is_denied_lately(&denied) => return denied.into_reply(&ask),
                 // Where the token server was may be somewhere else now: the registry says it anew.
                 Err(_) => {
                     self.state.lock().asked.remove(&repository);
@@ -110,22 +125,64 @@ impl<F: Fetch> TokenChallenge<F> {
             return Ok(reply);
         }
         let Some(realm) = self.realm(&reply.headers, repository.as_deref())? else { return Ok(reply) };
+        if let (Some(token), Some(asked)) = (&first, &asked)
+            && *asked == realm
+            && self.is_answer(&realm, token, begun)
+        {
+            return Ok(reply);
+        }
         // Its place among the requests to the upstream is free before the next one is sent.
         drop(reply);
-        self.forget(&realm, first.as_ref());
+        self.forget_token(&realm, first.as_ref());
         let token = match self.token(&realm, ask.key).await {
             Ok(token) => token,
-            Err(denied) => return denied.into_reply(&ask),
-        };
-        {
-            let mut state = self.state.lock();
-            if state.asked.len() >= MOST {
-                state.asked.clear();
+            Err(denied) => {
+                if self.is_denied_lately(&denied) {
+                    self.note_asked(repository, &realm);
+                }
+                return denied.into_reply(&ask);
             }
-            state.asked.insert(repository, realm);
-        }
+        };
+        self.note_asked(repository, &realm);
         // A second 401 is the answer: the account, or nobody, may do this.
-        self.inner.fetch(with_token(&ask, Some(&token))).await
+        let reply = self.inner.fetch(with_token(&ask, Some(&token))).await?;
+        if reply.status == StatusCode::UNAUTHORIZED {
+            self.note_refused(&realm, &token);
+        }
+        Ok(reply)
+    }
+
+    fn note_asked(&self, repository: Option<String>, realm: &Realm) {
+        let mut state = self.state.lock();
+        if state.asked.len() >= MOST {
+            state.asked.clear();
+        }
+        state.asked.insert(repository, realm.clone());
+    }
+
+    fn note_refused(&self, realm: &Realm, token: &Token) {
+        let mut state = self.state.lock();
+        if state.refused.len() >= MOST {
+            state.refused.clear();
+        }
+        let refused = Refused { authorization: token.authorization.clone(), at: Instant::now() };
+        state.refused.insert(realm.clone(), refused);
+    }
+
+    /// Whether a 401 to this token is the registry's answer, which another token would not change: it was given for
+    /// this very request, or refused a moment ago when it was new.
+    fn is_answer(&self, realm: &Realm, token: &Token, begun: Instant) -> bool {
+        if token.given >= begun {
+            self.note_refused(realm, token);
+            return true;
+        }
+        let state = self.state.lock();
+        state.refused.get(realm).is_some_and(|refused| refused.authorization == token.authorization)
+    }
+
+    /// Whether the token server said a moment ago that there is none for everybody. An account may have been put right.
+    fn is_denied_lately(&self, denied: &Denied) -> bool {
+        matches!(self.account, Account::Anonymous) && denied.is_refusal_within(self.refused_for)
     }
 
     /// What a challenge asks for; `None` where there is none that a token answers.
@@ -161,9 +218,18 @@ impl<F: Fetch> TokenChallenge<F> {
         let usable = |pending: &Pending| match pending.peek() {
             None => true,
             Some(Ok(token)) => token.until > Instant::now(),
-            Some(Err(_)) => false,
+            Some(Err(denied)) => self.is_denied_lately(denied),
         };
         let mut state = self.state.lock();
+        // What a token allows is written in it: after a while another one may allow more.
+        if state.refused.get(realm).is_some_and(|refused| refused.at.elapsed() >= self.refused_for)
+            && let Some(refused) = state.refused.remove(realm)
+        {
+            let is_same = |pending: &Pending| matches!(pending.peek(), Some(Ok(token)) if token.authorization == refused.authorization);
+            if state.tokens.get(realm).is_some_and(is_same) {
+                state.tokens.remove(realm);
+            }
+        }
         if let Some(pending) = state.tokens.get(realm).filter(|pending| usable(pending)) {
             return Ok(pending.clone());
         }
@@ -180,7 +246,7 @@ impl<F: Fetch> TokenChallenge<F> {
     }
 
     /// Forgets a token that the registry no longer takes, unless there is a newer one by now.
-    fn forget(&self, realm: &Realm, refused: Option<&Token>) {
+    fn forget_token(&self, realm: &Realm, refused: Option<&Token>) {
         let mut state = self.state.lock();
         let same = |pending: &Pending| match (pending.peek(), refused) {
             (Some(Ok(token)), Some(refused)) => token.authorization == refused.authorization,
@@ -195,6 +261,15 @@ impl<F: Fetch> TokenChallenge<F> {
 impl<F: Fetch> Fetch for TokenChallenge<F> {
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
         Box::pin(self.challenged(ask))
+    }
+
+    fn forget(&self) {
+        let mut state = self.state.lock();
+        for realm in std::mem::take(&mut state.refused).into_keys() {
+            state.tokens.remove(&realm);
+        }
+        state.tokens.retain(|_, pending| !matches!(pending.peek(), Some(Err(_))));
+        self.inner.forget();
     }
 }
 
@@ -243,7 +318,7 @@ async fn fetch_token<F: Fetch>(
         |reason: &str| Denied::Failed(FetchError::Protocol { origin: origin.clone(), reason: reason.to_owned() });
     if reply.status != StatusCode::OK {
         let retry_after = reply.headers.get(RETRY_AFTER).cloned();
-        return Err(Denied::Answered { status: reply.status, retry_after, realm: reply.url });
+        return Err(Denied::Answered { status: reply.status, retry_after, realm: reply.url, at: Instant::now() });
     }
     let mut bytes = Vec::new();
     let mut body = reply.body;
@@ -263,13 +338,21 @@ async fn fetch_token<F: Fetch>(
     let lifetime = answer.expires_in.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME);
     // Counted from before the request, and given up early: the registry has a clock of its own.
     let until = asked + Duration::from_secs(lifetime) * 4 / 5;
-    Ok(Token { authorization, until })
+    Ok(Token { authorization, given: Instant::now(), until })
 }
 
 impl Denied {
     /// Whether the token server asks to be left alone.
     fn is_pause(&self) -> bool {
         matches!(self, Self::Answered { status: StatusCode::TOO_MANY_REQUESTS, .. })
+    }
+
+    /// Whether the token server refused a token less than so long ago.
+    fn is_refusal_within(&self, time: Duration) -> bool {
+        match self {
+            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. } => at.elapsed() < time,
+            _ => false,
+        }
     }
 
     fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
@@ -279,7 +362,9 @@ impl Denied {
             Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
                 (StatusCode::UNAUTHORIZED, None, ask.url.clone())
             }
-            Self::Answered { status, retry_after, realm } if status.is_client_error() || status.is_server_error() => {
+            Self::Answered { status, retry_after, realm, .. }
+                if status.is_client_error() || status.is_server_error() =>
+            {
                 (status, retry_after, realm)
             }
             Self::Answered { status, realm, .. } => {

@@ -124,6 +124,9 @@ impl Fetch for Fallbacks {
 
     fn forget(&self) {
         self.absent.clear();
+        for source in &self.sources {
+            source.fetch.forget();
+        }
     }
 }
 

@@ -44,6 +44,10 @@ impl<F: Fetch> Fetch for Redirects<F> {
             }
         })
     }
+
+    fn forget(&self) {
+        self.0.forget();
+    }
 }
 
 /// The redirects with one target (RFC 9110 §15.4). 300 offers a choice and 304 is no redirect at all.

@@ -100,6 +100,10 @@ impl<F: Fetch> Fetch for Retry<F> {
             }
         })
     }
+
+    fn forget(&self) {
+        self.inner.forget();
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,8 @@ pub enum BuildError {
 
 /// Builds what asks the upstream of `settings`. A credential or a bundle that is missing or broken is no error here:
 /// every request ends with [`FetchError::Credential`] or [`FetchError::Trust`] until a reload brings the object.
-/// `absent_for`: how long one of several addresses is left alone after it said that it has no such thing.
+/// `absent_for`: how long one of several addresses is left alone after it said that it has no such thing, and how long
+/// a token that was refused is not replaced.
 /// `tokens`: whether registries of this kind send clients to a token server.
 pub fn build(
     settings: &UpstreamSettings,
@@ -89,12 +90,12 @@ pub fn build(
     if settings.is_none() {
         return Ok(Arc::new(Nowhere));
     }
-    let first = single(settings, secrets, shared, tokens)?;
+    let first = single(settings, absent_for, secrets, shared, tokens)?;
     if settings.fallbacks.is_empty() {
         return Ok(first);
     }
     let others = settings.fallbacks.iter().map(|fallback| {
-        let fetch = single(&of_fallback(settings, fallback), secrets, shared, tokens)?;
+        let fetch = single(&of_fallback(settings, fallback), absent_for, secrets, shared, tokens)?;
         Ok(Fallback { base: fallback.url.clone(), on: fallback.on, fetch })
     });
     let others = others.collect::<Result<_, BuildError>>()?;
@@ -103,6 +104,7 @@ pub fn build(
 
 fn single(
     settings: &UpstreamSettings,
+    absent_for: Duration,
     secrets: &Secrets,
     shared: &Shared,
     tokens: bool,
@@ -122,7 +124,7 @@ fn single(
     let guarded = CircuitBreaker::new(http, Arc::clone(&shared.origins), settings.breaker);
     if tokens {
         // Inside the redirects: a token is for the registry and never goes along to where it sends its clients.
-        let challenged = TokenChallenge::new(guarded, settings.url.clone(), account);
+        let challenged = TokenChallenge::new(guarded, settings.url.clone(), account, absent_for);
         return Ok(Arc::new(Retry::new(Redirects::new(challenged), settings.retry)));
     }
     // Inside the retry: a signed address that a redirect gave may have expired by the next attempt.

@@ -21,7 +21,7 @@ pub fn status_of(error: &Error) -> (StatusCode, Option<Duration>) {
             Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
             Refusal::TooLong { .. } => (StatusCode::URI_TOO_LONG, None),
         },
-        Error::Unlisted { .. } => (StatusCode::NOT_FOUND, None),
+        Error::Unlisted { .. } | Error::Withheld { .. } => (StatusCode::NOT_FOUND, None),
         // The client's affair: its tool acts on it. A 407 or a 408 would be about our own connection.
         Error::Missing { status: code, .. }
         | Error::Upstream { status: code @ (400..=406 | 409..=428 | 430..=499), .. } => (status(*code), None),

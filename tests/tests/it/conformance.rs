@@ -103,7 +103,7 @@ macro_rules! conformance {
     ($name:ident, $protocol:expr) => {
         conformance! { @cases $name, $protocol,
             serving: [
-                cold_miss, warm_hit_asks_nobody, head, if_none_match, ranges, range_on_a_cold_key,
+                cold_miss, warm_hit_asks_nobody, head, head_of_what_is_absent, if_none_match, ranges, range_on_a_cold_key,
                 fifty_misses_of_a_file, fifty_misses_of_a_document, the_first_client_leaves, every_client_leaves,
             ],
             documents: [

@@ -90,9 +90,12 @@ impl Cache {
             self.state.unwritten.renew(id, &record);
             return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
         }
-        let Understood { raw, table, mut files, other_key, references } =
+        let Understood { raw, table, mut files, other_key, references, present } =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
         // Before any client has the document and can ask for what it names.
+        for key in present {
+            self.state.absent.lift(self.space.record_id(&key));
+        }
         self.note_references(references, since).await;
         let mut parts = 1 + usize::from(table.is_some());
         let mut signature = None;
@@ -135,8 +138,8 @@ impl Cache {
             let headers = Some(&headers);
             let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &asked.key, headers };
             let mut reading: Reading = read(raw).map_err(|reason| Error::Unexpected { upstream, reason })?;
-            let said =
-                (std::mem::take(&mut reading.served), reading.also.take(), std::mem::take(&mut reading.references));
+            let named = (std::mem::take(&mut reading.references), std::mem::take(&mut reading.present));
+            let said = (std::mem::take(&mut reading.served), reading.also.take(), named);
             let mut files = Vec::new();
             let raw = match reading.replacement.take() {
                 None => {
@@ -153,7 +156,7 @@ impl Cache {
             Ok::<_, Error>((raw, extract, files, said, facts))
         };
         let (raw, extract, files, said, (by_digest, valid_until)) = self.engine.workshop.run(work).await??;
-        let (served, other_key, references) = said;
+        let (served, other_key, (references, present)) = said;
         document.served = served;
         document.by_digest = by_digest;
         document.valid_until = valid_until.and_then(|text| millis_of(&text));
@@ -161,7 +164,7 @@ impl Cache {
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
         let table = extract.map(|extract| Table::open(extract).ok_or(Error::Abandoned)).transpose()?;
-        Ok(Understood { raw, table, files, other_key, references })
+        Ok(Understood { raw, table, files, other_key, references, present })
     }
 }
 
@@ -177,6 +180,8 @@ struct Understood {
     other_key: Option<Key>,
     /// The artifacts that it names.
     references: Vec<Reference>,
+    /// What is there since this document is.
+    present: Vec<Key>,
 }
 
 /// Takes a document of which nothing is understood; its label tells a web page.
@@ -186,7 +191,8 @@ fn take_opaque(content_type: &str, received: Received, upstream: String) -> Resu
         return Err(Error::Unexpected { upstream, reason });
     }
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
-    Ok(Understood { raw: received.blob, table: None, files, other_key: None, references: Vec::new() })
+    let (references, present) = (Vec::new(), Vec::new());
+    Ok(Understood { raw: received.blob, table: None, files, other_key: None, references, present })
 }
 
 /// A document that is longer than its protocol allows: no setting helps there.

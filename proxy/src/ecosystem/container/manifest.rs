@@ -59,20 +59,23 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let content_type = media_type(&document, raw.content_type)?;
     let repository = &raw.key.package;
     let named = document.config.iter().chain(document.layers.iter().flatten()).chain(document.blobs.iter().flatten());
-    let mut references = Vec::new();
+    let (mut references, mut present) = (Vec::new(), Vec::new());
     for descriptor in named {
         let digest = name::digest(&descriptor.digest).map_err(|_| unexpected("a manifest that names no digest"))?;
         if !descriptor.is_foreign() {
-            references.push(Reference { key: blob_key(repository, &digest), digest });
+            let key = blob_key(repository, &digest);
+            present.push(key.clone());
+            references.push(Reference { key, digest });
         }
     }
-    if document.manifests.iter().flatten().any(|child| name::digest(&child.digest).is_err()) {
-        return Err(unexpected("an index that names no digest"));
+    for child in document.manifests.iter().flatten() {
+        let digest = name::digest(&child.digest).map_err(|_| unexpected("an index that names no digest"))?;
+        present.push(manifest_key(repository, &digest.to_string()));
     }
     let is_tag = name::digest(&raw.key.version).is_err();
     let also = is_tag.then(|| manifest_key(repository, &Digest::sha256(raw.bytes).to_string()));
     let served = ServedAs { content_type: Some(content_type.to_owned()), ..ServedAs::default() };
-    Ok(Reading { served, also, references, ..Reading::default() })
+    Ok(Reading { served, also, references, present, ..Reading::default() })
 }
 
 /// What the document says that it is, else what the upstream says, else what it looks like. One that could be taken

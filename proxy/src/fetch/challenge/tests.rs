@@ -9,6 +9,7 @@ use crate::secrets::Secrets;
 
 const BASE: &str = "https://registry.example/";
 const MANIFEST: &str = "https://registry.example/v2/team/a/manifests/x";
+const REFUSED: Duration = Duration::from_secs(30);
 const CANARY: &str = "canary-of-the-tests";
 
 /// A registry that wants a token for everything, and the token server that its challenge names.
@@ -28,7 +29,7 @@ fn registry(challenge: &'static str, answer: &'static str) -> Arc<Fake> {
 }
 
 fn anonymous(fake: &Arc<Fake>) -> TokenChallenge<Arc<Fake>> {
-    TokenChallenge::new(Arc::clone(fake), Url::parse(BASE).unwrap(), Account::Anonymous)
+    TokenChallenge::new(Arc::clone(fake), Url::parse(BASE).unwrap(), Account::Anonymous, REFUSED)
 }
 
 fn account(hosts: Option<&str>) -> Account {
@@ -116,19 +117,100 @@ async fn many_requests_share_one_token() {
     assert_eq!(seen(&fake).iter().filter(|(url, _)| url.contains("/token")).count(), 1);
 }
 
-#[tokio::test]
-async fn a_token_that_is_refused_is_replaced_once() {
-    let refused = Fake::new(|ask| {
+/// How many requests there are until a request for an address is answered, which it is with 401.
+async fn cost(stack: &TokenChallenge<Arc<Fake>>, fake: &Fake, url: &str) -> usize {
+    let before = fake.asked().len();
+    assert_eq!(stack.fetch(ask(url)).await.unwrap().status, 401);
+    fake.asked().len() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_is_replaced_once_a_while() {
+    const BESIDE: &str = "https://registry.example/v2/team/a/manifests/y";
+    let state = Arc::new(AtomicU64::new(0));
+    let (number, may) = (Arc::clone(&state), Arc::new(AtomicU64::new(u64::MAX)));
+    let allowed = Arc::clone(&may);
+    let refused = Fake::new(move |ask| {
         if ask.url.expose().path() == "/token" {
-            return Ok(reply_with(ask, 200, &[], r#"{"token":"bad"}"#));
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            return Ok(reply_with(ask, 200, &[], &format!(r#"{{"token":"t{number}","expires_in":3600}}"#)));
+        }
+        // What a token allows was decided when it was given.
+        let shown = ask.authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer t"));
+        match shown.map(|number| number.parse::<u64>().unwrap()) {
+            Some(number) if number >= may.load(Ordering::Relaxed) => Ok(reply_with(ask, 200, &[], "")),
+            _ => Ok(reply_with(ask, 401, &[("www-authenticate", ELSEWHERE)], "")),
+        }
+    });
+    let stack = anonymous(&refused);
+    assert_eq!(cost(&stack, &refused, MANIFEST).await, 3);
+    for url in [MANIFEST, BESIDE] {
+        assert_eq!(cost(&stack, &refused, url).await, 1, "the token is known to allow nothing");
+    }
+    for _ in 0..3 {
+        tokio::time::advance(REFUSED).await;
+        assert_eq!(cost(&stack, &refused, MANIFEST).await, 2, "another token, and no third request");
+        assert_eq!(cost(&stack, &refused, MANIFEST).await, 1);
+    }
+    // Published meanwhile: seen with the next token, long before the one before ends.
+    allowed.store(state.load(Ordering::Relaxed), Ordering::Relaxed);
+    tokio::time::advance(REFUSED).await;
+    assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_good_and_is_refused_is_replaced_at_once() {
+    let first = Arc::new(AtomicU64::new(0));
+    let good = Arc::clone(&first);
+    let tokens = AtomicU64::new(0);
+    let fake = Fake::new(move |ask| {
+        if ask.url.expose().path() == "/token" {
+            let number = tokens.fetch_add(1, Ordering::Relaxed);
+            return Ok(reply_with(ask, 200, &[], &format!(r#"{{"token":"t{number}"}}"#)));
+        }
+        let expected = format!("Bearer t{}", good.load(Ordering::Relaxed));
+        if ask.authorization.as_ref().is_some_and(|shown| *shown == expected) {
+            return Ok(reply_with(ask, 200, &[], ""));
         }
         Ok(reply_with(ask, 401, &[("www-authenticate", ELSEWHERE)], ""))
     });
-    let stack = anonymous(&refused);
-    for (round, total) in [(1, 3), (2, 6)] {
-        assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 401);
-        assert_eq!(refused.asked().len(), total, "round {round}: a loop");
+    let stack = anonymous(&fake);
+    for revoked in 0..3 {
+        first.store(revoked, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_server_that_gives_nobody_a_token_is_left_alone_for_a_while() {
+    let willing = Arc::new(AtomicU64::new(0));
+    let gives = Arc::clone(&willing);
+    let fake = Fake::new(move |ask| match (ask.url.expose().path(), gives.load(Ordering::Relaxed)) {
+        ("/token", 0) => Ok(reply_with(ask, 403, &[], "")),
+        ("/token", _) => Ok(reply_with(ask, 200, &[], r#"{"token":"good"}"#)),
+        _ if ask.authorization.is_some() => Ok(reply_with(ask, 200, &[], "")),
+        _ => Ok(reply_with(ask, 401, &[("www-authenticate", ELSEWHERE)], "")),
+    });
+    let stack = anonymous(&fake);
+    assert_eq!(cost(&stack, &fake, MANIFEST).await, 2);
+    assert_eq!(cost(&stack, &fake, MANIFEST).await, 0);
+    tokio::time::advance(REFUSED).await;
+    assert!(cost(&stack, &fake, MANIFEST).await <= 2);
+    willing.store(1, Ordering::Relaxed);
+    tokio::time::advance(REFUSED).await;
+    assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
+    // An account may have been put right a moment later.
+    willing.store(0, Ordering::Relaxed);
+    let stack = TokenChallenge::new(
+        Arc::clone(&fake),
+        Url::parse(BASE).unwrap(),
+        account(Some("registry.example,auth.example")),
+        REFUSED,
+    );
+    assert_eq!(cost(&stack, &fake, MANIFEST).await, 2);
+    willing.store(1, Ordering::Relaxed);
+    assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
 }
 
 #[tokio::test]
@@ -145,7 +227,7 @@ async fn our_account_goes_to_the_registry_and_to_named_hosts_only() {
     ] {
         let challenge: &'static str = Box::leak(format!("Bearer realm=\"{realm}\"").into_boxed_str());
         let fake = registry(challenge, r#"{"token":"good"}"#);
-        let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), account(hosts));
+        let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), account(hosts), REFUSED);
         let found = stack.fetch(ask(MANIFEST)).await;
         let requests = seen(&fake);
         if shown {
@@ -176,7 +258,7 @@ async fn realms_that_are_not_visited() {
     ] {
         let challenge: &'static str = Box::leak(format!("Bearer realm=\"{realm}\"").into_boxed_str());
         let fake = registry(challenge, r#"{"token":"good"}"#);
-        let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(base).unwrap(), Account::Anonymous);
+        let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(base).unwrap(), Account::Anonymous, REFUSED);
         let found = stack.fetch(ask(&format!("{base}v2/a/manifests/x"))).await;
         assert_eq!(found.is_ok(), visited, "{realm} of {base}");
         assert_eq!(fake.asked().len() > 1, visited, "{realm} of {base}");
@@ -199,7 +281,7 @@ async fn a_redirect_of_the_realm_takes_no_account_along() {
             )),
         }
     });
-    let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), account(None));
+    let stack = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), account(None), REFUSED);
     let _ = stack.fetch(ask(MANIFEST)).await;
     let requests = seen(&fake);
     assert!(requests.iter().any(|(url, _)| url.starts_with("https://evil.example/")), "{requests:?}");
@@ -260,7 +342,7 @@ async fn what_is_not_the_registrys_gets_no_token() {
         assert_eq!(seen(&fake).last().unwrap(), &(url.to_owned(), String::new()));
     }
     // A credential of another kind is not exchanged for what everybody gets.
-    let other = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), Account::Other);
+    let other = TokenChallenge::new(Arc::clone(&fake), Url::parse(BASE).unwrap(), Account::Other, REFUSED);
     assert_eq!(other.fetch(ask(MANIFEST)).await.unwrap().status, 401);
 }
 

@@ -54,6 +54,23 @@ pub(super) async fn head(protocol: &'static dyn Protocol) {
     assert!(case.asked_for(LARGE) <= 2, "at most a HEAD and a GET");
 }
 
+pub(super) async fn head_of_what_is_absent(protocol: &'static dyn Protocol) {
+    let case = Case::with(protocol, |manifest| manifest.with("cache.negativeTTL", "1h")).await;
+    case.metadata().await.expect_status(200);
+    case.upstream.unset(&case.fixture.upstream_artifact(LARGE));
+    let path = case.fixture.artifact(LARGE);
+    case.rig.send(Ask::head(&path)).await.expect_status(404);
+    let asked = case.upstream.total();
+    for _ in 0..3 {
+        case.rig.send(Ask::head(&path)).await.expect_status(404);
+    }
+    assert_eq!(case.upstream.total(), asked, "the absence is remembered");
+    // Some registries know no HEAD: what they say to it is no answer to a GET.
+    case.fixture.install(&case.upstream);
+    case.assert_true_bytes(&case.artifact(LARGE).await, LARGE);
+    case.rig.send(Ask::head(&path)).await.expect_status(200);
+}
+
 pub(super) async fn if_none_match(protocol: &'static dyn Protocol) {
     let case = Case::new(protocol).await;
     for path in [case.fixture.metadata(), case.fixture.artifact(LARGE)] {

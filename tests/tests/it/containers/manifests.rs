@@ -247,3 +247,27 @@ async fn an_upstream_that_is_down_leaves_what_is_held() {
     rig.get(&format!("/v2/a/manifests/{latest}")).await.expect_status(200);
     assert!((502..=504).contains(&rig.get("/v2/a/manifests/y").await.status.as_u16()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_pushed_a_moment_ago_can_be_pulled() {
+    let (upstream, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1h")).await;
+    let layers: [(&str, &[u8]); 1] = [("1", b"layer")];
+    let document = image("a", &layers);
+    let child = format!("/v2/a/manifests/{}", digest(document.to_string().as_bytes()));
+    let layer = format!("/v2/a/blobs/{}", digest(b"layer"));
+    // Somebody looks whether it is there: it is not, and that is remembered.
+    for path in [&child, &layer] {
+        for _ in 0..2 {
+            rig.get(path).await.expect_status(404);
+        }
+    }
+    assert_eq!(upstream.total(), 2);
+    // A push brings the layers first and the manifest last: whoever sees the manifest must find the rest.
+    blob(&upstream, "a", b"layer");
+    let pushed = tag(&upstream, "a", "amd64", &document);
+    assert!(child.ends_with(&pushed));
+    tag(&upstream, "a", "latest", &index(&[&pushed]));
+    rig.get("/v2/a/manifests/latest").await.expect_status(200);
+    rig.get(&child).await.expect_status(200);
+    assert_eq!(rig.get(&layer).await.expect_status(200).text(), "layer");
+}

@@ -4,6 +4,7 @@ use serde_json::json;
 use tests::fixture::CONTAINER;
 use tests::fixture::container::{digest, image};
 use tests::rig::Setup;
+use tests::wait::until;
 use tests::{Manifest, Reply, Resource, Rig, Upstream};
 
 use super::{at, blob, tag};
@@ -66,16 +67,44 @@ async fn tokens_for_everybody_need_no_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_who_may_not_learns_nothing_and_it_is_not_kept() {
-    let (registry, realm, rig) = serve(|manifest| manifest, &[]).await;
+async fn a_stranger_who_may_not_learns_nothing_and_asks_for_nothing_again_for_a_while() {
+    let (registry, realm, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1s"), &[]).await;
     registry.require(&["nobody"]);
-    for round in 1..=2 {
-        let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(404);
-        assert!(answer.text().contains("MANIFEST_UNKNOWN"), "{}", answer.text());
+    let blob = format!("team/a/blobs/{}", digest(b"layer"));
+    let total = || registry.total() + realm.total();
+    for (path, code, most) in [("team/a/manifests/x", "MANIFEST_UNKNOWN", 3), (&blob, "BLOB_UNKNOWN", 2)] {
+        let before = total();
+        let answer = rig.get(&format!("/v2/{path}")).await.expect_status(404);
+        assert!(answer.text().contains(code), "{}", answer.text());
         assert!(answer.header("www-authenticate").is_empty(), "the token server is not the client's affair");
-        assert!(registry.total() >= 2 * round, "it was kept");
+        assert!(total() - before <= most, "{:?}", registry.requests());
     }
-    assert!(realm.total() <= 2);
+    let before = total();
+    until("the refusal to be forgotten", || async {
+        rig.get("/v2/team/a/manifests/x").await.expect_status(404);
+        (total() > before).then_some(())
+    })
+    .await;
+    assert!(total() - before <= 2, "{:?}", registry.requests());
+    registry.require(&[&format!("Bearer {TOKEN}")]);
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    until("what everybody may see now", || async {
+        (rig.get("/v2/team/a/manifests/x").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_miss_costs_the_registry_nothing() {
+    let (registry, realm, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1h"), &[]).await;
+    registry.require(&["nobody"]);
+    for _ in 0..3 {
+        rig.get("/v2/team/a/manifests/x").await.expect_status(404);
+    }
+    assert_eq!((registry.total(), realm.total()), (2, 1));
+    // A purge asks anew, and so does an account.
+    let arguments = ["purge", "--proxy", "container", "--package", "team/a", "--admin", "{admin}"];
+    assert_eq!(rig.command(&arguments).await.0, Some(0));
     registry.require(&[&format!("Bearer {TOKEN}")]);
     tag(&registry, "team/a", "x", &image("a", &[]));
     rig.get("/v2/team/a/manifests/x").await.expect_status(200);
