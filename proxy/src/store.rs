@@ -257,9 +257,15 @@ impl Store {
         self.records.remember(id, record);
     }
 
-    /// For as long as this is held no purge begins. Not to be asked for twice by one thread.
+    /// For as long as this is held no purge begins; one that waits goes first. For work that waits for the disk. Not to
+    /// be asked for twice by one thread.
     pub fn no_purge(&self) -> RwLockReadGuard<'_, ()> {
         self.purging.read()
+    }
+
+    /// The same for a moment, before a purge that waits for others: who serves requests does not wait for their disk.
+    pub fn no_purge_yet(&self) -> RwLockReadGuard<'_, ()> {
+        self.purging.read_recursive()
     }
 
     /// Writes a record to disk, whole or not at all. Blocks on the disk.

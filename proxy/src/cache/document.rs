@@ -164,6 +164,10 @@ impl Cache {
                 }
                 self.state.absent.lift(id);
                 self.state.doubted.undo(id);
+                if metadata.passive {
+                    // What the upstream happened to hold is no word on what there is now.
+                    return Ok(refreshed);
+                }
                 let write = || self.write_document(id, &refreshed.document, afterwards, since);
                 self.state.purges.unless_since(since, write);
                 Ok(refreshed)
@@ -173,13 +177,18 @@ impl Cache {
                 let is_held = matches!(error, Error::Withheld { .. }) && self.held(id).await.is_some();
                 let absence = absence_of(&error).filter(|_| !is_held && !metadata.passive);
                 if let Some((status, text)) = absence {
-                    self.state.purges.unless_since(since, || {
-                        self.state.absent.note(id, Asked::Get, status, &text, self.settings.cache.negative_ttl);
-                        if metadata.once_gone == OnceGone::Forgotten {
-                            // It is gone: what was known of it must not come back when the absence is forgotten.
-                            self.engine.store.forget(&self.space, id);
-                        }
-                    });
+                    let ttl = self.settings.cache.negative_ttl;
+                    let note = || self.state.absent.note(id, Asked::Get, status, &text, ttl);
+                    self.state.purges.unless_since(since, note);
+                    if metadata.once_gone == OnceGone::Forgotten {
+                        // It is gone: what was known of it must not come back when the absence is forgotten.
+                        let cache = Arc::clone(self);
+                        let forget = move || {
+                            let forget = || cache.engine.store.forget(&cache.space, id);
+                            cache.state.purges.write_unless_since(since, forget);
+                        };
+                        let _ = tokio::task::spawn_blocking(forget).await;
+                    }
                 }
                 Err(error)
             }

@@ -31,8 +31,14 @@ impl Purges {
     /// Does what keeps something that was begun then, unless there was a purge meanwhile. None begins before it is
     /// done. Must not be called from within another such deed.
     pub(super) fn unless_since<T>(&self, begun: Since, act: impl FnOnce() -> T) -> Option<T> {
-        let _no_purge = self.store.no_purge();
+        let _no_purge = self.store.no_purge_yet();
         (self.since() == begun).then(act)
+    }
+
+    /// The same for what waits for the disk.
+    pub(super) fn write_unless_since<T>(&self, begun: Since, write: impl FnOnce() -> T) -> Option<T> {
+        let _no_purge = self.store.no_purge();
+        (self.since() == begun).then(write)
     }
 
     /// Removes the records of a package, of one version where given. `forget` is called with what tells these records

@@ -52,7 +52,7 @@ impl Writer {
                 .into_iter()
                 .try_for_each(|file| store.commit_reserved(&space, file.staging, file.blob, file.reservation));
             if committed.is_ok() {
-                purges.unless_since(since, || {
+                purges.write_unless_since(since, || {
                     if remember(&store, &space, &changing, id, record) {
                         // Without its file the record still serves for as long as this process lives.
                         let _ = persist_newest(&store, &space, id, &persisting);
@@ -103,7 +103,7 @@ impl Writer {
     pub(super) async fn add_variant(&self, id: RecordId, of: BlobId, variant: Variant, blob: Staging) {
         let blob_id = variant.blob;
         {
-            let _no_purge = self.store.no_purge();
+            let _no_purge = self.store.no_purge_yet();
             let _changing = self.changing.wait(id);
             let Some(newest) = self.store.record_in_memory(id) else { return };
             let mut newest = (*newest).clone();

@@ -22,25 +22,30 @@ pub async fn watch(
     since: Fingerprint,
     mut on_change: impl FnMut(Result<Loaded, Refused>),
 ) {
-    let (sender, mut changes) = mpsc::channel(1);
-    let compare = move || {
-        let mut last = since;
-        while !sender.is_closed() {
-            let snapshot = snapshot::take(&sources, secrets_dir.as_deref());
-            if snapshot.fingerprint != last {
-                last = snapshot.fingerprint;
-                let _ = sender.blocking_send(read::interpret(snapshot, unknown));
+    let mut last = since;
+    loop {
+        let (sender, mut changes) = mpsc::channel(1);
+        let (sources, secrets_dir) = (sources.clone(), secrets_dir.clone());
+        let compare = move || {
+            let mut last = last;
+            while !sender.is_closed() {
+                let snapshot = snapshot::take(&sources, secrets_dir.as_deref());
+                let fingerprint = snapshot.fingerprint;
+                if fingerprint != last {
+                    last = fingerprint;
+                    let _ = sender.blocking_send((fingerprint, read::interpret(snapshot, unknown)));
+                }
+                thread::sleep(POLL_INTERVAL);
             }
-            thread::sleep(POLL_INTERVAL);
+        };
+        // A thread of its own: a file system that hangs must hold none that serves requests, and one that others wake
+        // costs more than the comparison.
+        let begun = thread::Builder::new().name("configuration".to_owned()).spawn(compare);
+        while let Some((fingerprint, change)) = changes.recv().await {
+            last = fingerprint;
+            on_change(change);
         }
-    };
-    // A thread of its own: a file system that hangs must hold none that serves requests, and one that others wake
-    // costs more than the comparison.
-    if let Err(error) = thread::Builder::new().name("configuration".to_owned()).spawn(compare) {
-        tracing::error!(%error, "changes of the configuration will not be noticed");
+        tracing::error!(begun = begun.is_ok(), "whoever compares the configuration has ended and is begun anew");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    while let Some(change) = changes.recv().await {
-        on_change(change);
-    }
-    std::future::pending::<()>().await;
 }

@@ -94,7 +94,11 @@ impl Fallbacks {
     async fn ask_in_turn(&self, ask: Ask) -> Result<Reply, FetchError> {
         // A link to another origin has no counterpart below a fallback's base.
         let is_below = Scope::below(&self.sources[0].base).covers(ask.url.expose());
-        let order = if is_below { self.order(ask.source.as_ref()) } else { vec![0] };
+        let mut order = if is_below { self.order(ask.source.as_ref()) } else { vec![0] };
+        if ask.passive {
+            // That an address does not hold something yet is no reason to take it from another.
+            order.truncate(1);
+        }
         let mut outcome = self.ask(order[0], &ask).await;
         let mut failure: Option<Result<Reply, FetchError>> = None;
         for &index in &order[1..] {

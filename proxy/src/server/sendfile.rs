@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::store::Blob;
-use crate::store::body::{self, ByteStream};
+use crate::store::body::{self, BodyError, ByteStream};
 use crate::store::buffer::Buffer;
 
 /// Bytes that a body hands over at once.
@@ -77,8 +77,21 @@ impl Lane {
 
 impl Queue {
     /// Sends of the first piece what the socket takes.
-    fn poll_send(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_send(
+        &mut self,
+        stream: &mut TcpStream,
+        loading: &mut Option<Loading>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(0)) };
+        if loading.is_none() && !piece.is_at_hand() {
+            *loading = Some(piece.load());
+        }
+        if let Some(under_way) = loading {
+            let loaded = ready!(under_way.as_mut().poll(context));
+            *loading = None;
+            loaded.map_err(io::Error::other)?;
+        }
         let sent = ready!(piece.poll_send(stream, context))?;
         piece.range.start += sent as u64;
         self.length -= sent;
@@ -90,9 +103,25 @@ impl Queue {
 }
 
 impl Piece {
+    /// What is sent at once.
+    fn window(&self) -> Range<u64> {
+        self.range.start..self.range.end.min(self.range.start + body::LOOKED_AT as u64)
+    }
+
+    /// Whether the page cache still has it: a client may have been away since it was loaded.
+    fn is_at_hand(&self) -> bool {
+        self.blob.as_file().is_none_or(|file| body::ready(file, self.range.start, &mut [0]).is_some())
+    }
+
+    fn load(&self) -> Loading {
+        let (blob, window) = (self.blob.clone(), self.window());
+        Box::pin(async move { body::load(&blob, window).await })
+    }
+
     fn poll_send(&self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(file) = self.blob.as_file() else { return self.poll_copy(stream, context) };
-        let count = (self.range.end - self.range.start) as usize;
+        let window = self.window();
+        let count = (window.end - window.start) as usize;
         loop {
             ready!(stream.poll_write_ready(context))?;
             match stream.try_io(Interest::WRITABLE, || sendfile(stream, file, self.range.start, count)) {
@@ -118,6 +147,10 @@ impl Piece {
 
     /// The kernel does not say which side failed. If it was the file, reading it tells, and has it removed.
     fn failed(&self, error: io::Error) -> io::Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
+        if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut) {
+            return error;
+        }
         let (blob, start) = (self.blob.clone(), self.range.start);
         tokio::task::spawn_blocking(move || {
             let _ = blob.read_at(start, Buffer::take().space());
@@ -135,15 +168,19 @@ fn is_stand_in(slice: &IoSlice<'_>) -> bool {
     STAND_IN.as_ptr_range().contains(&slice.as_ptr())
 }
 
+/// A read of what the page cache has lost meanwhile.
+type Loading = Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>>;
+
 /// A connection that sends files in place of their stand-ins.
 pub(super) struct SendFile {
     stream: TcpStream,
     lane: Lane,
+    loading: Option<Loading>,
 }
 
 impl SendFile {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, lane: Lane::default() }
+        Self { stream, lane: Lane::default(), loading: None }
     }
 
     /// Where its bodies put their files.
@@ -172,16 +209,18 @@ impl AsyncWrite for SendFile {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, lane } = self.get_mut();
+        let Self { stream, lane, loading } = self.get_mut();
         let mut queue = lane.0.lock();
         // hyper writes all that it holds, so that every piece must be in sight. If one was copied, its zeros would go
         // out for bytes of the file: rather the connection ends.
         let found = slices.iter().filter(|slice| is_stand_in(slice)).map(|slice| slice.len()).sum();
         if found != queue.length {
-            return Poll::Ready(Err(io::Error::other(Lost { found, expected: queue.length })));
+            let lost = Lost { found, expected: queue.length };
+            tracing::error!(error = %lost, "a response is cut: this is a fault of the program");
+            return Poll::Ready(Err(io::Error::other(lost)));
         }
         match slices.iter().position(is_stand_in) {
-            Some(0) => queue.poll_send(stream, context),
+            Some(0) => queue.poll_send(stream, loading, context),
             // MSG_MORE would save a packet and costs half as much again: the pages that follow are joined to a copy.
             before => Pin::new(stream).poll_write_vectored(context, &slices[..before.unwrap_or(slices.len())]),
         }

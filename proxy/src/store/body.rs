@@ -15,7 +15,7 @@ use super::Blob;
 use super::buffer::{self, Buffer};
 
 /// How far apart the bytes are that tell whether a file is in the page cache: what is read together goes together.
-const LOOKED_AT: usize = 512 << 10;
+pub const LOOKED_AT: usize = 512 << 10;
 
 /// A body on its way to a client.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
@@ -107,14 +107,14 @@ pub(super) async fn read(file: &Arc<File>, start: u64, end: u64) -> io::Result<B
 /// Reads what the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that
 /// anything but bytes means: ask a thread.
 #[cfg(target_os = "linux")]
-pub(super) fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
+pub fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
     let count = preadv2(file, &mut [io::IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
     (count > 0).then_some(count)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
+pub fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
     None
 }
 

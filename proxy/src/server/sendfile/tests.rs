@@ -119,6 +119,25 @@ async fn a_file_that_shrank_meanwhile_is_an_error() {
     assert!(write_all(&mut stream, &[piece]).await.is_err());
 }
 
+#[tokio::test]
+async fn what_the_page_cache_has_lost_is_loaded_again() {
+    use rustix::fs::{Advice, fadvise};
+    let (mut stream, mut client) = connected().await;
+    let (blob, bytes) = file_of(PIECE);
+    let piece = stream.lane().send(&blob, 0..PIECE as u64).next().await.unwrap().unwrap();
+    let file = blob.as_file().unwrap();
+    file.sync_all().unwrap();
+    fadvise(file, 0, None, Advice::DontNeed).unwrap();
+    let reader = tokio::spawn(async move {
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).await.unwrap();
+        received
+    });
+    write_all(&mut stream, &[piece]).await.unwrap();
+    drop(stream);
+    assert!(reader.await.unwrap() == bytes);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_file_that_the_kernel_does_not_send_is_read_instead() {

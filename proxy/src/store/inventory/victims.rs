@@ -1,7 +1,7 @@
 //! Chooses what is evicted. Walks one part of the inventory after the other with hits going on, and remembers no more
 //! of it than what will go.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,15 +25,28 @@ impl Candidate {
 }
 
 impl Inventory {
-    /// The documents that are too many, least recently used first. Nothing is taken out yet.
+    /// The documents that are too many, least recently used first: those of the place that has most of them, so that
+    /// nobody's documents go for what another's clients ask. Nothing is taken out yet.
     pub(in crate::store) fn surplus_documents(&self) -> Vec<Candidate> {
-        self.choose(self.surplus(), |kind, _| u64::from(kind == Kind::Document))
+        let surplus = self.surplus();
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let mut documents: HashMap<u32, u64> = HashMap::new();
+        for shard in &self.shards {
+            for (key, _) in shard.read().entries.iter().filter(|(_, entry)| entry.kind == Kind::Document) {
+                *documents.entry(key.place).or_default() += 1;
+            }
+        }
+        let fullest = documents.into_iter().max_by_key(|(_, count)| *count).map(|(place, _)| place);
+        let is_of_it = |candidate: &Candidate| Some(candidate.key.place) == fullest;
+        self.choose(surplus, |candidate| u64::from(candidate.kind == Kind::Document && is_of_it(candidate)))
     }
 
     /// What has to go and at least `least` bytes, least recently used first, never what is pinned. Nothing is taken out
     /// yet.
     pub(in crate::store) fn candidates(&self, least: u64) -> Vec<Candidate> {
-        let weight = |kind, length| if kind == Kind::Lasting { 0 } else { length };
+        let weight = |candidate: &Candidate| if candidate.kind == Kind::Lasting { 0 } else { candidate.length };
         self.choose(self.excess().max(least), weight)
     }
 
@@ -43,11 +56,10 @@ impl Inventory {
     }
 
     /// The least recently used that weigh `excess` together; what weighs nothing stays.
-    fn choose(&self, excess: u64, weight: impl Fn(Kind, u64) -> u64) -> Vec<Candidate> {
+    fn choose(&self, excess: u64, weight: impl Fn(&Candidate) -> u64) -> Vec<Candidate> {
         if excess == 0 {
             return Vec::new();
         }
-        let weight = |candidate: &Candidate| weight(candidate.kind, candidate.length);
         // The latest on top: it leaves again as soon as earlier ones are enough.
         let mut chosen: BinaryHeap<Candidate> = BinaryHeap::new();
         let mut sum = 0;
