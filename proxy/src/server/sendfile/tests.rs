@@ -119,6 +119,7 @@ async fn a_file_that_shrank_meanwhile_is_an_error() {
     assert!(write_all(&mut stream, &[piece]).await.is_err());
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_the_page_cache_has_lost_is_loaded_again() {
     use rustix::fs::{Advice, fadvise};
