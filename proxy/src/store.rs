@@ -250,6 +250,12 @@ impl Store {
         self.records.get(id)
     }
 
+    /// Notes a use of a record, and of a blob that belongs to it.
+    pub fn touch(&self, space: &Space, record: RecordId, blob: BlobId) {
+        self.inventory.touch(&space.place, record);
+        self.inventory.touch(&space.owner, blob);
+    }
+
     /// Makes a record known to this process at once, before it is on disk.
     pub fn remember(&self, space: &Space, id: RecordId, record: Arc<Record>) {
         // A use, and noted first: the one before is not evicted from now on, and this one with it.

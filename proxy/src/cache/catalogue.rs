@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use super::generation::{Closed, Open};
 use super::names::Names;
-use super::{Cache, Client, Served};
+use super::{Cache, Client, REFRESH_PAUSE, Served};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::intent::{Artifact, Indexed, NamedInIndexes};
 use crate::server::Connection;
+use crate::store::{Blob, BlobId, Record, RecordId, State};
 
 /// How long a request for a file waits for an index that is being read.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,11 +24,37 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     version: AtomicU64,
-    built: Mutex<Option<(u64, Arc<[Names]>)>>,
+    built: Mutex<Option<Built>>,
     /// How many index files are being read.
     learning: watch::Sender<usize>,
     /// Held while the generations are looked through that are not open.
     searching: Mutex<()>,
+}
+
+/// What was gathered of all open generations.
+#[derive(Debug)]
+struct Built {
+    version: u64,
+    names: Arc<[Names]>,
+    /// Where they come from: what is in use is not evicted.
+    sources: Vec<(RecordId, BlobId)>,
+    /// When it is gathered again because something was lost that could not be had.
+    until: Option<Instant>,
+}
+
+impl Built {
+    fn is_of(&self, version: u64) -> bool {
+        self.version == version && self.until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+/// What some indexes name.
+#[derive(Debug, Default)]
+struct Gathered {
+    names: Vec<Names>,
+    sources: Vec<(RecordId, BlobId)>,
+    /// Whether something was lost that could not be had.
+    is_lacking: bool,
 }
 
 impl Catalogue {
@@ -111,7 +139,7 @@ impl Cache {
                 continue;
             };
             let open = self.open_apart(&head, &document).await?;
-            let found = look(self.names_of(open).await?.into(), &named.path).await?;
+            let (found, _) = look(self.names_of(open).await?.names.into(), &named.path).await?;
             if found.is_some() {
                 // What is damaged is fetched again when a client asks for it.
                 let _ = self.open(&head, &document).await;
@@ -146,7 +174,13 @@ impl Cache {
     }
 
     async fn look_in_names(self: &Arc<Self>, path: &str) -> Result<Option<Digest>, Error> {
-        look(self.names().await?, path).await
+        let (found, is_damaged) = look(self.names().await?, path).await?;
+        if !is_damaged {
+            return Ok(found);
+        }
+        // What cannot be read has been removed by now, and is made again.
+        self.state.generations.catalogue.changed();
+        look(self.names().await?, path).await.map(|(found, _)| found)
     }
 
     /// The names of all current generations, the newest first.
@@ -154,39 +188,100 @@ impl Cache {
         let catalogue = &self.state.generations.catalogue;
         let mut built = catalogue.built.lock().await;
         let version = catalogue.version.load(Ordering::Acquire);
-        if let Some((_, names)) = built.as_ref().filter(|(of, _)| *of == version) {
-            return Ok(Arc::clone(names));
+        if let Some(built) = built.as_ref().filter(|built| built.is_of(version)) {
+            for (record, blob) in &built.sources {
+                self.engine.store.touch(&self.space, *record, *blob);
+            }
+            return Ok(Arc::clone(&built.names));
         }
-        let mut names = Vec::new();
+        let mut all = Gathered::default();
         for open in self.state.generations.newest_first() {
-            names.extend(self.names_of(open).await?);
+            let of_one = self.names_of(open).await?;
+            all.names.extend(of_one.names);
+            all.sources.extend(of_one.sources);
+            all.is_lacking |= of_one.is_lacking;
         }
-        let names: Arc<[Names]> = names.into();
-        *built = Some((version, Arc::clone(&names)));
+        let names: Arc<[Names]> = all.names.into();
+        let until = all.is_lacking.then(|| Instant::now() + REFRESH_PAUSE);
+        *built = Some(Built { version, names: Arc::clone(&names), sources: all.sources, until });
         Ok(names)
     }
 
-    /// What the indexes of one generation name, as far as they are here.
-    async fn names_of(self: &Arc<Self>, open: Arc<Open>) -> Result<Vec<Names>, Error> {
-        let mut names = Vec::new();
+    /// What the indexes of one generation name, as far as they are here. What the disk has lost of that is read again.
+    async fn names_of(self: &Arc<Self>, open: Arc<Open>) -> Result<Gathered, Error> {
+        let mut gathered = Gathered::default();
         let listed = tokio::task::spawn_blocking(move || open.artifacts(|_, artifact| artifact.scan.is_some()));
         for (_, artifact) in listed.await.map_err(|_| Error::Abandoned)? {
-            let record = self.record(self.space.record_id(&artifact.key)).await;
-            let Some((id, length)) = record.as_ref().and_then(|record| record.artifact()?.names) else { continue };
-            let blob = self.engine.store.blob(&self.space, id, length).await;
-            names.extend(blob.and_then(Names::open));
+            let id = self.space.record_id(&artifact.key);
+            let record = self.record(id).await;
+            let Some(record) = record.filter(|record| record.artifact().is_some_and(|stored| stored.names.is_some()))
+            else {
+                continue;
+            };
+            let names = match self.names_in(&record).await {
+                Some(names) => Some(names),
+                None => self.read_again(artifact, record).await,
+            };
+            gathered.is_lacking |= names.is_none();
+            gathered.sources.extend(names.as_ref().map(|names| (id, names.id())));
+            gathered.names.extend(names);
         }
-        Ok(names)
+        Ok(gathered)
+    }
+
+    /// What an index names, if that is on disk.
+    async fn names_in(&self, record: &Record) -> Option<Names> {
+        let (id, length) = record.artifact()?.names?;
+        self.engine.store.blob(&self.space, id, length).await.and_then(Names::open)
+    }
+
+    /// Reads a stored index once more, fetched again if the disk has lost that as well. Goes on if whoever waits leaves:
+    /// the next one needs it.
+    async fn read_again(self: &Arc<Self>, artifact: Artifact, record: Arc<Record>) -> Option<Names> {
+        tracing::info!(proxy = %self.settings.name, package.file = %artifact.key.file,
+            "what an index names is lost: it is read again");
+        let cache = Arc::clone(self);
+        let work = async move {
+            let stored = record.artifact()?;
+            if let Some(blob) = cache.engine.store.blob(&cache.space, stored.blob, stored.length).await {
+                return cache.relearn(&artifact, &record, blob).await;
+            }
+            if let Ok(Served::Filling { fill, body, .. }) = cache.artifact(&artifact).await {
+                drop(body);
+                let _ = fill.ended().await;
+            }
+            // It is read once it is here.
+            cache.state.generations.catalogue.learnt().await;
+            let record = cache.record(cache.space.record_id(&artifact.key)).await?;
+            cache.names_in(&record).await
+        };
+        tokio::time::timeout(PATIENCE, tokio::spawn(work)).await.ok()?.ok().flatten()
+    }
+
+    async fn relearn(self: &Arc<Self>, artifact: &Artifact, record: &Arc<Record>, blob: Blob) -> Option<Names> {
+        let (scan, since) = (artifact.scan?, self.since());
+        let mut files = Vec::new();
+        let names = self.learn(blob, scan(&artifact.key), &mut files).await.ok()??;
+        let mut learnt = (**record).clone();
+        let State::Artifact(stored) = &mut learnt.state else { return None };
+        stored.names = Some((names.id(), names.length()));
+        let id = self.space.record_id(&artifact.key);
+        self.state.writer.store(id, Arc::new(learnt), files, since).await;
+        Names::open(names)
     }
 }
 
-/// What these names say of a path.
-async fn look(names: Arc<[Names]>, path: &str) -> Result<Option<Digest>, Error> {
+/// What these names say of a path, and whether some of them could not be read.
+async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Digest>, bool), Error> {
     if names.is_empty() {
-        return Ok(None);
+        return Ok((None, false));
     }
     let path = path.to_owned();
-    let look = move || names.iter().find_map(|names| names.find(&path).ok().flatten());
+    let look = move || {
+        let mut is_damaged = false;
+        let found = names.iter().find_map(|names| names.find(&path).inspect_err(|_| is_damaged = true).ok().flatten());
+        (found, is_damaged)
+    };
     tokio::task::spawn_blocking(look).await.map_err(|_| Error::Abandoned)
 }
 

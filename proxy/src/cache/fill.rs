@@ -304,7 +304,7 @@ impl Cache {
         if let Some((scan, _)) = &learning {
             // One that could not be read for want of memory is fetched again: it would name nothing for ever.
             stored.names = match self.learn(blob, scan(&artifact.key), &mut files).await {
-                Ok(names) => names,
+                Ok(names) => names.map(|names| (names.id(), names.length())),
                 Err(error) => {
                     tracing::warn!(proxy = %self.settings.name, package.file = %artifact.key.file, error = %error,
                         "an index is not kept, since it could not be read");

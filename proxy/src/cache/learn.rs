@@ -12,7 +12,7 @@ use super::names::{Gathering, MOST};
 use super::write::Finished;
 use crate::error::Error;
 use crate::intent::ScanIndex;
-use crate::store::{Blob, BlobId};
+use crate::store::Blob;
 
 /// Bytes of one line; what is longer names no file.
 const LINE: usize = 4 << 10;
@@ -33,7 +33,7 @@ impl Cache {
         blob: Blob,
         scan: Box<dyn ScanIndex>,
         files: &mut Vec<Finished>,
-    ) -> Result<Option<(BlobId, u64)>, Error> {
+    ) -> Result<Option<Blob>, Error> {
         // Entries are at least a line each, and compress to no less than a few bytes.
         let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
         let work = move || {
@@ -45,9 +45,7 @@ impl Cache {
                 "an index cannot be read: the files that it names are not verified");
             None
         });
-        let Some(bytes) = bytes else { return Ok(None) };
-        let names = stage(&self.engine.store, bytes.into(), files);
-        Ok(Some((names.id(), names.length())))
+        Ok(bytes.map(|bytes| stage(&self.engine.store, bytes.into(), files)))
     }
 }
 
@@ -141,6 +139,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::intent::NamedFile;
+    use crate::store::BlobId;
 
     /// Takes each line for a path.
     struct Lines;

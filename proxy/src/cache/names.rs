@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use crate::digest::{Algorithm, Digest};
 use crate::intent::NamedFile;
-use crate::store::Blob;
+use crate::store::{Blob, BlobId};
 
 /// Bytes of the hash of a path.
 const PATH: usize = 16;
@@ -49,6 +49,11 @@ impl Names {
         blob.length().is_multiple_of(ENTRY as u64).then_some(Self(blob))
     }
 
+    /// The blob that holds them.
+    pub(super) fn id(&self) -> BlobId {
+        self.0.id()
+    }
+
     /// The digest of a path. Blocks on the disk.
     pub(super) fn find(&self, path: &str) -> io::Result<Option<Digest>> {
         let wanted = hash(path);
@@ -81,7 +86,6 @@ fn hash(path: &str) -> [u8; PATH] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::BlobId;
 
     fn named(number: usize) -> NamedFile {
         let path = format!("pool/main/p/p{number}/p{number}_1_all.deb");

@@ -70,6 +70,67 @@ async fn the_indexes_are_known_after_a_restart() {
     assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
 }
 
+/// Bytes of what is kept of an index that names one file.
+const ENTRY: u64 = 56;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_disk_has_lost_of_an_index_is_made_again() {
+    let upstream = Upstream::start().await;
+    let (good, evil) = (deb("good"), deb("evil"));
+    let state = State::naming(&[(DEB, &good)]);
+    let mut rig = updated(&upstream, &state).await;
+    rig.until_written().await;
+    deb_at(&upstream, &evil);
+    for (index_is_lost, asked) in [(false, 1), (true, 2)] {
+        rig.kill().await;
+        let mut lost = rig.stored_files();
+        lost.retain(|path| path.metadata().unwrap().len() == ENTRY);
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        if index_is_lost {
+            lost.extend(rig.stored_copies(state.index(PACKAGES)));
+            assert_eq!(lost.len(), 2);
+        }
+        for path in &lost {
+            std::fs::remove_file(path).unwrap();
+        }
+        rig.start().await;
+        get_deb(&rig).await.expect_status(502);
+        rig.until_written().await;
+        assert!(lost.iter().all(|path| path.exists()), "made again and kept");
+        assert_eq!(upstream.count(&at(PACKAGES)), asked);
+    }
+    deb_at(&upstream, &good);
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packages_push_out_no_index_that_verifies_them() {
+    let upstream = Upstream::start().await;
+    let (good, evil) = (deb("good"), deb("evil"));
+    let state = State::naming(&[(DEB, &good)]);
+    state.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest.with("cache.maxSize", "4Mi")).await;
+    for name in ["InRelease", PACKAGES] {
+        get(&rig, name).await;
+    }
+    rig.until_written().await;
+    for number in 0..60 {
+        let path = format!("pool/main/o/other/other_{number}_all.deb");
+        upstream.set(&format!("{BASE}{path}"), Resource::file(deb(&format!("{number} {}", "x".repeat(200_000)))));
+        rig.get(&format!("/debian/{path}")).await.expect_status(200);
+        if number % 10 == 0 {
+            rig.until_written().await;
+        }
+    }
+    assert!(rig.metrics().await.sum("packageproxy_evictions_total", &[]) > 30);
+    // Something new makes what is known be gathered again.
+    upstream.set(&format!("{BASE}dists/other/InRelease"), Resource::new(state.head(), "text/plain"));
+    rig.get("/debian/dists/other/InRelease").await.expect_status(200);
+    deb_at(&upstream, &evil);
+    get_deb(&rig).await.expect_status(502);
+    assert_eq!(upstream.count(&at(PACKAGES)), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_package_that_was_replaced_in_place_follows_the_index() {
     let upstream = Upstream::start().await;
