@@ -73,7 +73,7 @@ impl Cache {
                 Error::CredentialRejected { upstream }
             }
             // A registry that knows everybody's token and asks again has nothing for everybody. Whether it has
-            // something for others is not ours to say.
+            // something for others is not ours to say, nor to remember.
             401 if self.settings.upstream.auth.is_none() && is_challenge_of_tokens(&self.settings, reply) => {
                 Error::Withheld { upstream }
             }

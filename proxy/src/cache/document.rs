@@ -174,9 +174,7 @@ impl Cache {
             }
             Err(error) => {
                 self.doubt(id, &error);
-                let is_held = matches!(error, Error::Withheld { .. }) && self.held(id).await.is_some();
-                let absence = absence_of(&error).filter(|_| !is_held && !metadata.passive);
-                if let Some((status, text)) = absence {
+                if let Some((status, text)) = absence_of(&error).filter(|_| !metadata.passive) {
                     let ttl = self.settings.cache.negative_ttl;
                     let note = || self.state.absent.note(id, Asked::Get, status, &text, ttl);
                     self.state.purges.unless_since(since, note);

@@ -118,8 +118,6 @@ pub(super) struct Absent(Mutex<HashMap<RecordId, Absence>>);
 pub(super) fn absence_of(error: &Error) -> Option<(u16, Arc<str>)> {
     match error {
         Error::Missing { status, text, .. } => Some((*status, Arc::clone(text))),
-        // For us, until it is shown to everybody, or we have an account.
-        Error::Withheld { .. } => Some((404, "".into())),
         _ => None,
     }
 }
