@@ -25,6 +25,7 @@ pub(super) use body::Arrived;
 use body::{blob_id, content_length, is_web_page, unexpected};
 
 mod body;
+mod head;
 
 /// An artifact on its way.
 #[derive(Debug, Default)]
@@ -332,42 +333,6 @@ impl Cache {
             Expected::Beside(siblings) => self.expected_beside(id, url, siblings.asked, reply),
             Expected::AfterHead if reply.status == StatusCode::OK => self.look_up_beside(artifact),
             expected => expected,
-        }
-    }
-
-    /// What the upstream says of an artifact that is not stored: its length, if it gives one.
-    pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
-        let since = self.since();
-        if let Some((status, text)) = self.state.absent.word(self.absence(artifact), Asked::Head) {
-            return Err(Error::Missing { status, upstream: self.upstream(), text });
-        }
-        let head = self.head_of_upstream(artifact).await;
-        if let Err(error) = &head {
-            self.note_absence(artifact, error, Asked::Head, since);
-        }
-        head
-    }
-
-    async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
-        let id = self.space.record_id(&artifact.key);
-        let target = self.resolve(artifact, false).await?;
-        let head = |url: SafeUrl, source| {
-            let mut ask = self.get(id, url, Purpose::Artifact);
-            ask.source = source;
-            ask.passive = artifact.passive;
-            ask.method = http::Method::HEAD;
-            self.ask(ask)
-        };
-        let source = self.wanted(id, artifact, &target).await;
-        let mut reply = head(target.url.clone(), source).await?;
-        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
-        {
-            reply = head(elsewhere.url, None).await?;
-        }
-        match reply.status {
-            StatusCode::OK => Ok(content_length(&reply)),
-            _ => Err(self.refused(reply).await),
         }
     }
 

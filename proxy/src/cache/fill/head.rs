@@ -1,0 +1,50 @@
+//! HEAD of an artifact that is not stored: the upstream is asked with HEAD too, and nothing is fetched.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::body::content_length;
+use crate::cache::Cache;
+use crate::cache::lately::Asked;
+use crate::error::Error;
+use crate::fetch::{Purpose, SafeUrl};
+use crate::intent::Artifact;
+
+impl Cache {
+    /// What the upstream says of an artifact that is not stored: its length, if it gives one.
+    pub async fn head(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
+        let since = self.since();
+        if let Some((status, text)) = self.state.absent.word(self.absence(artifact), Asked::Head) {
+            return Err(Error::Missing { status, upstream: self.upstream(), text });
+        }
+        let head = self.head_of_upstream(artifact).await;
+        if let Err(error) = &head {
+            self.note_absence(artifact, error, Asked::Head, since);
+        }
+        head
+    }
+
+    async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
+        let id = self.space.record_id(&artifact.key);
+        let target = self.resolve(artifact, false).await?;
+        let head = |url: SafeUrl, source| {
+            let mut ask = self.get(id, url, Purpose::Artifact);
+            ask.source = source;
+            ask.passive = artifact.passive;
+            ask.method = http::Method::HEAD;
+            self.ask(ask)
+        };
+        let source = self.wanted(id, artifact, &target).await;
+        let mut reply = head(target.url.clone(), source).await?;
+        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
+        {
+            reply = head(elsewhere.url, None).await?;
+        }
+        match reply.status {
+            StatusCode::OK => Ok(content_length(&reply)),
+            _ => Err(self.refused(reply).await),
+        }
+    }
+}
