@@ -119,6 +119,7 @@ async fn document(
         let form = Form::new(metadata, &document, &base, &codings);
         let last_modified = record.document().map(|document| respond::http_date(document.changed));
         let content = if negotiate::is_current(headers, &form.etag(), last_modified.as_deref()) {
+            cache.used(metadata, &record);
             Some(None)
         } else {
             cache.content(&form).await?.map(Some)

@@ -25,6 +25,8 @@ const IN_STEP: Duration = Duration::from_mins(1);
 /// How long a document has until it is fetched once more because what lies beside it is not its digest: whoever
 /// publishes both does so one after the other.
 const LAG: Duration = Duration::from_millis(500);
+/// How long a document that is here waits for what is published beside it.
+const BESIDE: Duration = Duration::from_secs(2);
 
 /// What the upstream publishes of a document that is on its way.
 pub(super) struct Beside {
@@ -59,7 +61,8 @@ impl Cache {
         found: &[Digest],
     ) -> Result<Option<Digest>, Error> {
         // What cannot be learned in good time is no reason to withhold a document.
-        let published = tokio::time::timeout(self.settings.cache.revalidation_wait, beside.digests.settled()).await;
+        let wait = self.settings.cache.revalidation_wait.min(BESIDE);
+        let published = tokio::time::timeout(wait, beside.digests.settled()).await;
         let published = published.ok().and_then(Result::ok).unwrap_or_default();
         let own = |digest: &Digest| found.iter().find(|own| own.algorithm() == digest.algorithm()).cloned();
         let Some(digest) =

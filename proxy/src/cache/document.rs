@@ -127,6 +127,13 @@ impl Cache {
         (Watching(refresh.outcome.subscribe()), joined)
     }
 
+    /// Notes the use of a document whose bytes the client has already: they must not go as if nobody wanted them.
+    pub fn used(&self, metadata: &Metadata, record: &Record) {
+        if let Some(document) = record.document() {
+            self.engine.store.touch(&self.space, self.space.record_id(&metadata.key), document.raw);
+        }
+    }
+
     /// The refresh of a document, if one is under way.
     pub(super) fn refresh_under_way(&self, id: RecordId) -> Option<Watching> {
         let refresh =
