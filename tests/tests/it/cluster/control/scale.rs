@@ -19,7 +19,7 @@ const APPLIED: Duration = Duration::from_mins(4);
 const REQUESTS: usize = 25 * PROXIES;
 /// Seconds of processor time that the optimised operator may take until all are applied, on a machine that has other
 /// work, too.
-const PROCESSOR: f64 = 10.0;
+const PROCESSOR: f64 = 5.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
