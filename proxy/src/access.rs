@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, Uri, header};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -20,22 +20,15 @@ pub struct Access {
     engine: Arc<Engine>,
     began: Instant,
     method: Method,
-    path: String,
+    uri: Uri,
     client: IpAddr,
 }
 
 impl Access {
     /// Notes the beginning of a request.
     pub fn begin<B>(engine: Arc<Engine>, request: &Request<B>, client: IpAddr) -> Self {
-        // The query may hold what must not be logged, so only the path is shown.
-        let path = request.uri().path();
-        let end = path.char_indices().nth(SHOWN).map_or(path.len(), |(index, _)| index);
-        Self { engine, began: Instant::now(), method: request.method().clone(), path: path[..end].to_owned(), client }
-    }
-
-    /// The address of whoever asks.
-    pub fn client(&self) -> IpAddr {
-        self.client
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Self { engine, began: Instant::now(), method, uri, client }
     }
 
     /// Has the line written and the request counted when the body of `response` ends.
@@ -50,7 +43,7 @@ impl Access {
             .filter(|_| self.method != Method::HEAD);
         let ecosystem = site.map_or("none", |site| site.settings.ecosystem.name());
         let traffic = site.map(|site| Arc::clone(&site.traffic));
-        let Self { engine, began, method, path, client } = self;
+        let Self { engine, began, method, uri, client } = self;
         response.map(|body| {
             body.when_done(move |bytes, ended| {
                 let labels = RequestLabels { ecosystem, outcome: status_class(status), cache: cache.label() };
@@ -66,7 +59,7 @@ impl Access {
                 tracing::info!(
                     target: "access",
                     %method,
-                    path,
+                    path = shown(&uri),
                     status = status.as_u16(),
                     bytes,
                     duration_ms = (began.elapsed().as_micros() as f64) / 1000.0,
@@ -78,4 +71,11 @@ impl Access {
             })
         })
     }
+}
+
+/// The query may hold what must not be logged, so only the path is shown.
+fn shown(uri: &Uri) -> &str {
+    let path = uri.path();
+    let end = path.char_indices().nth(SHOWN).map_or(path.len(), |(index, _)| index);
+    &path[..end]
 }

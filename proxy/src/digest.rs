@@ -80,6 +80,11 @@ impl Digest {
         Self::decoded(algorithm, &HEXLOWER_PERMISSIVE, hex.trim())
     }
 
+    /// The same of one that is spelled in lower case and without blanks, as [`Self::hex`] does.
+    pub fn from_lower_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
+        Self::decoded(algorithm, &HEXLOWER, hex)
+    }
+
     /// A digest from its spelling. `None` if it has the wrong length or alphabet.
     fn decoded(algorithm: Algorithm, spelling: &Encoding, text: &str) -> Option<Self> {
         // Two bytes more than the longest digest: base64 speaks of its length before it looks at the padding.

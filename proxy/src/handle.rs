@@ -1,7 +1,6 @@
 //! The straight line from request to response: request -> ecosystem -> intent -> resolve -> cache -> fetch or store
 //! -> respond. Everything that a request can go through is called from this file.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -16,13 +15,13 @@ use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::{Call, without_dot_segments};
 use crate::respond;
-use crate::server::{Connection, Lane};
+use crate::server::Arrival;
 use crate::site::{Routed, Site, Sites, Unrouted};
 
 mod forward;
 
 /// Answers one request on the data port.
-pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Access) -> Response<Body> {
+pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, arrival: Arrival, access: Access) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
     normalize(&mut parts);
     let Routed { site, path, namespace } = match sites.route(parts.uri.path(), parts.uri.query()) {
@@ -33,7 +32,8 @@ pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Acces
             return access.of(None, respond::without_body(&parts.method, response));
         }
     };
-    let mut response = match walk(&site, &parts, &path, incoming, access.client()).await {
+    let client = Client { address: arrival.peer, connection: arrival.connection };
+    let mut response = match walk(&site, &parts, &path, incoming, client).await {
         Ok(response) => response,
         Err(error) => {
             let what = format!("{}/{path}", site.settings.name);
@@ -43,7 +43,7 @@ pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, access: Acces
     respond::label(&mut response, site.protocol.headers(None));
     respond::label(&mut response, namespace.map(|namespace| ("oci-namespace", namespace)));
     let mut response = respond::without_body(&parts.method, response);
-    if let Some(lane) = parts.extensions.get::<Lane>() {
+    if let Some(lane) = &arrival.lane {
         response = response.map(|body| body.by(lane));
     }
     access.of(Some(&site), response)
@@ -69,12 +69,10 @@ async fn walk(
     parts: &http::request::Parts,
     path: &str,
     incoming: Incoming,
-    client: IpAddr,
+    who: Client,
 ) -> Result<Response<Body>, Error> {
-    let path = if site.protocol.has_dot_segments() { &without_dot_segments(path) } else { path };
-    let call = Call::read(&parts.method, path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
-    let connection = parts.extensions.get::<Connection>().copied().unwrap_or_default();
-    let who = Client { address: client, connection };
+    let path = if site.protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
+    let call = Call::read(&parts.method, &path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
     match site.protocol.parse(&call)? {
         Intent::Answer(answer) => Ok(respond::local(answer)),
         Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,

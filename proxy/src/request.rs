@@ -1,5 +1,7 @@
 //! A request, read once: path segments decoded and traversal refused here and nowhere else.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, Method, header};
 use percent_encoding::percent_decode_str;
 
@@ -48,7 +50,7 @@ impl Call {
             Some(rest) => (rest, true),
             None => (path, path.is_empty()),
         };
-        let mut segments = Vec::with_capacity(4);
+        let mut segments = Vec::with_capacity(8);
         if !path.is_empty() {
             for segment in path.split('/') {
                 decode(segment, scope_slash, &mut segments)?;
@@ -82,8 +84,11 @@ impl Call {
 }
 
 /// A raw path without its segments `.`, for protocols whose clients write them.
-pub fn without_dot_segments(path: &str) -> String {
-    path.split('/').filter(|segment| *segment != ".").collect::<Vec<_>>().join("/")
+pub fn without_dot_segments(path: &str) -> Cow<'_, str> {
+    if path.split('/').all(|segment| segment != ".") {
+        return path.into();
+    }
+    path.split('/').filter(|segment| *segment != ".").collect::<Vec<_>>().join("/").into()
 }
 
 /// Decodes one raw segment, once, and refuses what has no business in a name.

@@ -42,6 +42,8 @@ const STANDSTILL: Duration = Duration::from_mins(1);
 fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    // Room for all that most answers say.
+    *response.headers_mut() = HeaderMap::with_capacity(14);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);

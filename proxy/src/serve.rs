@@ -23,7 +23,7 @@ use crate::handle;
 use crate::log;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
-use crate::server::{self, Limits, Phase};
+use crate::server::{self, Arrival, Limits, Phase};
 use crate::store::{self, Store};
 use crate::workshop::Workshop;
 
@@ -31,6 +31,8 @@ use crate::workshop::Workshop;
 const SETTLING: Duration = Duration::from_secs(2);
 /// How often the store is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often the files that are kept open are closed.
+const CLOSE_FILES: Duration = Duration::from_mins(1);
 /// How often it is written down what was used.
 const NOTE_USES: Duration = Duration::from_mins(10);
 
@@ -185,9 +187,9 @@ fn bases(options: &Options, data: SocketAddr) -> Vec<Url> {
 async fn serve_data(app: Arc<App>, listener: TcpListener, limits: Limits) {
     let phase = app.phase.subscribe();
     let tls = app.certificate.as_ref().map(|certificate| Arc::clone(certificate.tls()));
-    let service = move |request: http::Request<hyper::body::Incoming>, peer| {
-        let access = Access::begin(Arc::clone(&app.engine), &request, peer);
-        handle::handle(app.sites(), request, access)
+    let service = move |request: http::Request<hyper::body::Incoming>, arrival: Arrival| {
+        let access = Access::begin(Arc::clone(&app.engine), &request, arrival.peer);
+        handle::handle(app.sites(), request, arrival, access)
     };
     server::serve(listener, phase, limits, tls, service).await;
 }
@@ -195,8 +197,8 @@ async fn serve_data(app: Arc<App>, listener: TcpListener, limits: Limits) {
 async fn serve_admin(app: Arc<App>, listener: TcpListener, limits: Limits) {
     let phase = app.phase.subscribe();
     let router = admin::router(app);
-    let service = move |mut request: http::Request<hyper::body::Incoming>, peer| {
-        request.extensions_mut().insert(Peer(peer));
+    let service = move |mut request: http::Request<hyper::body::Incoming>, arrival: Arrival| {
+        request.extensions_mut().insert(Peer(arrival.peer));
         let answer = tower::ServiceExt::oneshot(router.clone(), request);
         async move { answer.await.unwrap_or_else(|never| match never {}) }
     };
@@ -219,9 +221,13 @@ fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, confi
 /// Evicts in time, looks whether a disk that failed has come back, and takes charge of the volume when the process that had it is gone.
 async fn keep_house(app: Arc<App>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
-    let mut uses_noted = Instant::now();
+    let (mut files_closed, mut uses_noted) = (Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
+        if files_closed.elapsed() >= CLOSE_FILES {
+            files_closed = Instant::now();
+            app.engine.store.close_files();
+        }
         let app = Arc::clone(&app);
         let note_uses = uses_noted.elapsed() >= NOTE_USES;
         if note_uses {

@@ -1,30 +1,24 @@
 //! Listeners: accept, speak HTTP/1.1 and HTTP/2 by prior knowledge, drain. Whoever connects gets a place, a time for
 //! each thing that is its turn, and nothing that two parsers could read differently.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::server::graceful::GracefulShutdown;
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
-use self::activity::{Activity, Tracked};
+use self::conversation::{Conversation, Speakers};
 use self::sendfile::SendFile;
-use self::watched::Watched;
 
 mod activity;
+mod conversation;
 mod framing;
 mod sendfile;
 mod tls;
@@ -36,10 +30,6 @@ pub use tls::Tls;
 #[cfg(test)]
 mod tests;
 
-/// Longest header block of a request in bytes.
-const HEADER_LIMIT: usize = 64 << 10;
-/// Streams of one HTTP/2 connection.
-const STREAMS: u32 = 128;
 /// After a failure to accept, such as too many open files, nothing is accepted for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -99,6 +89,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
     }
+    // What is accepted inherits it. Without it a body whose head was sent alone waits for a delayed acknowledgement.
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(4096)
 }
@@ -118,13 +110,13 @@ pub async fn serve<S, F, B>(
     tls: Option<Arc<Tls>>,
     service: S,
 ) where
-    S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
+    S: Fn(Request<Incoming>, Arrival) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let server = Arc::new(speaker(&limits));
+    let speakers = Arc::new(Speakers::new());
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -142,36 +134,30 @@ pub async fn serve<S, F, B>(
                 continue;
             }
         };
-        // Without it a body whose head was sent alone waits for a delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let peer = peer.ip().to_canonical();
-        let (server, service, watcher) = (Arc::clone(&server), service.clone(), connections.watcher());
-        let (tls, mut phase) = (tls.clone(), phase.clone());
+        let conversation = Conversation {
+            peer: peer.ip().to_canonical(),
+            limits,
+            speakers: Arc::clone(&speakers),
+            service: service.clone(),
+            watcher: connections.watcher(),
+            phase: phase.clone(),
+        };
+        let (tls, phase) = (tls.clone(), phase.clone());
         tokio::spawn(async move {
             let ended = match tls {
                 None => {
                     let stream = SendFile::new(stream);
-                    let lane = Some(stream.lane());
-                    watcher.watch(connection(&server, stream, lane, peer, limits, service)).await.map_err(display)
+                    let lane = stream.lane();
+                    conversation.hold(stream, Some(lane)).await
                 }
-                Some(tls) => {
-                    let handshake = tokio::time::timeout(limits.handshake, tls.accept(stream));
-                    let shaken = tokio::select! {
-                        shaken = handshake => shaken,
-                        _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
-                    };
-                    match shaken {
-                        Ok(Ok(stream)) => watcher
-                            .watch(connection(&server, stream, None, peer, limits, service))
-                            .await
-                            .map_err(display),
-                        Ok(Err(error)) => Err(display(error)),
-                        Err(late) => Err(display(late)),
-                    }
-                }
+                Some(tls) => match unless_draining(phase, tls.handshake(stream, limits.handshake)).await {
+                    Some(Ok(stream)) => conversation.hold(stream, None).await,
+                    Some(Err(error)) => Err(error.into()),
+                    None => Ok(()),
+                },
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "a connection ended early");
+                tracing::debug!(error, peer = %peer.ip(), "a connection ended early");
             }
             drop(place);
         });
@@ -180,69 +166,26 @@ pub async fn serve<S, F, B>(
     connections.shutdown().await;
 }
 
-fn display(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// The settings of both protocols.
-fn speaker(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut server = Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        // It runs from the end of the last response, so it comes after both of ours. It catches what only the parser
-        // sees: half a header block that arrived behind the request before it.
-        .header_read_timeout(limits.idle + limits.head)
-        .max_buf_size(HEADER_LIMIT + (16 << 10))
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADER_LIMIT as u32)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
-    server
+/// What comes before the first request: given up, with `None`, where it would hold up the end of the process.
+async fn unless_draining<T>(mut phase: watch::Receiver<Phase>, opening: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        opened = opening => Some(opened),
+        _ = phase.wait_for(|phase| *phase == Phase::Draining) => None,
+    }
 }
 
 /// Which connection a request came on: clients behind one address are told apart by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Connection(pub u64);
 
-/// The number of the next connection.
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
-/// One connection: every request that can be understood in one way only goes to `service`. A `lane` belongs to a stream
-/// that what is written reaches as it is; HTTP/2 puts its frames around it.
-fn connection<T, S, F, B>(
-    server: &Builder<TokioExecutor>,
-    stream: T,
-    lane: Option<Lane>,
-    peer: IpAddr,
-    limits: Limits,
-    service: S,
-) -> impl GracefulConnection<Error: std::fmt::Display> + Send + use<T, S, F, B>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
-{
-    let activity = Arc::new(Activity::default());
-    let stream = Watched::new(stream, Arc::clone(&activity), limits);
-    let number = Connection(NEXT.fetch_add(1, Ordering::Relaxed));
-    let respond = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(number);
-        if let Some(lane) = lane.as_ref().filter(|_| request.version() <= Version::HTTP_11) {
-            request.extensions_mut().insert(lane.clone());
-        }
-        let under_way = activity.begin();
-        let refused = framing::refusal(&request);
-        let service = service.clone();
-        async move {
-            let response = match refused {
-                Some(refusal) => refusal.response(),
-                None => service(request, peer).await,
-            };
-            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, under_way)))
-        }
-    });
-    server.serve_connection(TokioIo::new(stream), respond).into_owned()
+/// How a request came.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// From where.
+    pub peer: IpAddr,
+    /// On which connection.
+    pub connection: Connection,
+    /// Where a file may be put that the kernel is to send in answer to it; not every connection has such a place.
+    pub lane: Option<Lane>,
 }

@@ -35,6 +35,7 @@ mod evict;
 mod health;
 pub mod inventory;
 mod open;
+mod opened;
 pub mod record;
 mod records;
 pub mod sink;
@@ -311,6 +312,11 @@ impl Store {
 
     fn blob_path(&self, space: &Space, id: BlobId) -> PathBuf {
         blob_path(&self.options.root, &space.owner, id)
+    }
+
+    /// Closes the files that are kept open for the next request, so that what others have removed gives its room back.
+    pub fn close_files(&self) {
+        self.evictor.opened.close_all();
     }
 
     /// Removes what is least recently used until the store is below its low-water mark again. Only the keeper does.

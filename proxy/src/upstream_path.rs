@@ -28,7 +28,8 @@ impl UpstreamPath {
     /// Encodes each segment. A segment `.` or `..` is encoded to something that no server resolves, although
     /// [`crate::request::Call`] has refused it before.
     pub fn from_segments<I: IntoIterator<Item: AsRef<str>>>(segments: I) -> Self {
-        let mut path = String::new();
+        // Longer than most.
+        let mut path = String::with_capacity(128);
         for (index, segment) in segments.into_iter().enumerate() {
             if index > 0 {
                 path.push('/');

@@ -119,7 +119,7 @@ impl Cache {
     /// An artifact: from the store, or from the one fill that everyone shares.
     pub async fn artifact(self: &Arc<Self>, artifact: &Artifact) -> Result<Served, Error> {
         let id = self.space.record_id(&artifact.key);
-        if let Some(stored) = self.stored_artifact(artifact).await? {
+        if let Some(stored) = self.stored_as(id, artifact).await? {
             return Ok(stored);
         }
         if let Some(error) = self.state.distrust.verdict(id) {
@@ -160,8 +160,12 @@ impl Cache {
     /// The stored artifact; `None` if there is none, or one of other bytes than those that are expected; an error if
     /// the upstream just said that it does not exist.
     pub async fn stored_artifact(&self, artifact: &Artifact) -> Result<Option<Served>, Error> {
+        self.stored_as(self.space.record_id(&artifact.key), artifact).await
+    }
+
+    async fn stored_as(&self, id: RecordId, artifact: &Artifact) -> Result<Option<Served>, Error> {
         let absent = || self.present(self.absence(artifact)).map(|()| None);
-        let Some(record) = self.record(self.space.record_id(&artifact.key)).await else { return absent() };
+        let Some(record) = self.record(id).await else { return absent() };
         let Some(stored) = record.artifact() else { return Ok(None) };
         if artifact.expect.as_ref().is_some_and(|expect| !agrees(stored, expect)) {
             return absent();
@@ -221,7 +225,7 @@ impl Cache {
 
     async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {
         // Another fill may have ended between the look at the store and the start of this one.
-        if let Some(Served::Stored { record, blob }) = self.stored_artifact(artifact).await? {
+        if let Some(Served::Stored { record, blob }) = self.stored_as(id, artifact).await? {
             let length = blob.length();
             let _ = fill.finished.set((record, blob));
             fill.spool.complete(length);

@@ -1,7 +1,7 @@
 //! The command `serve`: its arguments, and what it says before it serves.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use crds::spec::LogLevel;
 use crds::values::{ByteSize, GoDuration, HttpUrl};
+use tokio::runtime::{Builder, Runtime};
 
 use super::ConfigArguments;
 use crate::app::App;
@@ -122,6 +123,13 @@ fn log_level(text: &str) -> Result<LogLevel, String> {
     }
 }
 
+/// So many threads that serve requests. A single one shares no work, and is spared the means for it.
+fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    let threads = threads.map_or_else(std::thread::available_parallelism, Ok)?.get();
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(threads).enable_all().build()
+}
+
 /// Runs the proxy until a signal ends it.
 pub fn run(arguments: ServeArguments) -> ExitCode {
     let format = match arguments.log_format {
@@ -130,11 +138,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         LogFormat::Json => log::Format::Json,
     };
     let (level, pending) = log::start(format, arguments.log_level.unwrap_or(LogLevel::Info).directive());
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = arguments.worker_threads {
-        builder.worker_threads(threads.get());
-    }
-    let runtime = match builder.enable_all().build() {
+    let runtime = match runtime(arguments.worker_threads) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };

@@ -14,6 +14,7 @@ use crate::secrets::Secrets;
 
 /// Says what a snapshot means.
 pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Loaded, Refused> {
+    let sha256 = snapshot.sha256();
     let documents: Vec<(&Path, Vec<Document>, Vec<Mistake>)> = snapshot
         .files
         .iter()
@@ -58,7 +59,7 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         return Err(Refused {
             problems: reader.errors,
             generation: generations.max(),
-            sha256: snapshot.sha256,
+            sha256,
             secrets: mounted,
         });
     }
@@ -67,7 +68,7 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
         secrets: reader.secrets,
         log_level: reader.log_level,
         warnings: reader.warnings,
-        sha256: snapshot.sha256,
+        sha256,
         fingerprint: snapshot.fingerprint,
     })
 }

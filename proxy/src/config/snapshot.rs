@@ -28,10 +28,16 @@ pub(super) struct Snapshot {
     pub(super) problems: Vec<Problem>,
     /// Secrets that could not be read: whoever needs one of them says so, the others go on.
     pub(super) secret_problems: Vec<Problem>,
-    /// SHA-256 of the manifests one after the other, in hexadecimal digits: of one file what `sha256sum` says.
-    pub(super) sha256: String,
     /// Of all of it.
     pub(super) fingerprint: Fingerprint,
+}
+
+impl Snapshot {
+    /// SHA-256 of the manifests one after the other, in hexadecimal digits: of one file what `sha256sum` says.
+    pub(super) fn sha256(&self) -> String {
+        let manifests = self.files.iter().fold(Sha256::new(), |hasher, (_, text)| hasher.chain_update(text));
+        data_encoding::HEXLOWER.encode(&manifests.finalize())
+    }
 }
 
 /// Reads everything; what cannot be read is a problem and part of the fingerprint.
@@ -51,9 +57,7 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let problems = std::mem::take(&mut reader.problems);
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
     let Reader { hasher, problems: secret_problems } = reader;
-    let manifests = files.iter().fold(Sha256::new(), |hasher, (_, text)| hasher.chain_update(text));
     Snapshot {
-        sha256: data_encoding::HEXLOWER.encode(&manifests.finalize()),
         files,
         secrets,
         problems,

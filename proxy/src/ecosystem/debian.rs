@@ -177,8 +177,7 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
 /// A file at the address that contains its digest; `None` unless it proves the content.
 fn by_digest(folder: &[&str], algorithm: &str, hex: &str) -> Option<Artifact> {
     let algorithm = path::algorithm(algorithm)?;
-    let digest = Digest::from_hex(algorithm, hex).filter(|digest| digest.hex() == hex)?;
-    Some(of_digest(folder, None, digest))
+    Some(of_digest(folder, None, Digest::from_lower_hex(algorithm, hex)?))
 }
 
 fn of_digest(folder: &[&str], name: Option<&str>, digest: Digest) -> Artifact {

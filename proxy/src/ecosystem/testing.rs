@@ -20,7 +20,7 @@ pub(super) fn ask(
     if let Some(accept) = accept {
         headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
     }
-    let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.to_owned() };
+    let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
     let call = Call::read(method, &path, query, &headers, protocol.encoded_scope_slash())?;
     protocol.parse(&call)
 }

@@ -41,6 +41,8 @@ struct Queue {
 struct Piece {
     blob: Blob,
     range: Range<u64>,
+    /// Whether it was read for this: where the kernel cannot say what it has in memory, that is not done twice.
+    loaded: bool,
 }
 
 /// A stand-in was lost on its way through hyper, or came twice. Nothing can be sent then but wrong bytes.
@@ -52,25 +54,19 @@ struct Lost {
 }
 
 impl Lane {
-    /// A body for the connection of this lane, and for no other: stand-ins of the bytes of `range`.
+    /// A body for the connection of this lane, and for no other: stand-ins of the bytes of `range`. Nothing is read
+    /// before it is the turn of a piece to be sent.
     pub fn send(&self, blob: &Blob, range: Range<u64>) -> ByteStream {
-        Box::pin(stream::unfold((self.clone(), blob.clone(), range), |(lane, blob, range)| async move {
-            if range.is_empty() {
-                return None;
-            }
-            let piece = range.start..range.end.min(range.start + PIECE as u64);
-            Some(match body::load(&blob, piece.clone()).await {
-                Ok(()) => (Ok(lane.push(blob.clone(), piece.clone())), (lane, blob, piece.end..range.end)),
-                Err(error) => (Err(error), (lane, blob, range.end..range.end)),
-            })
-        }))
+        let (lane, blob) = (self.clone(), blob.clone());
+        let pieces = range.clone().step_by(PIECE).map(move |start| start..range.end.min(start + PIECE as u64));
+        Box::pin(stream::iter(pieces.map(move |piece| Ok(lane.push(blob.clone(), piece)))))
     }
 
     fn push(&self, blob: Blob, range: Range<u64>) -> Bytes {
         let length = (range.end - range.start) as usize;
         let mut queue = self.0.lock();
         queue.length += length;
-        queue.pieces.push_back(Piece { blob, range });
+        queue.pieces.push_back(Piece { blob, range, loaded: false });
         Bytes::from_static(&STAND_IN[..length])
     }
 }
@@ -84,13 +80,15 @@ impl Queue {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(0)) };
-        if loading.is_none() && !piece.is_at_hand() {
-            *loading = Some(piece.load());
+        if loading.is_none() && !piece.loaded && !body::is_at_hand(&piece.blob, &piece.range) {
+            let (blob, range) = (piece.blob.clone(), piece.range.clone());
+            *loading = Some(Box::pin(async move { body::load(&blob, range).await }));
         }
         if let Some(under_way) = loading {
             let loaded = ready!(under_way.as_mut().poll(context));
             *loading = None;
             loaded.map_err(io::Error::other)?;
+            piece.loaded = true;
         }
         let sent = ready!(piece.poll_send(stream, context))?;
         piece.range.start += sent as u64;
@@ -103,25 +101,9 @@ impl Queue {
 }
 
 impl Piece {
-    /// What is sent at once.
-    fn window(&self) -> Range<u64> {
-        self.range.start..self.range.end.min(self.range.start + body::LOOKED_AT as u64)
-    }
-
-    /// Whether the page cache still has it: a client may have been away since it was loaded.
-    fn is_at_hand(&self) -> bool {
-        self.blob.as_file().is_none_or(|file| body::ready(file, self.range.start, &mut [0]).is_some())
-    }
-
-    fn load(&self) -> Loading {
-        let (blob, window) = (self.blob.clone(), self.window());
-        Box::pin(async move { body::load(&blob, window).await })
-    }
-
     fn poll_send(&self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(file) = self.blob.as_file() else { return self.poll_copy(stream, context) };
-        let window = self.window();
-        let count = (window.end - window.start) as usize;
+        let count = (self.range.end - self.range.start) as usize;
         loop {
             ready!(stream.poll_write_ready(context))?;
             match stream.try_io(Interest::WRITABLE, || sendfile(stream, file, self.range.start, count)) {

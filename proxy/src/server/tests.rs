@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -98,7 +98,7 @@ async fn the_unspecified_address_takes_both_families() {
     let port = listener.local_addr().unwrap().port();
     let phase = watch::Sender::new(Phase::Serving);
     let service =
-        |_: Request<Incoming>, peer: IpAddr| async move { Response::new(Sent::full(peer.to_string().into())) };
+        |_: Request<Incoming>, arrival: Arrival| async move { Response::new(Sent::full(arrival.peer.to_string().into())) };
     tokio::spawn(serve(listener, phase.subscribe(), Limits::default(), None, service));
     let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     // An address of IPv4 in the form of IPv6 is still what it is: some answers are for the machine itself.
@@ -169,8 +169,19 @@ fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
         }
         Response::new(Sent::full("/a".into()))
     };
-    let served = connection(&speaker(&limits), stream, None, Ipv4Addr::LOCALHOST.into(), limits, service);
-    tokio::spawn(async move { drop(served.await) })
+    let (phase, connections) = (watch::Sender::new(Phase::Serving), GracefulShutdown::new());
+    let conversation = Conversation {
+        peer: Ipv4Addr::LOCALHOST.into(),
+        limits,
+        speakers: Arc::new(Speakers::new()),
+        service,
+        watcher: connections.watcher(),
+        phase: phase.subscribe(),
+    };
+    tokio::spawn(async move {
+        let _ = conversation.hold(stream, None).await;
+        drop((phase, connections));
+    })
 }
 
 /// A layer that keeps what it is given for a while, as TLS does when the socket is full.
@@ -279,6 +290,27 @@ async fn the_next_header_block_has_its_own_time() {
     tokio::time::sleep(Duration::from_secs(50)).await;
     client.write_all(b"GET /a HTTP/1.1\r\n").await.unwrap();
     assert_eq!(ends_after(task, Instant::now()).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_header_block_behind_another_request_is_no_way_to_stay() {
+    for (drips, expected) in [(false, 75..=76), (true, 10..=16)] {
+        let (mut client, task) = in_memory(Limits::default());
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /a HTTP/1.1\r\nX: ").await.unwrap();
+        response(&mut client).await;
+        let answered = Instant::now();
+        let drip = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                if drips && client.write_all(b"a").await.is_err() || client.read(&mut [0; 1024]).await.is_ok_and(|length| length == 0) {
+                    break;
+                }
+            }
+        });
+        let seconds = ends_after(task, answered).await;
+        assert!(expected.contains(&seconds), "{drips} {seconds}");
+        drip.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
@@ -25,12 +26,12 @@ impl Tls {
         Ok(())
     }
 
-    /// The handshake of one connection.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The handshake of one connection, within a time.
+    pub(super) async fn handshake(&self, stream: TcpStream, limit: Duration) -> io::Result<TlsStream<TcpStream>> {
         let Some(config) = self.0.load_full() else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "this port has no certificate yet"));
         };
-        TlsAcceptor::from(config).accept(stream).await
+        tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await?
     }
 }
 

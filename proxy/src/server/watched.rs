@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Limits;
@@ -16,9 +17,23 @@ use super::activity::Activity;
 /// How HTTP/2 begins (RFC 9113 §3.4). From then on bytes may arrive that are no request.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Room for the first bytes: most requests fit.
+const FIRST: usize = 2048;
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1, or the one before.
+    Http1,
+    /// HTTP/2, by prior knowledge or as TLS agreed on.
+    Http2,
+}
+
 /// A stream with its limits.
 pub(super) struct Watched<T> {
     stream: T,
+    /// Bytes that told what the client speaks, for whoever speaks it.
+    first: BytesMut,
     activity: Arc<Activity>,
     limits: Limits,
     /// Requests begun when we last looked.
@@ -56,6 +71,7 @@ impl<T> Watched<T> {
     pub(super) fn new(stream: T, activity: Arc<Activity>, limits: Limits) -> Self {
         Self {
             stream,
+            first: BytesMut::new(),
             activity,
             limits,
             requests: 0,
@@ -67,6 +83,17 @@ impl<T> Watched<T> {
             stalled: false,
             flushing: false,
         }
+    }
+
+    /// Waits for bytes that tell what the client speaks.
+    pub(super) async fn opening(&mut self) -> io::Result<Protocol>
+    where
+        T: AsyncRead + Unpin,
+    {
+        let mut first = BytesMut::with_capacity(FIRST);
+        while matches!(self.opening, Opening::Preface(_)) && self.read_buf(&mut first).await? > 0 {}
+        self.first = first;
+        Ok(if self.opening == Opening::Http2 { Protocol::Http2 } else { Protocol::Http1 })
     }
 
     /// A request that was understood ends the wait for its header block.
@@ -153,6 +180,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first.split_to(count));
+            if self.first.is_empty() {
+                self.first = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(outcome) => {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evict::Evictor;
 use super::inventory::Pin;
+use super::opened::Held;
 
 /// The SHA-256 that names a blob.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,17 +74,17 @@ pub struct Blob {
     id: BlobId,
     length: u64,
     content: Content,
-    place: Option<Arc<Place>>,
+    place: Option<(Arc<Place>, Arc<Pin>)>,
 }
 
-/// Where a blob lies in the store, kept there for as long as it is open.
+/// Where a blob lies in the store.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) owner: String,
-    pub(super) evictor: Arc<Evictor>,
+    /// Whoever keeps this open belongs to it.
+    pub(super) evictor: Weak<Evictor>,
     pub(super) condemned: AtomicBool,
-    pub(super) _pin: Pin,
 }
 
 #[derive(Clone, Debug)]
@@ -103,9 +104,9 @@ impl Blob {
         Self { id, length, content: Content::File(file.into()), place: None }
     }
 
-    /// An open file of the store.
-    pub(super) fn stored(id: BlobId, length: u64, file: File, place: Place) -> Self {
-        Self { id, length, content: Content::File(Arc::new(file)), place: Some(Arc::new(place)) }
+    /// An open file of the store, kept there by a pin.
+    pub(super) fn stored(id: BlobId, length: u64, held: Held, pin: Arc<Pin>) -> Self {
+        Self { id, length, content: Content::File(held.file), place: Some((held.place, pin)) }
     }
 
     /// The digest.
@@ -172,12 +173,13 @@ impl Blob {
     /// Notes that reading the file failed. If that is the file's fault it is removed, so that the next request fetches
     /// it again. Blocks on the disk.
     pub fn damaged(&self, error: &io::Error) {
-        let Some(place) = &self.place else { return };
+        let Some((place, _)) = &self.place else { return };
         if let Content::File(file) = &self.content
+            && let Some(evictor) = place.evictor.upgrade()
             && is_of_the_file(error)
             && !place.condemned.swap(true, Ordering::Relaxed)
         {
-            place.evictor.condemn(&place.owner, self.id, &place.path, file, error);
+            evictor.condemn(&place.owner, self.id, &place.path, file, error);
         }
     }
 }

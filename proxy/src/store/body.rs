@@ -14,9 +14,6 @@ use futures_util::{Stream, stream};
 use super::Blob;
 use super::buffer::{self, Buffer};
 
-/// How far apart the bytes are that tell whether a file is in the page cache: what is read together goes together.
-pub const LOOKED_AT: usize = 512 << 10;
-
 /// A body on its way to a client.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
@@ -63,14 +60,16 @@ async fn damaged(blob: &Blob, error: io::Error) -> BodyError {
     BodyError::Read(error)
 }
 
-/// Sees to it that these bytes of a blob can be sent without waiting for the disk: they are in memory, or in the page
-/// cache as far as one can see without reading all of them.
+/// Whether these bytes of a blob can be sent without waiting for the disk, as far as one can see without reading all of
+/// them: what is read together goes together, so that the first and the last one tell.
+pub fn is_at_hand(blob: &Blob, range: &Range<u64>) -> bool {
+    let is_ready = |file: &File| [range.start, range.end - 1].iter().all(|at| ready(file, *at, &mut [0]).is_some());
+    blob.as_file().is_none_or(|file| is_ready(file))
+}
+
+/// Reads these bytes of a blob, so that they can be sent without waiting for the disk.
 pub async fn load(blob: &Blob, range: Range<u64>) -> Result<(), BodyError> {
     let Some(file) = blob.as_file() else { return Ok(()) };
-    let mut places = (range.start..range.end).step_by(LOOKED_AT).chain([range.end - 1]);
-    if places.all(|place| ready(file, place, &mut [0]).is_some()) {
-        return Ok(());
-    }
     let mut next = range.start;
     while next < range.end {
         match read(file, next, range.end).await {
@@ -107,14 +106,14 @@ pub(super) async fn read(file: &Arc<File>, start: u64, end: u64) -> io::Result<B
 /// Reads what the page cache holds, if anything. Kernels 5.9 and 5.10 report a false end of file here, so that
 /// anything but bytes means: ask a thread.
 #[cfg(target_os = "linux")]
-pub fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
+pub(super) fn ready(file: &File, start: u64, buffer: &mut [u8]) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
     let count = preadv2(file, &mut [io::IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT).ok()?;
     (count > 0).then_some(count)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
+pub(super) fn ready(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
     None
 }
 
@@ -156,7 +155,9 @@ mod tests {
         let blob = Blob::file(BlobId::of(b""), 10, file);
         let pieces: Vec<_> = send(&blob, 5..10).collect().await;
         assert!(matches!(pieces.as_slice(), [Err(BodyError::Read(_))]));
+        assert!(!is_at_hand(&blob, &(0..10)));
         assert!(matches!(load(&blob, 0..10).await, Err(BodyError::Read(_))));
+        assert!(is_at_hand(&blob, &(0..5)));
         assert!(load(&blob, 0..5).await.is_ok());
     }
 }

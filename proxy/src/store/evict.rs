@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::bodies::Bodies;
 use super::inventory::{Candidate, Id, Inventory, Kind};
+use super::opened::Opened;
 use super::records::Records;
 use super::{BlobId, Record, RecordId, Turns, blob_path, record_path};
 
@@ -31,6 +32,7 @@ pub(super) struct Evictor {
     pub(super) root: PathBuf,
     pub(super) inventory: Arc<Inventory>,
     pub(super) bodies: Bodies,
+    pub(super) opened: Opened,
     pub(super) records: Arc<Records>,
     /// Taken while a record's file and what is counted of it change.
     pub(super) turns: Turns,
@@ -46,6 +48,7 @@ impl Evictor {
             root,
             inventory,
             bodies,
+            opened: Opened::default(),
             records,
             turns: Turns::default(),
             keeper: AtomicBool::new(false),
@@ -80,6 +83,7 @@ impl Evictor {
 
     fn remove_blob(&self, owner: &str, id: BlobId) {
         self.bodies.remove(&id);
+        self.opened.close(id);
         let _ = fs::remove_file(blob_path(&self.root, owner, id));
     }
 
@@ -137,6 +141,7 @@ impl Evictor {
     pub(super) fn condemn(&self, owner: &str, id: BlobId, path: &Path, file: &File, reason: &io::Error) {
         let place = fs::symlink_metadata(path).ok();
         let mine = file.metadata().ok();
+        self.opened.close(id);
         let replaced = place.zip(mine).is_some_and(|(place, mine)| place.ino() != mine.ino());
         if !replaced {
             tracing::warn!(blob = %id, error = %reason, "a blob is damaged and is removed");

@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use super::blob::Place;
 use super::body;
 use super::inventory::Pin;
+use super::opened::Held;
 use super::{Blob, BlobId, Record, RecordId, Space, Store};
 
 /// Blobs up to this size are read in one go and may be kept in memory.
@@ -27,18 +28,22 @@ impl Store {
         {
             return Some(Blob::memory(id, bytes));
         }
+        // Before it is opened, so that it is not evicted between the two.
+        let pin = Arc::new(self.inventory.pin(&space.owner, id));
+        if let Some(held) = self.evictor.opened.get(&space.owner, id, length) {
+            return Some(Blob::stored(id, length, held, pin));
+        }
         let path = self.blob_path(space, id);
-        if let Some(blob) = self.blob_at_hand(space, &path, id, length) {
+        if let Some(blob) = self.blob_at_hand(space, &path, id, length, &pin) {
             return Some(blob);
         }
         let (store, owner) = (Arc::clone(self), space.owner.clone());
-        tokio::task::spawn_blocking(move || store.open_blob(&owner, &path, id, length)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || store.open_blob(&owner, &path, id, length, &pin)).await.ok().flatten()
     }
 
     /// Opens a blob if the kernel has all that this takes in memory: another thread would cost more than the file. What
     /// is wrong with one is not decided here.
-    fn blob_at_hand(&self, space: &Space, path: &Path, id: BlobId, length: u64) -> Option<Blob> {
-        let pin = self.inventory.pin(&space.owner, id);
+    fn blob_at_hand(&self, space: &Space, path: &Path, id: BlobId, length: u64, pin: &Arc<Pin>) -> Option<Blob> {
         let (file, metadata) = open_at_hand(path)?;
         if !metadata.is_file() || metadata.len() != length {
             return None;
@@ -56,11 +61,14 @@ impl Store {
         Some(Blob::memory(id, bytes))
     }
 
-    fn stored(&self, owner: &str, path: &Path, id: BlobId, length: u64, file: File, pin: Pin) -> Blob {
-        let evictor = Arc::clone(&self.evictor);
-        let condemned = AtomicBool::new(false);
-        let place = Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned, _pin: pin };
-        Blob::stored(id, length, file, place)
+    fn stored(&self, owner: &str, path: &Path, id: BlobId, length: u64, file: File, pin: &Arc<Pin>) -> Blob {
+        let evictor = Arc::downgrade(&self.evictor);
+        let place = Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned: AtomicBool::new(false) };
+        let held = Held { file: Arc::new(file), place: Arc::new(place) };
+        if length > SMALL {
+            self.evictor.opened.keep(id, held.clone());
+        }
+        Blob::stored(id, length, held, Arc::clone(pin))
     }
 
     /// Opens a blob of this owner of whatever length, or `None` if its owner has none.
@@ -72,9 +80,7 @@ impl Store {
         self.blob(space, id, length).await
     }
 
-    fn open_blob(&self, owner: &str, path: &Path, id: BlobId, length: u64) -> Option<Blob> {
-        // Before it is opened, so that it is not evicted between the two.
-        let pin = self.inventory.pin(owner, id);
+    fn open_blob(&self, owner: &str, path: &Path, id: BlobId, length: u64, pin: &Arc<Pin>) -> Option<Blob> {
         let (file, metadata) = match open_file(path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
