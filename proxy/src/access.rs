@@ -34,7 +34,7 @@ impl Access {
     /// Has the line written and the request counted when the body of `response` ends.
     pub fn of(self, site: Option<&Arc<Site>>, response: Response<Body>) -> Response<Body> {
         let status = response.status();
-        let cache = response.extensions().get::<CacheStatus>().copied().unwrap_or(CacheStatus::Local);
+        let cache = response.body().cache();
         let announced = response
             .headers()
             .get(header::CONTENT_LENGTH)

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::cache_status::CacheStatus;
 use crate::memory::Permit;
 use crate::server::Lane;
 use crate::store::{Blob, BodyError, ByteStream, body};
@@ -21,6 +22,7 @@ type AtEnd = Box<dyn FnOnce(u64, bool) + Send>;
 #[derive(Default)]
 pub struct Body {
     bytes: Source,
+    cache: CacheStatus,
     sent: u64,
     at_end: Option<AtEnd>,
     ended: bool,
@@ -67,7 +69,19 @@ impl Body {
     }
 
     fn of(bytes: Source) -> Self {
-        Self { bytes, sent: 0, at_end: None, ended: false }
+        Self { bytes, cache: CacheStatus::default(), sent: 0, at_end: None, ended: false }
+    }
+
+    /// The same, with the word how it came about.
+    #[must_use]
+    pub fn served(mut self, cache: CacheStatus) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// How it came about.
+    pub fn cache(&self) -> CacheStatus {
+        self.cache
     }
 
     /// Has `at_end` called when the body ends or is dropped.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How a response came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheStatus {
     /// From the store.
     Hit {
@@ -30,6 +30,7 @@ pub enum CacheStatus {
     /// Never kept.
     Bypass,
     /// Answered without an upstream and without the store.
+    #[default]
     Local,
 }
 

@@ -166,6 +166,11 @@ impl Digest {
         HEXLOWER_PERMISSIVE.encode(self.bytes())
     }
 
+    /// `algorithm:hex`.
+    pub fn text(&self) -> String {
+        [self.algorithm.name(), ":", &self.hex()].concat()
+    }
+
     /// The SHA-256 of bytes in memory.
     pub fn sha256(bytes: &[u8]) -> Self {
         Self::of(Algorithm::Sha256, &sha2::Sha256::digest(bytes))
@@ -174,7 +179,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.algorithm.name(), self.hex())
+        formatter.write_str(&self.text())
     }
 }
 

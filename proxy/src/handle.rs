@@ -78,8 +78,8 @@ async fn walk(
         Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
         Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
         Intent::Metadata(metadata) => document(site, &metadata, parts, who).await,
-        Intent::Artifact(artifact) => {
-            let artifact = site.cache.as_indexed(artifact).await?;
+        Intent::Artifact(mut artifact) => {
+            site.cache.learn_from_indexes(&mut artifact).await?;
             let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
             respond::label(&mut response, site.protocol.headers(Some((&artifact.key, None))));
             respond::in_version(parts.version, &parts.method, response).await

@@ -20,9 +20,9 @@ pub const DISABLE_MODULE_FETCH: HeaderName = HeaderName::from_static("disable-mo
 pub struct Call {
     /// The method.
     pub method: Method,
-    /// The decoded segments below the proxy's base; none is empty, `.` or `..`, none holds `/`, `\` or a control
-    /// character.
-    pub segments: Vec<String>,
+    /// The decoded segments below the proxy's base with `/` between them: none is empty, `.` or `..`, none holds `/`, `\`
+    /// or a control character.
+    segments: String,
     /// Whether the path ends in `/`.
     pub trailing_slash: bool,
     /// The decoded query.
@@ -50,26 +50,30 @@ impl Call {
             Some(rest) => (rest, true),
             None => (path, path.is_empty()),
         };
-        let mut segments = Vec::with_capacity(8);
+        let mut segments = String::with_capacity(path.len());
         if !path.is_empty() {
+            if path.split('/').nth(SEGMENT_LIMIT).is_some() {
+                return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
+            }
             for segment in path.split('/') {
                 decode(segment, scope_slash, &mut segments)?;
             }
         }
-        if segments.len() > SEGMENT_LIMIT {
-            return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
-        }
         let query = query.map_or_else(Vec::new, |query| {
             url::form_urlencoded::parse(query.as_bytes()).into_owned().take(SEGMENT_LIMIT).collect()
         });
-        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+        let mut accept = String::new();
+        for value in headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
+            accept.push_str(if accept.is_empty() { "" } else { ", " });
+            accept.push_str(value);
+        }
         let passive = headers.get(DISABLE_MODULE_FETCH).is_some_and(|value| value == "true");
-        Ok(Self { method: method.clone(), segments, trailing_slash, query, accept: accept.join(", "), passive })
+        Ok(Self { method: method.clone(), segments, trailing_slash, query, accept, passive })
     }
 
     /// The segments as string slices, for `match`.
     pub fn path(&self) -> Vec<&str> {
-        self.segments.iter().map(String::as_str).collect()
+        if self.segments.is_empty() { Vec::new() } else { self.segments.split('/').collect() }
     }
 
     /// The first value of a query parameter.
@@ -92,7 +96,7 @@ pub fn without_dot_segments(path: &str) -> Cow<'_, str> {
 }
 
 /// Decodes one raw segment, once, and refuses what has no business in a name.
-fn decode(raw: &str, scope_slash: bool, segments: &mut Vec<String>) -> Result<(), Refusal> {
+fn decode(raw: &str, scope_slash: bool, segments: &mut String) -> Result<(), Refusal> {
     let decoded = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| Refusal::Bad("a path segment is not UTF-8 after decoding".to_owned()))?;
@@ -100,26 +104,35 @@ fn decode(raw: &str, scope_slash: bool, segments: &mut Vec<String>) -> Result<()
         if !(scope_slash && scope.len() > 1 && scope.starts_with('@')) {
             return Err(Refusal::Bad("an encoded slash is only allowed between a scope and a name".to_owned()));
         }
-        segments.push(checked(scope)?);
-        segments.push(checked(name)?);
+        add(segments, scope)?;
+        add(segments, name)
     } else {
-        segments.push(checked(&decoded)?);
+        add(segments, &decoded)
     }
-    Ok(())
 }
 
 /// Refuses a decoded segment that is empty, a dot segment, or holds a separator, an escape or a control character.
-fn checked(segment: &str) -> Result<String, Refusal> {
-    let reason = match segment {
-        "" => "an empty path segment",
-        "." | ".." => "a dot segment",
-        _ if segment.contains(['/', '\\']) => "a separator in a path segment",
-        _ if segment.chars().any(char::is_control) => "a control character in a path segment",
+fn add(segments: &mut String, segment: &str) -> Result<(), Refusal> {
+    let refused = segment.chars().find_map(|character| match character {
+        '/' | '\\' => Some("a separator in a path segment"),
         // A second layer of escapes names nothing in any registry and reads as traversal to the next decoder.
-        _ if segment.contains('%') => "a doubly encoded path segment",
-        _ => return Ok(segment.to_owned()),
+        '%' => Some("a doubly encoded path segment"),
+        _ if character.is_control() => Some("a control character in a path segment"),
+        _ => None,
+    });
+    let refused = match segment {
+        "" => Some("an empty path segment"),
+        "." | ".." => Some("a dot segment"),
+        _ => refused,
     };
-    Err(Refusal::Bad(format!("the path has {reason}")))
+    if let Some(reason) = refused {
+        return Err(Refusal::Bad(format!("the path has {reason}")));
+    }
+    if !segments.is_empty() {
+        segments.push('/');
+    }
+    segments.push_str(segment);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -127,7 +140,8 @@ mod tests {
     use super::*;
 
     fn read(path: &str, scope_slash: bool) -> Result<Vec<String>, Refusal> {
-        Call::read(&Method::GET, path, None, &HeaderMap::new(), scope_slash).map(|call| call.segments)
+        let call = Call::read(&Method::GET, path, None, &HeaderMap::new(), scope_slash)?;
+        Ok(call.path().into_iter().map(str::to_owned).collect())
     }
 
     #[test]

@@ -40,7 +40,7 @@ const STANDSTILL: Duration = Duration::from_mins(1);
 
 /// What every response begins with.
 fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+    let mut response = Response::new(Body::empty().served(cache));
     *response.status_mut() = status;
     // Room for all that most answers say.
     *response.headers_mut() = HeaderMap::with_capacity(14);
@@ -53,13 +53,18 @@ fn start(status: StatusCode, content_type: &'static str, cache: CacheStatus) -> 
     } else if let Ok(value) = HeaderValue::from_str(&cache.to_string()) {
         headers.insert(CACHE_STATUS, value);
     }
-    response.extensions_mut().insert(cache);
     response
 }
 
-fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+/// Gives a response its bytes.
+fn put(response: &mut Response<Body>, body: Body) {
+    let cache = response.body().cache();
+    *response.body_mut() = body.served(cache);
+}
+
+fn set(response: &mut Response<Body>, name: HeaderName, value: impl Into<String>) {
     // Values come from our own tables and from parsed text; one that is none is left out rather than split.
-    if let Ok(value) = HeaderValue::from_str(value) {
+    if let Ok(value) = HeaderValue::try_from(value.into()) {
         response.headers_mut().insert(name, value);
     }
 }
@@ -68,7 +73,7 @@ fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
 pub fn label<'a>(response: &mut Response<Body>, headers: impl IntoIterator<Item = (&'a str, String)>) {
     for (name, value) in headers {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            set(response, name, &value);
+            set(response, name, value);
         }
     }
 }
@@ -80,7 +85,7 @@ pub fn next_page(response: &mut Response<Body>, served: &ServedAs, asked: &Uri) 
         let query = std::iter::once(next.as_str()).chain(kept).collect::<Vec<_>>().join("&");
         // An address cannot end early: a parsed path has no `>` unless it is encoded.
         let path = asked.path().replace('>', "%3E");
-        set(response, header::LINK, &format!("<{path}?{}>; rel=\"next\"", query.replace('>', "%3E")));
+        set(response, header::LINK, format!("<{path}?{}>; rel=\"next\"", query.replace('>', "%3E")));
     }
 }
 
@@ -96,7 +101,7 @@ fn is_private(cache: &Cache) -> bool {
 /// `Cache-Control` of what may change after so many seconds.
 fn fresh_for(response: &mut Response<Body>, cache: &Cache, seconds: u64) {
     let visibility = if is_private(cache) { "private" } else { "public" };
-    set(response, header::CACHE_CONTROL, &format!("{visibility}, max-age={seconds}"));
+    set(response, header::CACHE_CONTROL, format!("{visibility}, max-age={seconds}"));
 }
 
 /// `Cache-Control` of an artifact.
@@ -121,11 +126,11 @@ pub fn document(
 ) -> Response<Body> {
     let code = if content.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
     let mut response = start(code, metadata.content_type, status);
-    set(&mut response, header::ETAG, &form.etag());
+    set(&mut response, header::ETAG, form.etag());
     if let Some(document) = record.document() {
-        set(&mut response, header::LAST_MODIFIED, &http_date(document.changed));
+        set(&mut response, header::LAST_MODIFIED, http_date(document.changed));
         if let Some(kind) = &document.served.content_type {
-            set(&mut response, header::CONTENT_TYPE, kind);
+            set(&mut response, header::CONTENT_TYPE, kind.as_str());
         }
         label(&mut response, document.served.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
     }
@@ -146,7 +151,7 @@ pub fn document(
             set(&mut response, header::CONTENT_ENCODING, coding);
         }
         length(&mut response, content.length);
-        *response.body_mut() = content.body;
+        put(&mut response, content.body);
     }
     response
 }
@@ -161,8 +166,8 @@ pub fn stored(
     status: CacheStatus,
 ) -> Response<Body> {
     let etag = match &artifact.expect {
-        Some(digest) => format!("\"{digest}\""),
-        None => format!("\"{}\"", blob.id()),
+        Some(digest) => ["\"", &digest.text(), "\""].concat(),
+        None => ["\"", &blob.id().hex(), "\""].concat(),
     };
     let last_modified = record.artifact().and_then(|artifact| artifact.last_modified.clone());
     let last_modified = last_modified.unwrap_or_else(|| http_date(record.validated));
@@ -181,8 +186,8 @@ pub fn stored(
         Wanted::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
     };
     let mut response = start(code, artifact.content_type, status);
-    set(&mut response, header::ETAG, &etag);
-    if let Some(last_modified) = &last_modified {
+    set(&mut response, header::ETAG, etag);
+    if let Some(last_modified) = last_modified {
         set(&mut response, header::LAST_MODIFIED, last_modified);
     }
     response.headers_mut().insert(header::ACCEPT_RANGES, BYTES);
@@ -192,17 +197,17 @@ pub fn stored(
         None if code == StatusCode::RANGE_NOT_SATISFIABLE => {
             // The file never changes; the answer to a mistake is nothing to keep.
             response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", blob.length()));
+            set(&mut response, header::CONTENT_RANGE, format!("bytes */{}", blob.length()));
             length(&mut response, 0);
         }
         None => {}
         Some(range) => {
             if code == StatusCode::PARTIAL_CONTENT {
                 let text = format!("bytes {}-{}/{}", range.start, range.end - 1, blob.length());
-                set(&mut response, header::CONTENT_RANGE, &text);
+                set(&mut response, header::CONTENT_RANGE, text);
             }
             length(&mut response, range.end - range.start);
-            *response.body_mut() = Body::blob(blob, range);
+            put(&mut response, Body::blob(blob, range));
         }
     }
     response
@@ -221,14 +226,14 @@ pub fn checksum(
     let current = negotiate::is_current(headers, &etag, None);
     let code = if current { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = start(code, "text/plain; charset=utf-8", status);
-    set(&mut response, header::ETAG, &etag);
+    set(&mut response, header::ETAG, etag);
     match fresh {
         Some(seconds) => fresh_for(&mut response, cache, seconds),
         None => immutable(&mut response, cache),
     }
     if !current {
         length(&mut response, text.len() as u64);
-        *response.body_mut() = Body::full(text.into());
+        put(&mut response, Body::full(text.into()));
     }
     response
 }
@@ -237,7 +242,7 @@ pub fn checksum(
 fn checksums(response: &mut Response<Body>, record: &Record) {
     for digest in record.digests() {
         if let Some(name) = checksum_sibling::header_of(digest.algorithm()) {
-            set(response, name, &digest.hex());
+            set(response, name, digest.hex());
         }
     }
 }
@@ -258,7 +263,7 @@ pub fn filling(
     if let Some(announced) = announced {
         length(&mut response, announced);
     }
-    *response.body_mut() = Body::stream(body);
+    put(&mut response, Body::stream(body));
     response
 }
 
@@ -267,7 +272,7 @@ pub fn signature(cache: &Cache, bytes: bytes::Bytes, status: CacheStatus) -> Res
     let mut response = start(StatusCode::OK, "application/pgp-signature", status);
     fresh_for(&mut response, cache, 0);
     length(&mut response, bytes.len() as u64);
-    *response.body_mut() = Body::full(bytes);
+    put(&mut response, Body::full(bytes));
     response
 }
 
@@ -319,10 +324,10 @@ pub fn head(cache: &Cache, artifact: &Artifact, announced: Option<u64>) -> Respo
 pub fn local(answer: Answer) -> Response<Body> {
     let mut response = start(answer.status, answer.content_type, CacheStatus::Local);
     if let Some(location) = &answer.location {
-        set(&mut response, header::LOCATION, location);
+        set(&mut response, header::LOCATION, location.as_str());
     }
     length(&mut response, answer.body.len() as u64);
-    *response.body_mut() = Body::full(answer.body.into());
+    put(&mut response, Body::full(answer.body.into()));
     response
 }
 
@@ -339,7 +344,7 @@ pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, bod
     if let Some(exact) = http_body::Body::size_hint(&body).exact() {
         length(&mut response, exact);
     }
-    *response.body_mut() = body;
+    put(&mut response, body);
     response
 }
 
@@ -361,21 +366,21 @@ pub fn refused(error: &Error, protocol: Option<&dyn Ecosystem>, path: &str, what
     };
     let mut response = start(status, content_type, CacheStatus::Bypass);
     if let Some(wait) = retry_after {
-        set(&mut response, header::RETRY_AFTER, &wait.as_secs().max(1).to_string());
+        set(&mut response, header::RETRY_AFTER, wait.as_secs().max(1).to_string());
     }
     if let Error::Refused(Refusal::Method(_)) = error {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     length(&mut response, text.len() as u64);
-    *response.body_mut() = Body::full(text.into());
+    put(&mut response, Body::full(text.into()));
     response
 }
 
 /// A response to HEAD has the headers of the one to GET and no body.
 pub fn without_body(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        put(&mut response, Body::empty());
     }
     response
 }

@@ -1,5 +1,6 @@
 //! The proxies that a process serves: which of them a path means, and what belongs to each.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -94,11 +95,11 @@ impl Site {
 
 /// A proxy and what is asked of it.
 #[derive(Debug)]
-pub struct Routed {
+pub struct Routed<'a> {
     /// The proxy.
     pub site: Arc<Site>,
     /// The raw path below it, without a leading slash.
-    pub path: String,
+    pub path: Cow<'a, str>,
     /// The registry that the client named beside the path.
     pub namespace: Option<String>,
 }
@@ -125,11 +126,10 @@ impl Sites {
     }
 
     /// The proxy that a raw path and query mean.
-    pub fn route(&self, path: &str, query: Option<&str>) -> Result<Routed, Unrouted> {
+    pub fn route<'a>(&self, path: &'a str, query: Option<&str>) -> Result<Routed<'a>, Unrouted> {
         let path = path.strip_prefix('/').unwrap_or(path);
-        let routed = |site: &Arc<Site>, path: &str| {
-            Ok(Routed { site: Arc::clone(site), path: path.to_owned(), namespace: None })
-        };
+        let routed =
+            |site: &Arc<Site>, path: &'a str| Ok(Routed { site: Arc::clone(site), path: path.into(), namespace: None });
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
         let at_root = self.by_name.values().next().filter(|_| self.at_root);
         match at_root {

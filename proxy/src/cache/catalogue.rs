@@ -86,12 +86,12 @@ impl Drop for Learning {
 }
 
 impl Cache {
-    /// The artifact with the digest that the indexes give it, if they name it.
-    pub async fn as_indexed(self: &Arc<Self>, mut artifact: Artifact) -> Result<Artifact, Error> {
+    /// Has an artifact expect the digest that the indexes give it, if they name it.
+    pub async fn learn_from_indexes(self: &Arc<Self>, artifact: &mut Artifact) -> Result<(), Error> {
         if let Some(named) = artifact.indexed.take() {
             artifact.expect = self.named(&named).await?;
         }
-        Ok(artifact)
+        Ok(())
     }
 
     async fn named(self: &Arc<Self>, named: &NamedInIndexes) -> Result<Option<Digest>, Error> {

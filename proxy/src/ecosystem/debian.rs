@@ -183,7 +183,7 @@ fn by_digest(folder: &[&str], algorithm: &str, hex: &str) -> Option<Artifact> {
 fn of_digest(folder: &[&str], name: Option<&str>, digest: Digest) -> Artifact {
     let (directory, hex) = (path::directory(digest.algorithm()), digest.hex());
     let source = UpstreamPath::from_segments(folder.iter().copied().chain(["by-hash", directory, &hex]));
-    let key = Key::file(&folder.join("/"), "", &digest.to_string(), "index");
+    let key = Key::file(&folder.join("/"), "", &digest.text(), "index");
     let scan: NewScan = |key| stanza::scan(&key.package);
     Artifact {
         expect: Some(digest),

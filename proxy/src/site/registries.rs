@@ -22,12 +22,12 @@ impl Sites {
 
     /// The proxy that a raw path below `/v2/` means: that of the registry which `ns` names, else the one that the first
     /// segment names, else the only one.
-    pub(super) fn registry(&self, rest: &str, query: Option<&str>) -> Result<Routed, Unrouted> {
+    pub(super) fn registry(&self, rest: &str, query: Option<&str>) -> Result<Routed<'static>, Unrouted> {
         let namespace = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
             .find(|(name, _)| name == NAMESPACE)
             .map(|(_, value)| value.into_owned());
         let routed = |site: &Arc<Site>, rest: &str, namespace: Option<String>| {
-            Ok(Routed { site: Arc::clone(site), path: format!("{VERSION}/{rest}"), namespace })
+            Ok(Routed { site: Arc::clone(site), path: format!("{VERSION}/{rest}").into(), namespace })
         };
         if let Some(namespace) = namespace {
             // Only what is configured: a client never names a host that is then asked.

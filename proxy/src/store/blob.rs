@@ -37,6 +37,11 @@ impl BlobId {
         Self(digest)
     }
 
+    /// Lower-case hexadecimal.
+    pub fn hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
     /// The raw digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -45,7 +50,7 @@ impl BlobId {
 
 impl fmt::Display for BlobId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&HEXLOWER.encode(&self.0))
+        formatter.write_str(&self.hex())
     }
 }
 
