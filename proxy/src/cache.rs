@@ -207,8 +207,10 @@ impl Cache {
                 }
                 Ok((held, CacheStatus::Hit { ttl: -i64::try_from(stale).unwrap_or(i64::MAX).max(1) }))
             }
-            (Decision::Revalidate { usable, .. }, Some(held)) => self.revalidated(id, metadata, held, usable).await,
-            (_, held) => self.fetched(metadata, held.map(|held| held.record).as_ref()).await,
+            (Decision::Revalidate { usable, .. }, Some(held)) => {
+                Box::pin(self.revalidated(id, metadata, held, usable)).await
+            }
+            (_, held) => Box::pin(self.fetched(metadata, held.map(|held| held.record).as_ref())).await,
         }
     }
 

@@ -71,13 +71,13 @@ async fn walk(
     incoming: Incoming,
     who: Client,
 ) -> Result<Response<Body>, Error> {
-    let path = if site.protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
-    let call = Call::read(&parts.method, &path, parts.uri.query(), &parts.headers, site.protocol.encoded_scope_slash())?;
-    match site.protocol.parse(&call)? {
+    let intent = intent(site, parts, path)?;
+    // Every request pays for the room of what it may wait for: what is large, or rare, has its own.
+    match intent {
         Intent::Answer(answer) => Ok(respond::local(answer)),
-        Intent::Forward(forward) => forward::forwarded(&site.cache, forward, &parts.headers, incoming).await,
-        Intent::Checksum(checksum) => digest(&site.cache, &checksum, &parts.headers).await,
-        Intent::Metadata(metadata) => document(site, &metadata, parts, who).await,
+        Intent::Forward(forward) => Box::pin(forward::forwarded(&site.cache, forward, &parts.headers, incoming)).await,
+        Intent::Checksum(checksum) => Box::pin(digest(&site.cache, &checksum, &parts.headers)).await,
+        Intent::Metadata(metadata) => Box::pin(document(site, &metadata, parts, who)).await,
         Intent::Artifact(mut artifact) => {
             site.cache.learn_from_indexes(&mut artifact).await?;
             let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
@@ -85,17 +85,25 @@ async fn walk(
             respond::in_version(parts.version, &parts.method, response).await
         }
         Intent::Indexed(indexed) => {
-            let found = site.cache.indexed(&indexed, who).await?;
+            let found = Box::pin(site.cache.indexed(&indexed, who)).await?;
             match file(&site.cache, &found.artifact, &parts.method, &parts.headers).await {
                 Ok(response) => respond::in_version(parts.version, &parts.method, response).await,
-                Err(error) => Err(site.cache.out_of_step(&found, error).await),
+                Err(error) => Err(Box::pin(site.cache.out_of_step(&found, error)).await),
             }
         }
         Intent::Signature(head) => {
-            let (bytes, status) = site.cache.signature(&head, who).await?;
+            let (bytes, status) = Box::pin(site.cache.signature(&head, who)).await?;
             Ok(respond::signature(&site.cache, bytes, status))
         }
     }
+}
+
+/// What a request means.
+fn intent(site: &Site, parts: &http::request::Parts, path: &str) -> Result<Intent, Refusal> {
+    let protocol = site.protocol;
+    let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
+    let call = Call::read(&parts.method, &path, parts.uri.query(), &parts.headers, protocol.encoded_scope_slash())?;
+    protocol.parse(&call)
 }
 
 /// A metadata document in the form that this client gets.
@@ -110,7 +118,9 @@ async fn document(
     let base = site.base(headers, client.address);
     let codings = negotiate::codings(headers);
     let (mut document, mut status) = cache.document(metadata).await?;
-    cache.given(client, metadata, &document).await;
+    if metadata.generation.is_some() {
+        Box::pin(cache.given(client, metadata, &document)).await;
+    }
     // Twice at most: when the disk has lost what the record promises, the document is fetched again.
     for _ in 0..2 {
         let record = Arc::clone(&document.record);
@@ -130,7 +140,7 @@ async fn document(
             }
             return Ok(response);
         }
-        (document, status) = cache.fetched(metadata, Some(&record)).await?;
+        (document, status) = Box::pin(cache.fetched(metadata, Some(&record))).await?;
     }
     Err(Error::Abandoned)
 }
@@ -161,7 +171,7 @@ async fn file(
     if method == Method::HEAD && cache.filling(artifact).is_none() {
         return match cache.stored_artifact(artifact).await? {
             Some(Served::Stored { record, blob }) => Ok(respond::stored(cache, artifact, &record, &blob, headers, hit)),
-            _ => Ok(respond::head(cache, artifact, cache.head(artifact).await?)),
+            _ => Ok(respond::head(cache, artifact, Box::pin(cache.head(artifact)).await?)),
         };
     }
     match cache.artifact(artifact).await? {

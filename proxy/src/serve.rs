@@ -218,7 +218,8 @@ fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, confi
     app.take_over(change);
 }
 
-/// Evicts in time, looks whether a disk that failed has come back, and takes charge of the volume when the process that had it is gone.
+/// Evicts in time, looks whether a disk that failed has come back, and takes charge of the volume when the process that
+/// had it is gone.
 async fn keep_house(app: Arc<App>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     let (mut files_closed, mut uses_noted) = (Instant::now(), Instant::now());
@@ -232,6 +233,11 @@ async fn keep_house(app: Arc<App>) {
         let note_uses = uses_noted.elapsed() >= NOTE_USES;
         if note_uses {
             uses_noted = Instant::now();
+        }
+        let store = &app.engine.store;
+        // As a rule there is nothing to do, which takes no thread.
+        if store.fault().is_none() && store.is_keeper() && !store.inventory().is_full() && !note_uses {
+            continue;
         }
         let work = tokio::task::spawn_blocking(move || {
             let store = &app.engine.store;

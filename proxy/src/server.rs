@@ -151,7 +151,7 @@ pub async fn serve<S, F, B>(
                     conversation.hold(stream, Some(lane)).await
                 }
                 Some(tls) => match unless_draining(phase, tls.handshake(stream, limits.handshake)).await {
-                    Some(Ok(stream)) => conversation.hold(stream, None).await,
+                    Some(Ok(stream)) => Box::pin(conversation.hold(stream, None)).await,
                     Some(Err(error)) => Err(error.into()),
                     None => Ok(()),
                 },

@@ -89,7 +89,7 @@ impl Cache {
     /// Has an artifact expect the digest that the indexes give it, if they name it.
     pub async fn learn_from_indexes(self: &Arc<Self>, artifact: &mut Artifact) -> Result<(), Error> {
         if let Some(named) = artifact.indexed.take() {
-            artifact.expect = self.named(&named).await?;
+            artifact.expect = Box::pin(self.named(&named)).await?;
         }
         Ok(())
     }

@@ -104,11 +104,8 @@ pub struct Found {
 }
 
 impl Cache {
-    /// Remembers which generation a client was given the head of.
+    /// Remembers which generation a client was given the head of, where there are any.
     pub async fn given(self: &Arc<Self>, client: Client, head: &Metadata, document: &StoredDocument) {
-        if head.generation.is_none() {
-            return;
-        }
         if let Ok(open) = self.open(head, document).await {
             let id = self.space.record_id(&head.key);
             self.state.generations.given.note(client, id, &open);

@@ -174,7 +174,7 @@ impl Cache {
         };
         if !form.kept {
             // Its file is gone as soon as the last client has it.
-            return self.make(recipe).await.map(|(blob, _)| Some(blob));
+            return Box::pin(self.make(recipe)).await.map(|(blob, _)| Some(blob));
         }
         let of = stored.raw;
         let (base, fingerprint) = (form.base.to_owned(), form.fingerprint.clone());

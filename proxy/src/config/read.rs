@@ -56,12 +56,7 @@ pub(super) fn interpret(snapshot: Snapshot, unknown: UnknownFields) -> Result<Lo
     reader.warnings.sort_by_key(order);
     if !reader.errors.is_empty() {
         let generations = documents.iter().flat_map(|(_, documents, _)| documents).filter_map(generation);
-        return Err(Refused {
-            problems: reader.errors,
-            generation: generations.max(),
-            sha256,
-            secrets: mounted,
-        });
+        return Err(Refused { problems: reader.errors, generation: generations.max(), sha256, secrets: mounted });
     }
     Ok(Loaded {
         settings: reader.proxies.into_iter().map(|(_, settings)| settings).collect(),

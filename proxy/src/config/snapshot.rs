@@ -57,13 +57,7 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let problems = std::mem::take(&mut reader.problems);
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
     let Reader { hasher, problems: secret_problems } = reader;
-    Snapshot {
-        files,
-        secrets,
-        problems,
-        secret_problems,
-        fingerprint: Fingerprint(hasher.finalize().into()),
-    }
+    Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finalize().into()) }
 }
 
 /// Standard input, as `-f -` names it: read once, since it comes only once.
@@ -135,9 +129,16 @@ impl Reader {
 
     /// The bytes of a file, up to a limit.
     fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
-        // Room for most files: it is done with two reads, once a second.
-        let mut bytes = Vec::with_capacity(16 << 10);
-        match open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
+        let mut bytes = Vec::new();
+        let read = open(path).and_then(|file| {
+            let mut file = file.take(limit + 1);
+            // Room for most files: it is done with two reads, once a second.
+            let mut first = [0; 4 << 10];
+            let count = file.read(&mut first)?;
+            bytes.extend_from_slice(&first[..count]);
+            file.read_to_end(&mut bytes)
+        });
+        match read {
             Ok(_) if bytes.len() as u64 > limit => {
                 self.problem(path, format!("is larger than {limit} bytes"), "split it");
                 None

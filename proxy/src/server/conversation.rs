@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -51,12 +51,13 @@ impl Speakers {
 /// hyper does only where it keeps a time for that itself: this one never comes, and costs nothing.
 struct Timeless;
 
+#[expect(clippy::disallowed_types, reason = "the trait's")]
 impl Timer for Timeless {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
         Box::pin(Self)
     }
 
-    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
+    fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
         Box::pin(Self)
     }
 }

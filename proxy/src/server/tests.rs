@@ -97,8 +97,9 @@ async fn the_unspecified_address_takes_both_families() {
     let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let phase = watch::Sender::new(Phase::Serving);
-    let service =
-        |_: Request<Incoming>, arrival: Arrival| async move { Response::new(Sent::full(arrival.peer.to_string().into())) };
+    let service = |_: Request<Incoming>, arrival: Arrival| async move {
+        Response::new(Sent::full(arrival.peer.to_string().into()))
+    };
     tokio::spawn(serve(listener, phase.subscribe(), Limits::default(), None, service));
     let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     // An address of IPv4 in the form of IPv6 is still what it is: some answers are for the machine itself.
@@ -302,7 +303,9 @@ async fn half_a_header_block_behind_another_request_is_no_way_to_stay() {
         let drip = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(3)).await;
-                if drips && client.write_all(b"a").await.is_err() || client.read(&mut [0; 1024]).await.is_ok_and(|length| length == 0) {
+                if drips && client.write_all(b"a").await.is_err()
+                    || client.read(&mut [0; 1024]).await.is_ok_and(|length| length == 0)
+                {
                     break;
                 }
             }

@@ -63,7 +63,8 @@ impl Store {
 
     fn stored(&self, owner: &str, path: &Path, id: BlobId, length: u64, file: File, pin: &Arc<Pin>) -> Blob {
         let evictor = Arc::downgrade(&self.evictor);
-        let place = Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned: AtomicBool::new(false) };
+        let place =
+            Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned: AtomicBool::new(false) };
         let held = Held { file: Arc::new(file), place: Arc::new(place) };
         if length > SMALL {
             self.evictor.opened.keep(id, held.clone());

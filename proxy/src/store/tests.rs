@@ -16,7 +16,7 @@ use crate::intent::{Key, ServedAs};
 
 const LARGE: usize = 400 << 10;
 
-fn open(root: &TempDir, max_size: u64) -> Arc<Store> {
+pub(super) fn open(root: &TempDir, max_size: u64) -> Arc<Store> {
     Arc::new(Store::open(Options { root: root.path().into(), durable: false, max_size, memory: 1 << 20 }))
 }
 
@@ -24,11 +24,11 @@ fn space_of(upstream: &str) -> Space {
     Space::new("team", "npm", "npm", &url::Url::parse(upstream).unwrap())
 }
 
-fn space() -> Space {
+pub(super) fn space() -> Space {
     space_of("https://registry.example/")
 }
 
-fn put(store: &Store, bytes: &[u8]) -> BlobId {
+pub(super) fn put(store: &Store, bytes: &[u8]) -> BlobId {
     let id = BlobId::of(bytes);
     let staging = store.stage().unwrap();
     staging.write_at(0, bytes).unwrap();
@@ -36,11 +36,11 @@ fn put(store: &Store, bytes: &[u8]) -> BlobId {
     id
 }
 
-fn path(store: &Store, id: BlobId) -> PathBuf {
+pub(super) fn path(store: &Store, id: BlobId) -> PathBuf {
     store.blob_path(&space(), id)
 }
 
-fn large(fill: u8) -> Vec<u8> {
+pub(super) fn large(fill: u8) -> Vec<u8> {
     vec![fill; LARGE]
 }
 
