@@ -6,9 +6,6 @@ use clap::Parser as _;
 use proxy::cli::{self, Cli, Command};
 use proxy::init::Machine;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match Cli::parse().into_command() {
         Command::Serve(arguments) => cli::serve::run(arguments),

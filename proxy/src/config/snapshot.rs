@@ -1,9 +1,11 @@
 //! Reads all bytes of the configuration at once, so that what is interpreted is what was compared.
 
+use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,9 +16,12 @@ const FILE_LIMIT: u64 = 4 << 20;
 /// Largest value of a Secret or ConfigMap in bytes: what Kubernetes allows for the whole object.
 const SECRET_LIMIT: u64 = 1 << 20;
 
-/// Identifies the content of a configuration, whatever its times and inodes.
+/// Identifies the content of a configuration, whatever its times and inodes, within one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint(u64);
+
+/// The key of all fingerprints: whoever writes a manifest cannot make it look like the one before.
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The content of the configuration at one time.
 pub(super) struct Snapshot {
@@ -42,7 +47,7 @@ impl Snapshot {
 
 /// Reads everything; what cannot be read is a problem and part of the fingerprint.
 pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot {
-    let mut reader = Reader { hasher: Sha256::new(), problems: Vec::new() };
+    let mut reader = Reader { hasher: KEY.build_hasher(), problems: Vec::new() };
     let mut files = Vec::new();
     for source in sources {
         for path in reader.manifests(source) {
@@ -57,7 +62,7 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let problems = std::mem::take(&mut reader.problems);
     let secrets = secrets_dir.map_or_else(Vec::new, |directory| reader.secrets(directory));
     let Reader { hasher, problems: secret_problems } = reader;
-    Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finalize().into()) }
+    Snapshot { files, secrets, problems, secret_problems, fingerprint: Fingerprint(hasher.finish()) }
 }
 
 /// Standard input, as `-f -` names it: read once, since it comes only once.
@@ -78,7 +83,7 @@ fn open(path: &Path) -> io::Result<Box<dyn io::Read>> {
 }
 
 struct Reader {
-    hasher: Sha256,
+    hasher: DefaultHasher,
     problems: Vec<Problem>,
 }
 
@@ -91,8 +96,8 @@ impl Reader {
 
     /// Hashes with the length in front, so that no two contents run together to the same bytes.
     fn hash(&mut self, bytes: &[u8]) {
-        self.hasher.update((bytes.len() as u64).to_be_bytes());
-        self.hasher.update(bytes);
+        self.hasher.write_usize(bytes.len());
+        self.hasher.write(bytes);
     }
 
     /// The file itself, or the manifests of a directory, sorted.
