@@ -20,15 +20,16 @@ pub struct Access {
     engine: Arc<Engine>,
     began: Instant,
     method: Method,
-    uri: Uri,
+    /// Its own text: an address shares the buffer that the request was read into.
+    path: Box<str>,
     client: IpAddr,
 }
 
 impl Access {
     /// Notes the beginning of a request.
     pub fn begin<B>(engine: Arc<Engine>, request: &Request<B>, client: IpAddr) -> Self {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { engine, began: Instant::now(), method, uri, client }
+        let (method, path) = (request.method().clone(), shown(request.uri()).into());
+        Self { engine, began: Instant::now(), method, path, client }
     }
 
     /// Has the line written and the request counted when the body of `response` ends.
@@ -43,7 +44,7 @@ impl Access {
             .filter(|_| self.method != Method::HEAD);
         let ecosystem = site.map_or("none", |site| site.settings.ecosystem.name());
         let traffic = site.map(|site| Arc::clone(&site.traffic));
-        let Self { engine, began, method, uri, client } = self;
+        let Self { engine, began, method, path, client } = self;
         response.map(|body| {
             body.when_done(move |bytes, ended| {
                 let labels = RequestLabels { ecosystem, outcome: status_class(status), cache: cache.label() };
@@ -59,7 +60,7 @@ impl Access {
                 tracing::info!(
                     target: "access",
                     %method,
-                    path = shown(&uri),
+                    path = &*path,
                     status = status.as_u16(),
                     bytes,
                     duration_ms = (began.elapsed().as_micros() as f64) / 1000.0,

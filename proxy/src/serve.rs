@@ -227,7 +227,9 @@ async fn keep_house(app: Arc<App>) {
         ticks.tick().await;
         if files_closed.elapsed() >= CLOSE_FILES {
             files_closed = Instant::now();
-            app.engine.store.close_files();
+            let store = Arc::clone(&app.engine.store);
+            // The last to close what others removed waits for the disk.
+            tokio::task::spawn_blocking(move || store.close_files());
         }
         let app = Arc::clone(&app);
         let note_uses = uses_noted.elapsed() >= NOTE_USES;

@@ -125,7 +125,7 @@ fn log_level(text: &str) -> Result<LogLevel, String> {
 
 /// So many threads that serve requests. A single one shares no work, and is spared the means for it.
 fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
-    let threads = threads.map_or_else(std::thread::available_parallelism, Ok)?.get();
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     builder.worker_threads(threads).enable_all().build()
 }

@@ -83,8 +83,9 @@ impl Evictor {
 
     fn remove_blob(&self, owner: &str, id: BlobId) {
         self.bodies.remove(&id);
-        self.opened.close(id);
         let _ = fs::remove_file(blob_path(&self.root, owner, id));
+        // Whoever opened it a moment before does not keep it open.
+        self.opened.close(id);
     }
 
     /// Removes a record, and with a document what only it names.
