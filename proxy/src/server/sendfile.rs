@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::store::Blob;
 use crate::store::body::{self, BodyError, ByteStream};
@@ -23,6 +25,8 @@ use crate::store::buffer::Buffer;
 
 /// Bytes that a body hands over at once.
 const PIECE: usize = 1 << 20;
+/// So long what was read is taken to be in the page cache still.
+const LOADED: Duration = Duration::from_secs(1);
 /// What hyper holds instead of a file's bytes: its address is what counts. Zeros of a program take no memory.
 static STAND_IN: [u8; PIECE] = [0; PIECE];
 
@@ -41,8 +45,8 @@ struct Queue {
 struct Piece {
     blob: Blob,
     range: Range<u64>,
-    /// Whether it was read for this: where the kernel cannot say what it has in memory, that is not done twice.
-    loaded: bool,
+    /// When it was read for this: where the kernel cannot say what it has in memory, that is not done each time.
+    loaded: Option<Instant>,
 }
 
 /// A stand-in was lost on its way through hyper, or came twice. Nothing can be sent then but wrong bytes.
@@ -66,7 +70,7 @@ impl Lane {
         let length = (range.end - range.start) as usize;
         let mut queue = self.0.lock();
         queue.length += length;
-        queue.pieces.push_back(Piece { blob, range, loaded: false });
+        queue.pieces.push_back(Piece { blob, range, loaded: None });
         Bytes::from_static(&STAND_IN[..length])
     }
 }
@@ -80,7 +84,8 @@ impl Queue {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(0)) };
-        if loading.is_none() && !piece.loaded && !body::is_at_hand(&piece.blob, &piece.range) {
+        let is_loaded = piece.loaded.is_some_and(|at| at.elapsed() < LOADED);
+        if loading.is_none() && !is_loaded && !body::is_at_hand(&piece.blob, &piece.range) {
             let (blob, range) = (piece.blob.clone(), piece.range.clone());
             *loading = Some(Box::pin(async move { body::load(&blob, range).await }));
         }
@@ -88,7 +93,7 @@ impl Queue {
             let loaded = ready!(under_way.as_mut().poll(context));
             *loading = None;
             loaded.map_err(io::Error::other)?;
-            piece.loaded = true;
+            piece.loaded = Some(Instant::now());
         }
         let sent = ready!(piece.poll_send(stream, context))?;
         piece.range.start += sent as u64;
