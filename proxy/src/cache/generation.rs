@@ -104,7 +104,7 @@ pub struct Found {
 }
 
 impl Cache {
-    /// Remembers which generation a client was given the head of, where there are any.
+    /// Remembers which generation a client was given the head of.
     pub async fn given(self: &Arc<Self>, client: Client, head: &Metadata, document: &StoredDocument) {
         if let Ok(open) = self.open(head, document).await {
             let id = self.space.record_id(&head.key);

@@ -134,16 +134,9 @@ impl Reader {
 
     /// The bytes of a file, up to a limit.
     fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let read = open(path).and_then(|file| {
-            let mut file = file.take(limit + 1);
-            // Room for most files: it is done with two reads, once a second.
-            let mut first = [0; 4 << 10];
-            let count = file.read(&mut first)?;
-            bytes.extend_from_slice(&first[..count]);
-            file.read_to_end(&mut bytes)
-        });
-        match read {
+        // Room for most files: it is done with two reads, once a second.
+        let mut bytes = Vec::with_capacity(4 << 10);
+        match open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
             Ok(_) if bytes.len() as u64 > limit => {
                 self.problem(path, format!("is larger than {limit} bytes"), "split it");
                 None
