@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::cache::{Cache, Client, Form, Served};
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
-use crate::intent::{Artifact, Checked, Checksum, Intent, Metadata, Refusal};
+use crate::intent::{Artifact, Checked, Checksum, Indexed, Intent, Metadata, Refusal};
 use crate::negotiate;
 use crate::request::{Call, without_dot_segments};
 use crate::respond;
@@ -33,7 +33,11 @@ pub async fn handle(sites: Arc<Sites>, request: Request<Incoming>, arrival: Arri
         }
     };
     let client = Client { address: arrival.peer, connection: arrival.connection };
-    let mut response = match walk(&site, &parts, &path, incoming, client).await {
+    let answered = match walk(&site, &parts, &path, incoming, client).await {
+        Ok(response) => respond::in_version(parts.version, &parts.method, response).await,
+        Err(error) => Err(error),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             let what = format!("{}/{path}", site.settings.name);
@@ -71,28 +75,22 @@ async fn walk(
     incoming: Incoming,
     who: Client,
 ) -> Result<Response<Body>, Error> {
-    let intent = intent(site, parts, path)?;
     // Every request pays for the room of what it may wait for: what is large, or rare, has its own.
-    match intent {
+    let mut intent = intent(site, parts, path)?;
+    match &mut intent {
         Intent::Answer(answer) => Ok(respond::local(answer)),
         Intent::Forward(forward) => Box::pin(forward::forwarded(&site.cache, forward, &parts.headers, incoming)).await,
-        Intent::Checksum(checksum) => Box::pin(digest(&site.cache, &checksum, &parts.headers)).await,
-        Intent::Metadata(metadata) => Box::pin(document(site, &metadata, parts, who)).await,
-        Intent::Artifact(mut artifact) => {
-            site.cache.learn_from_indexes(&mut artifact).await?;
-            let mut response = file(&site.cache, &artifact, &parts.method, &parts.headers).await?;
+        Intent::Checksum(checksum) => Box::pin(digest(&site.cache, checksum, &parts.headers)).await,
+        Intent::Metadata(metadata) => Box::pin(document(site, metadata, parts, who)).await,
+        Intent::Artifact(artifact) => {
+            site.cache.learn_from_indexes(artifact).await?;
+            let mut response = file(&site.cache, artifact, &parts.method, &parts.headers).await?;
             respond::label(&mut response, site.protocol.headers(Some((&artifact.key, None))));
-            respond::in_version(parts.version, &parts.method, response).await
+            Ok(response)
         }
-        Intent::Indexed(indexed) => {
-            let found = Box::pin(site.cache.indexed(&indexed, who)).await?;
-            match file(&site.cache, &found.artifact, &parts.method, &parts.headers).await {
-                Ok(response) => respond::in_version(parts.version, &parts.method, response).await,
-                Err(error) => Err(Box::pin(site.cache.out_of_step(&found, error)).await),
-            }
-        }
+        Intent::Indexed(indexed) => Box::pin(index(&site.cache, indexed, parts, who)).await,
         Intent::Signature(head) => {
-            let (bytes, status) = Box::pin(site.cache.signature(&head, who)).await?;
+            let (bytes, status) = Box::pin(site.cache.signature(head, who)).await?;
             Ok(respond::signature(&site.cache, bytes, status))
         }
     }
@@ -143,6 +141,20 @@ async fn document(
         (document, status) = Box::pin(cache.fetched(metadata, Some(&record))).await?;
     }
     Err(Error::Abandoned)
+}
+
+/// An index file of the generation that this client was given.
+async fn index(
+    cache: &Arc<Cache>,
+    indexed: &Indexed,
+    parts: &http::request::Parts,
+    who: Client,
+) -> Result<Response<Body>, Error> {
+    let found = cache.indexed(indexed, who).await?;
+    match file(cache, &found.artifact, &parts.method, &parts.headers).await {
+        Ok(response) => Ok(response),
+        Err(error) => Err(cache.out_of_step(&found, error).await),
+    }
 }
 
 /// The digest of what would be served.

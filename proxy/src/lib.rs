@@ -37,6 +37,8 @@ pub mod fetch;
 #[cfg(feature = "server")]
 pub mod handle;
 #[cfg(feature = "server")]
+pub mod housekeeping;
+#[cfg(feature = "server")]
 pub mod init;
 pub mod intent;
 #[cfg(feature = "server")]

@@ -287,19 +287,22 @@ pub async fn in_version(
     method: &Method,
     mut response: Response<Body>,
 ) -> Result<Response<Body>, Error> {
-    let unfinished = response.extensions_mut().remove::<Unfinished>();
-    let Some(Unfinished(mut progress)) = unfinished else { return Ok(response) };
     let closes = version < Version::HTTP_11 && !response.headers().contains_key(header::CONTENT_LENGTH);
-    if !closes || method == Method::HEAD {
-        return Ok(response);
+    if closes
+        && method != Method::HEAD
+        && let Some(Unfinished(progress)) = response.extensions_mut().remove::<Unfinished>()
+    {
+        length(&mut response, Box::pin(whole_length(progress)).await?);
     }
+    Ok(response)
+}
+
+/// Waits until all of a fill is verified.
+async fn whole_length(mut progress: watch::Receiver<Progress>) -> Result<u64, Error> {
     loop {
         let now = progress.borrow_and_update().clone();
         match (now.end, now.length) {
-            (Some(Ok(())), Some(whole)) => {
-                length(&mut response, whole);
-                return Ok(response);
-            }
+            (Some(Ok(())), Some(whole)) => return Ok(whole),
             (Some(_), _) => return Err(Error::Abandoned),
             (None, _) => {}
         }
@@ -321,13 +324,13 @@ pub fn head(cache: &Cache, artifact: &Artifact, announced: Option<u64>) -> Respo
 }
 
 /// An answer that needed neither upstream nor store.
-pub fn local(answer: Answer) -> Response<Body> {
+pub fn local(answer: &Answer) -> Response<Body> {
     let mut response = start(answer.status, answer.content_type, CacheStatus::Local);
     if let Some(location) = &answer.location {
         set(&mut response, header::LOCATION, location.as_str());
     }
     length(&mut response, answer.body.len() as u64);
-    put(&mut response, Body::full(answer.body.into()));
+    put(&mut response, Body::full(answer.body.clone().into()));
     response
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::access::Access;
@@ -20,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Loaded, UnknownFields};
 use crate::fetch::credential::SecretHosts;
 use crate::handle;
+use crate::housekeeping;
 use crate::log;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
@@ -29,12 +29,6 @@ use crate::workshop::Workshop;
 
 /// How long commits may take once the last request is answered.
 const SETTLING: Duration = Duration::from_secs(2);
-/// How often the store is looked after.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
-/// How often the files that are kept open are closed.
-const CLOSE_FILES: Duration = Duration::from_mins(1);
-/// How often it is written down what was used.
-const NOTE_USES: Duration = Duration::from_mins(10);
 
 /// What `serve` was told.
 #[derive(Clone, Debug)]
@@ -94,6 +88,9 @@ pub enum ServeError {
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
+    /// There is no thread that looks after the store.
+    #[error("cannot begin a thread: {0}")]
+    Housekeeping(io::Error),
 }
 
 /// Serves until a signal ends it. `started` is called with the addresses once requests are accepted.
@@ -121,7 +118,7 @@ pub async fn serve(
     let limits = Limits { connections: options.max_connections, ..Limits::default() };
     let serving = tokio::spawn(serve_data(Arc::clone(&app), data, limits));
     tokio::spawn(serve_admin(Arc::clone(&app), admin, limits));
-    tokio::spawn(keep_house(Arc::clone(&app)));
+    housekeeping::begin(&app).map_err(ServeError::Housekeeping)?;
     if !options.files.is_empty() {
         let watched = Arc::clone(&app);
         let follow = options.follow_log_level;
@@ -216,51 +213,6 @@ fn take_over(app: &App, level: Option<&log::Level>, change: Result<Loaded, confi
         }
     }
     app.take_over(change);
-}
-
-/// Evicts in time, looks whether a disk that failed has come back, and takes charge of the volume when the process that
-/// had it is gone.
-async fn keep_house(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING);
-    let (mut files_closed, mut uses_noted) = (Instant::now(), Instant::now());
-    loop {
-        ticks.tick().await;
-        if files_closed.elapsed() >= CLOSE_FILES {
-            files_closed = Instant::now();
-            let store = Arc::clone(&app.engine.store);
-            // The last to close what others removed waits for the disk.
-            tokio::task::spawn_blocking(move || store.close_files());
-        }
-        let app = Arc::clone(&app);
-        let note_uses = uses_noted.elapsed() >= NOTE_USES;
-        if note_uses {
-            uses_noted = Instant::now();
-        }
-        let store = &app.engine.store;
-        // As a rule there is nothing to do, which takes no thread.
-        if store.fault().is_none() && store.is_keeper() && !store.inventory().is_full() && !note_uses {
-            continue;
-        }
-        let work = tokio::task::spawn_blocking(move || {
-            let store = &app.engine.store;
-            if store.fault().is_some() {
-                store.try_write();
-            }
-            if !store.is_keeper() && store.try_keep() {
-                store.survey(|| app.spaces());
-            }
-            if store.inventory().is_full() {
-                let evicted = store.evict();
-                tracing::debug!(evicted, "evicted");
-            }
-            if note_uses {
-                store.note_uses();
-            }
-        });
-        if work.await.is_err() {
-            tracing::error!("looking after the store failed");
-        }
-    }
 }
 
 /// Waits until no fetch and no write is under way.

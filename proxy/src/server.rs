@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper_util::server::graceful::GracefulShutdown;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use self::conversation::{Conversation, Speakers};
+use self::conversation::{Conversation, Ended, Speakers};
 use self::sendfile::SendFile;
 
 mod activity;
@@ -114,8 +113,8 @@ pub async fn serve<S, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
-    let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let all_places = limits.connections.clamp(1, 1 << 24);
+    let places = Arc::new(Semaphore::new(all_places));
     let speakers = Arc::new(Speakers::new());
     loop {
         let accept = async {
@@ -139,10 +138,9 @@ pub async fn serve<S, F, B>(
             limits,
             speakers: Arc::clone(&speakers),
             service: service.clone(),
-            watcher: connections.watcher(),
             phase: phase.clone(),
         };
-        let (tls, phase) = (tls.clone(), phase.clone());
+        let tls = tls.clone();
         tokio::spawn(async move {
             let ended = match tls {
                 None => {
@@ -150,11 +148,8 @@ pub async fn serve<S, F, B>(
                     let lane = stream.lane();
                     conversation.hold(stream, Some(lane)).await
                 }
-                Some(tls) => match unless_draining(phase, tls.handshake(stream, limits.handshake)).await {
-                    Some(Ok(stream)) => Box::pin(conversation.hold(stream, None)).await,
-                    Some(Err(error)) => Err(error.into()),
-                    None => Ok(()),
-                },
+                // In the clear nobody pays for the room that this takes.
+                Some(tls) => Box::pin(hold_secured(&tls, stream, conversation)).await,
             };
             if let Err(error) = ended {
                 tracing::debug!(error, peer = %peer.ip(), "a connection ended early");
@@ -163,16 +158,37 @@ pub async fn serve<S, F, B>(
         });
     }
     drop(listener);
-    connections.shutdown().await;
+    // Every connection has given its place back.
+    let _ = places.acquire_many(all_places as u32).await;
+}
+
+/// A connection over TLS.
+async fn hold_secured<S, F, B>(tls: &Tls, stream: TcpStream, conversation: Conversation<S>) -> Ended
+where
+    S: Fn(Request<Incoming>, Arrival) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
+{
+    let draining = draining(conversation.phase.clone());
+    match unless(draining, tls.handshake(stream, conversation.limits.handshake)).await {
+        Some(stream) => conversation.hold(stream?, None).await,
+        None => Ok(()),
+    }
 }
 
 /// What comes before the first request: given up, with `None`, where it would hold up the end of the process.
-async fn unless_draining<T>(mut phase: watch::Receiver<Phase>, opening: impl Future<Output = T>) -> Option<T> {
+async fn unless<T>(draining: impl Future, opening: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         opened = opening => Some(opened),
-        _ = phase.wait_for(|phase| *phase == Phase::Draining) => None,
+        _ = draining => None,
     }
+}
+
+/// Waits until nothing new is to be begun.
+async fn draining(mut phase: watch::Receiver<Phase>) {
+    // Without a sender the end is near as well.
+    let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
 }
 
 /// Which connection a request came on: clients behind one address are told apart by it.

@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Asks the upstream and passes its answer on.
 pub(super) async fn forwarded<B>(
     cache: &Arc<Cache>,
-    forward: Forward,
+    forward: &Forward,
     headers: &HeaderMap,
     incoming: B,
 ) -> Result<Response<Body>, Error>
@@ -43,7 +43,7 @@ where
             (Some(AskBody { content_type, content_encoding, bytes }), Some(permit))
         }
     };
-    let mut url = cache.forward_address(&forward).await?;
+    let mut url = cache.forward_address(forward).await?;
     url.set_query(forward.query.as_deref());
     let ask = Ask {
         method: forward.method.clone(),
@@ -64,7 +64,7 @@ where
     let Reply { status, headers, url, body, .. } = reply;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = collect(body, announced, &url.origin(), budget).await?;
-    Ok(respond::forwarded(&forward, status, &headers, body))
+    Ok(respond::forwarded(forward, status, &headers, body))
 }
 
 /// Reads the body of a request into memory that was set aside for it.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -15,13 +15,13 @@ use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::activity::{Activity, Tracked};
 use super::watched::{Protocol, Watched};
-use super::{Arrival, Connection, Lane, Limits, Phase, framing, unless_draining};
+use super::{Arrival, Connection, Lane, Limits, Phase, draining, framing, unless};
 
 /// Longest header block of a request in bytes.
 const HEADER_LIMIT: usize = 64 << 10;
@@ -73,7 +73,7 @@ impl Future for Timeless {
 }
 
 /// Why a connection ended before its client was done.
-type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub(super) type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// The number of the next connection.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -85,7 +85,6 @@ pub(super) struct Conversation<S> {
     pub(super) speakers: Arc<Speakers>,
     pub(super) service: S,
     /// Ends it after the request that is under way.
-    pub(super) watcher: Watcher,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -99,10 +98,11 @@ impl<S> Conversation<S> {
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
     {
-        let Self { peer, limits, speakers, service, watcher, phase } = self;
+        let Self { peer, limits, speakers, service, phase } = self;
+        let mut draining = pin!(draining(phase));
         let activity = Arc::new(Activity::default());
         let mut stream = Watched::new(stream, Arc::clone(&activity), limits);
-        let Some(protocol) = unless_draining(phase, stream.opening()).await else { return Ok(()) };
+        let Some(protocol) = unless(draining.as_mut(), stream.opening()).await else { return Ok(()) };
         let protocol = protocol?;
         let connection = Connection(NEXT.fetch_add(1, Ordering::Relaxed));
         let lane = lane.filter(|_| protocol == Protocol::Http1);
@@ -121,9 +121,22 @@ impl<S> Conversation<S> {
         });
         let stream = TokioIo::new(stream);
         match protocol {
-            Protocol::Http1 => watcher.watch(speakers.http1.serve_connection(stream, respond)).await?,
-            Protocol::Http2 => watcher.watch(speakers.http2.serve_connection(stream, respond)).await?,
+            Protocol::Http1 => to_the_end(pin!(speakers.http1.serve_connection(stream, respond)), draining).await?,
+            Protocol::Http2 => {
+                let mut connection = Box::pin(speakers.http2.serve_connection(stream, respond));
+                to_the_end(connection.as_mut(), draining).await?;
+            }
         }
         Ok(())
     }
+}
+
+/// Answers requests until the client has no more, or until the one that is under way when `draining` comes.
+async fn to_the_end<C: GracefulConnection>(mut connection: Pin<&mut C>, draining: impl Future) -> Result<(), C::Error> {
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        _ = draining => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }

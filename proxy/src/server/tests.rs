@@ -170,18 +170,17 @@ fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
         }
         Response::new(Sent::full("/a".into()))
     };
-    let (phase, connections) = (watch::Sender::new(Phase::Serving), GracefulShutdown::new());
+    let phase = watch::Sender::new(Phase::Serving);
     let conversation = Conversation {
         peer: Ipv4Addr::LOCALHOST.into(),
         limits,
         speakers: Arc::new(Speakers::new()),
         service,
-        watcher: connections.watcher(),
         phase: phase.subscribe(),
     };
     tokio::spawn(async move {
         let _ = conversation.hold(stream, None).await;
-        drop((phase, connections));
+        drop(phase);
     })
 }
 

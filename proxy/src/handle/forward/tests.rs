@@ -196,7 +196,7 @@ async fn statuses_that_concern_us_go_by_the_table_and_others_pass_with_their_bod
     ] {
         let upstream = Arc::new(Upstream { status: StatusCode::from_u16(status).unwrap(), asked: Mutex::default() });
         let cache = cache(Arc::clone(&upstream), with_account, directory.path());
-        let outcome = forwarded(&cache, audit(), &HeaderMap::new(), Full::from("{}")).await;
+        let outcome = forwarded(&cache, &audit(), &HeaderMap::new(), Full::from("{}")).await;
         let status_now = outcome
             .as_ref()
             .map_or_else(|error| Err(respond::status_of(error).0.as_u16()), |response| Ok(response.status().as_u16()));
@@ -217,9 +217,9 @@ async fn only_listed_words_of_a_client_reach_the_upstream() {
     let mut sent = headers(header::CONTENT_TYPE, "application/json; boundary=\"x\"");
     sent.append(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     sent.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-client"));
-    forwarded(&cache, audit(), &sent, Full::from("{}")).await.unwrap();
+    forwarded(&cache, &audit(), &sent, Full::from("{}")).await.unwrap();
     let odd = headers(header::CONTENT_ENCODING, "br");
-    assert!(forwarded(&cache, audit(), &odd, Full::from("{}")).await.is_err());
+    assert!(forwarded(&cache, &audit(), &odd, Full::from("{}")).await.is_err());
     let asked = upstream.asked.lock();
     assert_eq!(asked.len(), 1, "what is not on the list is refused, not dropped");
     let body = asked[0].body.as_ref().unwrap();
