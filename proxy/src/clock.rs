@@ -33,3 +33,23 @@ impl Default for Clock {
         Self::start()
     }
 }
+
+/// A date of HTTP (RFC 9110 §5.6.7), to the second.
+pub fn http_date(millis: Millis) -> String {
+    let seconds = i64::try_from(millis / 1000).unwrap_or_default();
+    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&timestamp)
+        .unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(1_700_000_000_999), "Tue, 14 Nov 2023 22:13:20 GMT");
+    }
+}

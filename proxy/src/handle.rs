@@ -123,8 +123,7 @@ async fn document(
     for _ in 0..2 {
         let record = Arc::clone(&document.record);
         let form = Form::new(metadata, &document, &base, &codings);
-        let last_modified = record.document().map(|document| respond::http_date(document.changed));
-        let content = if negotiate::is_current(headers, &form.etag(), last_modified.as_deref()) {
+        let content = if negotiate::is_current(headers, form.etag(), form.last_modified()) {
             cache.used(metadata, &record);
             Some(None)
         } else {

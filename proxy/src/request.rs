@@ -52,10 +52,10 @@ impl Call {
         };
         let mut segments = String::with_capacity(path.len());
         if !path.is_empty() {
-            if path.split('/').nth(SEGMENT_LIMIT).is_some() {
-                return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
-            }
-            for segment in path.split('/') {
+            for (index, segment) in path.split('/').enumerate() {
+                if index == SEGMENT_LIMIT {
+                    return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
+                }
                 decode(segment, scope_slash, &mut segments)?;
             }
         }
@@ -97,6 +97,9 @@ pub fn without_dot_segments(path: &str) -> Cow<'_, str> {
 
 /// Decodes one raw segment, once, and refuses what has no business in a name.
 fn decode(raw: &str, scope_slash: bool, segments: &mut String) -> Result<(), Refusal> {
+    if !raw.contains('%') {
+        return add(segments, raw);
+    }
     let decoded = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| Refusal::Bad("a path segment is not UTF-8 after decoding".to_owned()))?;

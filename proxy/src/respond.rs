@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::cache::{Cache, Content, Fill, Form};
 use crate::cache_status::CacheStatus;
 use crate::checksum_sibling;
+use crate::clock::http_date;
 use crate::digest::Digest;
 use crate::ecosystem::Ecosystem;
 use crate::error::Error;
@@ -127,8 +128,10 @@ pub fn document(
     let code = if content.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
     let mut response = start(code, metadata.content_type, status);
     set(&mut response, header::ETAG, form.etag());
+    if let Some(last_modified) = form.last_modified() {
+        set(&mut response, header::LAST_MODIFIED, last_modified);
+    }
     if let Some(document) = record.document() {
-        set(&mut response, header::LAST_MODIFIED, http_date(document.changed));
         if let Some(kind) = &document.served.content_type {
             set(&mut response, header::CONTENT_TYPE, kind.as_str());
         }
@@ -386,15 +389,6 @@ pub fn without_body(method: &Method, mut response: Response<Body>) -> Response<B
         put(&mut response, Body::empty());
     }
     response
-}
-
-/// A date of HTTP (RFC 9110 §5.6.7), to the second.
-pub fn http_date(millis: u64) -> String {
-    let seconds = i64::try_from(millis / 1000).unwrap_or_default();
-    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or_default();
-    jiff::fmt::rfc2822::DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&timestamp)
-        .unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ fn is_for_want_of_ipv6(address: SocketAddr, error: &io::Error) -> bool {
 /// clear.
 pub async fn serve<S, F, B>(
     listener: TcpListener,
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     limits: Limits,
     tls: Option<Arc<Tls>>,
     service: S,
@@ -116,6 +117,7 @@ pub async fn serve<S, F, B>(
     let all_places = limits.connections.clamp(1, 1 << 24);
     let places = Arc::new(Semaphore::new(all_places));
     let speakers = Arc::new(Speakers::new());
+    let mut end = pin!(draining(phase.clone()));
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -123,7 +125,7 @@ pub async fn serve<S, F, B>(
         };
         let accepted = tokio::select! {
             accepted = accept => accepted,
-            _ = phase.wait_for(|phase| *phase == Phase::Draining) => break,
+            () = &mut end => break,
         };
         let ((stream, peer), place) = match accepted {
             Ok(accepted) => accepted,

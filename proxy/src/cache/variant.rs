@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
@@ -15,6 +16,7 @@ use super::splice::Spliced;
 use super::table::{Edits, Table};
 use super::{Cache, EcosystemLabel};
 use crate::body::Body;
+use crate::clock::http_date;
 use crate::error::Error;
 use crate::intent::{Metadata, Raw, Rewrite};
 use crate::links::Chosen;
@@ -56,7 +58,9 @@ pub struct Form<'a> {
     document: &'a StoredDocument,
     base: &'a str,
     coding: Coding,
-    fingerprint: String,
+    fingerprint: [u8; 16],
+    etag: String,
+    last_modified: Option<String>,
     /// Whether it is worth keeping.
     kept: bool,
 }
@@ -85,16 +89,24 @@ impl<'a> Form<'a> {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let fingerprint = data_encoding::HEXLOWER.encode(&hasher.finalize()[..16]);
-        Self { metadata, document, base, coding, fingerprint, kept }
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&hasher.finalize()[..16]);
+        let etag = match stored.filter(|_| metadata.content_addressed) {
+            Some(stored) => format!("\"sha256:{}\"", stored.raw),
+            None => ["\"", &HEXLOWER.encode(&fingerprint), "\""].concat(),
+        };
+        let last_modified = stored.map(|stored| http_date(stored.changed));
+        Self { metadata, document, base, coding, fingerprint, etag, last_modified, kept }
     }
 
     /// The strong entity tag of exactly these bytes. Known without making them.
-    pub fn etag(&self) -> String {
-        if let Some(stored) = self.document.record.document().filter(|_| self.metadata.content_addressed) {
-            return format!("\"sha256:{}\"", stored.raw);
-        }
-        format!("\"{}\"", self.fingerprint)
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// When the document last changed, if it is one.
+    pub fn last_modified(&self) -> Option<&str> {
+        self.last_modified.as_deref()
     }
 
     /// The content coding.
@@ -154,7 +166,8 @@ impl Cache {
     /// A kept form, made now if need be, once for everyone who asks meanwhile.
     async fn variant(self: &Arc<Self>, form: &Form<'_>) -> Result<Option<Blob>, Error> {
         let Some(stored) = form.document.record.document() else { return Ok(None) };
-        let kept = stored.variants.iter().find(|variant| variant.fingerprint == form.fingerprint);
+        let fingerprint = HEXLOWER.encode(&form.fingerprint);
+        let kept = stored.variants.iter().find(|variant| variant.fingerprint == fingerprint);
         if let Some(variant) = kept
             && let Some(blob) = self.engine.store.blob(&self.space, variant.blob, variant.length).await
         {
@@ -177,7 +190,7 @@ impl Cache {
             return Box::pin(self.make(recipe)).await.map(|(blob, _)| Some(blob));
         }
         let of = stored.raw;
-        let (base, fingerprint) = (form.base.to_owned(), form.fingerprint.clone());
+        let base = form.base.to_owned();
         let run = |build: Arc<Build>| {
             let cache = Arc::clone(self);
             async move {
@@ -197,7 +210,7 @@ impl Cache {
                 }
             }
         };
-        let short = u64::from_str_radix(&form.fingerprint[..16], 16).unwrap_or_default();
+        let short = form.fingerprint.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte));
         let (build, _) = self.state.variants.join((id, short), |_| true, Build::default, run);
         let mut outcome = build.0.subscribe();
         drop(build);

@@ -163,11 +163,13 @@ pub(super) struct SendFile {
     stream: TcpStream,
     lane: Lane,
     loading: Option<Loading>,
+    /// Whether the client has closed its side.
+    has_ended: bool,
 }
 
 impl SendFile {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, lane: Lane::default(), loading: None }
+        Self { stream, lane: Lane::default(), loading: None, has_ended: false }
     }
 
     /// Where its bodies put their files.
@@ -182,7 +184,10 @@ impl AsyncRead for SendFile {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.remaining();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.has_ended |= before > 0 && buffer.remaining() == before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -196,7 +201,7 @@ impl AsyncWrite for SendFile {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, lane, loading } = self.get_mut();
+        let Self { stream, lane, loading, .. } = self.get_mut();
         let mut queue = lane.0.lock();
         // hyper writes all that it holds, so that every piece must be in sight. If one was copied, its zeros would go
         // out for bytes of the file: rather the connection ends.
@@ -222,7 +227,8 @@ impl AsyncWrite for SendFile {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        // Where nobody sends any more, closing the socket says the same and follows at once.
+        if self.has_ended { Poll::Ready(Ok(())) } else { Pin::new(&mut self.stream).poll_shutdown(context) }
     }
 }
 

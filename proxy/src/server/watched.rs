@@ -42,6 +42,9 @@ pub(super) struct Watched<T> {
     /// Whether bytes of the next request have arrived.
     begun: bool,
     waiting: Option<Wait>,
+    /// When the wait ends.
+    deadline: Instant,
+    /// Runs out at the deadline or before it: most waits are over long before, and cost no change of a timer.
     read_timer: Pin<Box<Sleep>>,
     /// Runs while the client takes nothing; made when that first happens.
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -78,6 +81,7 @@ impl<T> Watched<T> {
             opening: Opening::Preface(0),
             begun: false,
             waiting: None,
+            deadline: Instant::now() + limits.first_byte,
             read_timer: Box::pin(sleep(limits.first_byte)),
             write_timer: None,
             stalled: false,
@@ -140,9 +144,18 @@ impl<T> Watched<T> {
         };
         if self.waiting != Some(wait) {
             self.waiting = Some(wait);
-            self.read_timer.as_mut().reset(Instant::now() + limit);
+            self.deadline = Instant::now() + limit;
+            if self.deadline < self.read_timer.deadline() {
+                self.read_timer.as_mut().reset(self.deadline);
+            }
         }
-        ready!(self.read_timer.as_mut().poll(context));
+        loop {
+            ready!(self.read_timer.as_mut().poll(context));
+            if Instant::now() >= self.deadline {
+                break;
+            }
+            self.read_timer.as_mut().reset(self.deadline);
+        }
         Poll::Ready(match wait {
             Wait::Head => Err(io::Error::new(io::ErrorKind::TimedOut, "the header block did not end in time")),
             // As if the client had closed it: nothing is lost.
