@@ -35,6 +35,8 @@ enum Source {
     Full(Bytes),
     Held(Bytes, #[expect(dead_code, reason = "held for its drop")] Permit),
     Blob(Blob, Range<u64>),
+    /// The kernel sends it.
+    Sent(Lane, Blob, Range<u64>),
     Stream(ByteStream),
 }
 
@@ -95,7 +97,7 @@ impl Body {
     #[must_use]
     pub fn by(mut self, lane: &Lane) -> Self {
         if let Source::Blob(blob, range) = &self.bytes {
-            self.bytes = Source::Stream(lane.send(blob, range.clone()));
+            self.bytes = Source::Sent(lane.clone(), blob.clone(), range.clone());
         }
         self
     }
@@ -123,6 +125,7 @@ impl http_body::Body for Body {
             Source::Full(bytes) => Some(Ok(std::mem::take(bytes))),
             Source::Held(bytes, _) if bytes.is_empty() => None,
             Source::Held(bytes, _) => Some(Ok(bytes.split_to(bytes.len().min(PIECE)))),
+            Source::Sent(lane, blob, range) => lane.send(blob, range).map(Ok),
             Source::Stream(stream) => std::task::ready!(stream.as_mut().poll_next(context)),
         };
         Poll::Ready(match next {
@@ -146,7 +149,7 @@ impl http_body::Body for Body {
         match &self.bytes {
             Source::Empty => true,
             Source::Full(bytes) | Source::Held(bytes, _) => bytes.is_empty(),
-            Source::Blob(_, range) => range.is_empty(),
+            Source::Blob(_, range) | Source::Sent(_, _, range) => range.is_empty(),
             Source::Stream(_) => false,
         }
     }
@@ -155,7 +158,7 @@ impl http_body::Body for Body {
         match &self.bytes {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) | Source::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Blob(_, range) => SizeHint::with_exact(range.end - range.start),
+            Source::Blob(_, range) | Source::Sent(_, _, range) => SizeHint::with_exact(range.end - range.start),
             Source::Stream(_) => SizeHint::default(),
         }
     }

@@ -168,7 +168,12 @@ impl Digest {
 
     /// `algorithm:hex`.
     pub fn text(&self) -> String {
-        [self.algorithm.name(), ":", &self.hex()].concat()
+        let name = self.algorithm.name();
+        let mut text = String::with_capacity(name.len() + 1 + 2 * self.bytes().len());
+        text.push_str(name);
+        text.push(':');
+        HEXLOWER_PERMISSIVE.encode_append(self.bytes(), &mut text);
+        text
     }
 
     /// The SHA-256 of bytes in memory.

@@ -57,8 +57,13 @@ impl Key {
     }
 
     /// Names one file of a version; parts that the protocol lacks are empty.
-    pub fn file(package: &str, version: &str, file: &str, representation: &'static str) -> Self {
-        Self { package: package.to_owned(), version: version.to_owned(), file: file.to_owned(), representation }
+    pub fn file(
+        package: impl Into<String>,
+        version: &str,
+        file: impl Into<String>,
+        representation: &'static str,
+    ) -> Self {
+        Self { package: package.into(), version: version.to_owned(), file: file.into(), representation }
     }
 }
 

@@ -172,10 +172,11 @@ pub fn stored(
         Some(digest) => ["\"", &digest.text(), "\""].concat(),
         None => ["\"", &blob.id().hex(), "\""].concat(),
     };
-    let last_modified = record.artifact().and_then(|artifact| artifact.last_modified.clone());
-    let last_modified = last_modified.unwrap_or_else(|| http_date(record.validated));
     // A date means nothing where the next generation's bytes may have the same one.
-    let last_modified = Some(last_modified).filter(|_| artifact.lasting);
+    let last_modified = artifact.lasting.then(|| {
+        let known = record.artifact().and_then(|artifact| artifact.last_modified.clone());
+        known.unwrap_or_else(|| http_date(record.validated))
+    });
     let current = negotiate::is_current(headers, &etag, last_modified.as_deref());
     let wanted = if negotiate::allows_range(headers, &etag, last_modified.as_deref()) {
         negotiate::wanted(headers, blob.length())

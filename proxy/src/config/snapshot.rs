@@ -50,12 +50,19 @@ pub(super) fn take(sources: &[PathBuf], secrets_dir: Option<&Path>) -> Snapshot 
     let mut reader = Reader { hasher: KEY.build_hasher(), problems: Vec::new() };
     let mut files = Vec::new();
     for source in sources {
-        for path in reader.manifests(source) {
-            if let Some(bytes) = reader.read(&path, FILE_LIMIT) {
-                match String::from_utf8(bytes) {
-                    Ok(text) => files.push((path, text)),
-                    Err(_) => reader.problem(&path, "is not UTF-8 text", "name a YAML or JSON file"),
-                }
+        // As a rule it is a file, which is not asked for more than its bytes: this happens once a second.
+        let manifests = match read(source, FILE_LIMIT) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                let paths = reader.manifests(source).into_iter();
+                paths.map(|path| (read(&path, FILE_LIMIT), path)).collect()
+            }
+            outcome => vec![(outcome, source.clone())],
+        };
+        for (outcome, path) in manifests {
+            let Some(bytes) = reader.take(&path, FILE_LIMIT, outcome) else { continue };
+            match String::from_utf8(bytes) {
+                Ok(text) => files.push((path, text)),
+                Err(_) => reader.problem(&path, "is not UTF-8 text", "name a YAML or JSON file"),
             }
         }
     }
@@ -82,6 +89,14 @@ fn open(path: &Path) -> io::Result<Box<dyn io::Read>> {
     Ok(Box::new(bytes.as_slice()))
 }
 
+/// The bytes of a file, up to one more than a limit.
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // Room for most files: it is done with two reads.
+    let mut bytes = Vec::with_capacity(4 << 10);
+    open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 struct Reader {
     hasher: DefaultHasher,
     problems: Vec<Problem>,
@@ -100,11 +115,8 @@ impl Reader {
         self.hasher.write(bytes);
     }
 
-    /// The file itself, or the manifests of a directory, sorted.
+    /// The manifests of a directory, sorted.
     fn manifests(&mut self, source: &Path) -> Vec<PathBuf> {
-        if !source.is_dir() {
-            return vec![source.to_owned()];
-        }
         let paths = self.entries(source);
         let paths: Vec<PathBuf> = paths.into_iter().filter(|path| is_manifest(path)).collect();
         if paths.is_empty() {
@@ -132,16 +144,14 @@ impl Reader {
         }
     }
 
-    /// The bytes of a file, up to a limit.
-    fn read(&mut self, path: &Path, limit: u64) -> Option<Vec<u8>> {
-        // Room for most files: it is done with two reads, once a second.
-        let mut bytes = Vec::with_capacity(4 << 10);
-        match open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)) {
-            Ok(_) if bytes.len() as u64 > limit => {
+    /// The bytes that a file turned out to have.
+    fn take(&mut self, path: &Path, limit: u64, outcome: io::Result<Vec<u8>>) -> Option<Vec<u8>> {
+        match outcome {
+            Ok(bytes) if bytes.len() as u64 > limit => {
                 self.problem(path, format!("is larger than {limit} bytes"), "split it");
                 None
             }
-            Ok(_) => {
+            Ok(bytes) => {
                 self.hash(path.as_os_str().as_encoded_bytes());
                 self.hash(&bytes);
                 Some(bytes)
@@ -159,7 +169,7 @@ impl Reader {
         for secret in self.entries(directory).into_iter().filter(|path| path.is_dir()) {
             for key in self.entries(&secret).into_iter().filter(|path| path.is_file()) {
                 if let (Some(name), Some(key_name)) = (text_name(&secret), text_name(&key))
-                    && let Some(bytes) = self.read(&key, SECRET_LIMIT)
+                    && let Some(bytes) = self.take(&key, SECRET_LIMIT, read(&key, SECRET_LIMIT))
                 {
                     secrets.push((name, key_name, bytes));
                 }

@@ -97,7 +97,7 @@ fn crate_file(name: &str, version: &str) -> Artifact {
     Artifact {
         listed_by: |key, _| vec![index_file(&key.package.to_ascii_lowercase())],
         magic: &[0x1f, 0x8b],
-        ..Artifact::at(Key::file(name, version, &file(name, version), "crate"), source, "application/gzip")
+        ..Artifact::at(Key::file(name, version, file(name, version), "crate"), source, "application/gzip")
     }
 }
 

@@ -122,7 +122,7 @@ fn head(folder: &[&str], file: &'static str) -> Metadata {
     Metadata {
         accept: None,
         generation: Some(Generation { index, signature: (file == "Release").then_some(signature) }),
-        ..Metadata::verbatim(Key::file(&folder.join("/"), "", file, "head"), from, release::read, TEXT)
+        ..Metadata::verbatim(Key::file(folder.join("/"), "", file, "head"), from, release::read, TEXT)
     }
 }
 
@@ -181,9 +181,10 @@ fn by_digest(folder: &[&str], algorithm: &str, hex: &str) -> Option<Artifact> {
 }
 
 fn of_digest(folder: &[&str], name: Option<&str>, digest: Digest) -> Artifact {
-    let (directory, hex) = (path::directory(digest.algorithm()), digest.hex());
-    let source = UpstreamPath::from_segments(folder.iter().copied().chain(["by-hash", directory, &hex]));
-    let key = Key::file(&folder.join("/"), "", &digest.text(), "index");
+    let (directory, text) = (path::directory(digest.algorithm()), digest.text());
+    let hex = text.rsplit(':').next().unwrap_or_default();
+    let source = UpstreamPath::from_segments(folder.iter().copied().chain(["by-hash", directory, hex]));
+    let key = Key::file(folder.join("/"), "", text, "index");
     let scan: NewScan = |key| stanza::scan(&key.package);
     Artifact {
         expect: Some(digest),
@@ -208,7 +209,7 @@ fn named_file(path: &[&str], by: Option<Indexed>) -> Intent {
 
 /// When the mirror was updated.
 fn trace(path: &[&str]) -> Metadata {
-    let key = Key::file("", "", &path.join("/"), "trace");
+    let key = Key::file("", "", path.join("/"), "trace");
     let read = |_: Raw<'_>| Ok(Reading::default());
     Metadata { accept: None, ..Metadata::verbatim(key, UpstreamPath::from_segments(path), read, TEXT) }
 }

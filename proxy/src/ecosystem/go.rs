@@ -107,7 +107,7 @@ fn recorded_in(key: &Key, upstream: &UpstreamSettings) -> Vec<Metadata> {
 
 /// Package and version are as people write them, which tells exactly as much as the escaped form.
 fn file_key(module: &str, version: &str, kind: &str) -> Key {
-    Key::file(module, version, &format!("{version}.{kind}"), "file")
+    Key::file(module, version, format!("{version}.{kind}"), "file")
 }
 
 fn place(module: &str, version: &str, kind: &str) -> UpstreamPath {

@@ -105,7 +105,7 @@ fn metadata(key: Key, from: UpstreamPath, read: ReadDocument) -> Metadata {
 }
 
 fn key(package: Package<'_>, version: &str, file: &str, representation: &'static str) -> Key {
-    Key::file(&package.name(), version, file, representation)
+    Key::file(package.name(), version, file, representation)
 }
 
 fn packument(package: Package<'_>, abbreviated: bool) -> Metadata {

@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -20,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::store::Blob;
-use crate::store::body::{self, BodyError, ByteStream};
+use crate::store::body::{self, BodyError};
 use crate::store::buffer::Buffer;
 
 /// Bytes that a body hands over at once.
@@ -58,12 +57,12 @@ struct Lost {
 }
 
 impl Lane {
-    /// A body for the connection of this lane, and for no other: stand-ins of the bytes of `range`. Nothing is read
-    /// before it is the turn of a piece to be sent.
-    pub fn send(&self, blob: &Blob, range: Range<u64>) -> ByteStream {
-        let (lane, blob) = (self.clone(), blob.clone());
-        let pieces = range.clone().step_by(PIECE).map(move |start| start..range.end.min(start + PIECE as u64));
-        Box::pin(stream::iter(pieces.map(move |piece| Ok(lane.push(blob.clone(), piece)))))
+    /// The next bytes of `range`, which begins after them then, for the body of a response on the connection of this
+    /// lane, and on no other: a stand-in. Nothing is read before it is the turn of a piece to be sent.
+    pub fn send(&self, blob: &Blob, range: &mut Range<u64>) -> Option<Bytes> {
+        let piece = range.start..range.end.min(range.start + PIECE as u64);
+        range.start = piece.end;
+        (!piece.is_empty()).then(|| self.push(blob.clone(), piece))
     }
 
     fn push(&self, blob: Blob, range: Range<u64>) -> Bytes {

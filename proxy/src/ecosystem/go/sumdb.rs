@@ -36,7 +36,7 @@ pub(super) fn parse(database: &str, rest: &[&str], path: &[&str]) -> Result<Inte
             Ok(Intent::Metadata(record(database, &name, &version)))
         }
         ["tile", tile @ ..] if is_tile(tile) => {
-            let key = Key::file(database, "", &tile.join("/"), "tile");
+            let key = Key::file(database, "", tile.join("/"), "tile");
             Ok(Intent::Artifact(Artifact::at(key, Source::Layout(below(path)), BINARY)))
         }
         _ => Err(nothing()),

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 
-use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -55,12 +54,11 @@ async fn heads_and_files_arrive_in_order_however_slowly_they_are_taken() {
         .flat_map(|range| [b"head", &bytes[range.start as usize..range.end as usize], b"tail"].concat())
         .collect();
     let sender = tokio::spawn(async move {
-        for range in ranges {
+        for mut range in ranges {
             write_all(&mut stream, &[Bytes::from_static(b"head")]).await.unwrap();
-            let mut body = lane.send(&blob, range);
             let mut held = Vec::new();
-            while let Some(piece) = body.next().await {
-                held.push(piece.unwrap());
+            while let Some(piece) = lane.send(&blob, &mut range) {
+                held.push(piece);
             }
             held.push(Bytes::from_static(b"tail"));
             write_all(&mut stream, &held).await.unwrap();
@@ -90,7 +88,7 @@ async fn a_stand_in_that_was_copied_or_lost_ends_the_connection_and_never_goes_o
         vec![Bytes::from_static(&STAND_IN[..1000]), Bytes::from_static(&STAND_IN[..1])],
     ] {
         let (mut stream, mut client) = connected().await;
-        let piece = stream.lane().send(&blob, 0..1000).next().await.unwrap().unwrap();
+        let piece = stream.lane().send(&blob, &mut (0..1000)).unwrap();
         assert_eq!(piece.len(), 1000);
         let error = write_all(&mut stream, &held).await.unwrap_err();
         assert!(error.to_string().contains("of which 1000 are to be sent"), "{error}");
@@ -106,7 +104,7 @@ async fn a_stand_in_of_another_connection_is_refused() {
     let (blob, _) = file_of(10);
     let (stream, _client) = connected().await;
     let (mut other, _other_client) = connected().await;
-    let piece = stream.lane().send(&blob, 0..10).next().await.unwrap().unwrap();
+    let piece = stream.lane().send(&blob, &mut (0..10)).unwrap();
     assert!(write_all(&mut other, &[piece]).await.is_err());
 }
 
@@ -114,7 +112,7 @@ async fn a_stand_in_of_another_connection_is_refused() {
 async fn a_file_that_shrank_meanwhile_is_an_error() {
     let (mut stream, _client) = connected().await;
     let (blob, _) = file_of(1000);
-    let piece = stream.lane().send(&blob, 0..1000).next().await.unwrap().unwrap();
+    let piece = stream.lane().send(&blob, &mut (0..1000)).unwrap();
     blob.as_file().unwrap().set_len(10).unwrap();
     assert!(write_all(&mut stream, &[piece]).await.is_err());
 }
@@ -125,7 +123,7 @@ async fn what_the_page_cache_has_lost_is_loaded_again() {
     use rustix::fs::{Advice, fadvise};
     let (mut stream, mut client) = connected().await;
     let (blob, bytes) = file_of(PIECE);
-    let piece = stream.lane().send(&blob, 0..PIECE as u64).next().await.unwrap().unwrap();
+    let piece = stream.lane().send(&blob, &mut (0..PIECE as u64)).unwrap();
     let file = blob.as_file().unwrap();
     file.sync_all().unwrap();
     fadvise(file, 0, None, Advice::DontNeed).unwrap();
@@ -147,7 +145,7 @@ async fn a_file_that_the_kernel_does_not_send_is_read_instead() {
     let length = words.len() as u64;
     let blob = Blob::file(BlobId::of(&words), length, File::open("/proc/self/cmdline").unwrap());
     let (mut stream, mut client) = connected().await;
-    let piece = stream.lane().send(&blob, 0..length).next().await.unwrap().unwrap();
+    let piece = stream.lane().send(&blob, &mut (0..length)).unwrap();
     write_all(&mut stream, &[Bytes::from_static(b"head"), piece]).await.unwrap();
     drop(stream);
     let mut received = Vec::new();
