@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -19,13 +18,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::store::Blob;
-use crate::store::body::{self, BodyError};
+use crate::store::body::{self, BodyError, STAYS_AT_HAND};
 use crate::store::buffer::Buffer;
 
 /// Bytes that a body hands over at once.
 const PIECE: usize = 1 << 20;
-/// So long what was read is taken to be in the page cache still.
-const LOADED: Duration = Duration::from_secs(1);
 /// What hyper holds instead of a file's bytes: its address is what counts. Zeros of a program take no memory.
 static STAND_IN: [u8; PIECE] = [0; PIECE];
 
@@ -83,7 +80,7 @@ impl Queue {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(0)) };
-        let is_loaded = piece.loaded.is_some_and(|at| at.elapsed() < LOADED);
+        let is_loaded = piece.loaded.is_some_and(|at| at.elapsed() < STAYS_AT_HAND);
         if loading.is_none() && !is_loaded && !body::is_at_hand(&piece.blob, &piece.range) {
             let (blob, range) = (piece.blob.clone(), piece.range.clone());
             *loading = Some(Box::pin(async move { body::load(&blob, range).await }));

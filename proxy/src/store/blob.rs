@@ -12,6 +12,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::body::Seen;
 use super::evict::Evictor;
 use super::inventory::Pin;
 use super::opened::Held;
@@ -90,6 +91,7 @@ pub(super) struct Place {
     /// Whoever keeps this open belongs to it.
     pub(super) evictor: Weak<Evictor>,
     pub(super) condemned: AtomicBool,
+    pub(super) seen: Seen,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +140,11 @@ impl Blob {
             Content::Memory(_) => None,
             Content::File(file) => Some(file),
         }
+    }
+
+    /// What of its file in the store was in the page cache a moment ago.
+    pub(super) fn seen(&self) -> Option<&Seen> {
+        self.place.as_ref().map(|(place, _)| &place.seen)
     }
 
     /// Everything. Blocks on the disk; only for blobs whose size is bounded by the caller.

@@ -7,12 +7,18 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Blob;
 use super::buffer::{self, Buffer};
+
+/// So long what was in the page cache is taken to be there still.
+pub const STAYS_AT_HAND: Duration = Duration::from_secs(1);
 
 /// A body on its way to a client.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
@@ -63,8 +69,38 @@ async fn damaged(blob: &Blob, error: io::Error) -> BodyError {
 /// Whether these bytes of a blob can be sent without waiting for the disk, as far as one can see without reading all of
 /// them: what is read together goes together, so that the first and the last one tell.
 pub fn is_at_hand(blob: &Blob, range: &Range<u64>) -> bool {
-    let is_ready = |file: &File| [range.start, range.end - 1].iter().all(|at| ready(file, *at, &mut [0]).is_some());
-    blob.as_file().is_none_or(|file| is_ready(file))
+    let Some(file) = blob.as_file() else { return true };
+    let seen = blob.seen();
+    if seen.is_some_and(|seen| seen.holds(range)) {
+        return true;
+    }
+    let found = [range.start, range.end - 1].iter().all(|at| ready(file, *at, &mut [0]).is_some());
+    if let Some(seen) = seen.filter(|_| found) {
+        seen.note(range);
+    }
+    found
+}
+
+/// The part of a file that was in the page cache a moment ago: whoever sends it to many does not look each time.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<Option<(Instant, Range<u64>)>>);
+
+impl Seen {
+    fn holds(&self, range: &Range<u64>) -> bool {
+        let last = self.0.lock();
+        last.as_ref().is_some_and(|(at, seen)| {
+            seen.start <= range.start && range.end <= seen.end && at.elapsed() < STAYS_AT_HAND
+        })
+    }
+
+    /// What follows on what was seen before is as old as that.
+    fn note(&self, range: &Range<u64>) {
+        let mut last = self.0.lock();
+        match &mut *last {
+            Some((at, seen)) if seen.end == range.start && at.elapsed() < STAYS_AT_HAND => seen.end = range.end,
+            last => *last = Some((Instant::now(), range.clone())),
+        }
+    }
 }
 
 /// Reads these bytes of a blob, so that they can be sent without waiting for the disk.
@@ -159,5 +195,23 @@ mod tests {
         assert!(matches!(load(&blob, 0..10).await, Err(BodyError::Read(_))));
         assert!(is_at_hand(&blob, &(0..5)));
         assert!(load(&blob, 0..5).await.is_ok());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_a_moment_ago_is_there_still_and_no_more_than_that() {
+        let seen = Seen::default();
+        assert!(!seen.holds(&(0..1)));
+        seen.note(&(0..10));
+        tokio::time::advance(STAYS_AT_HAND / 2).await;
+        seen.note(&(10..20));
+        for (range, held) in [(0..20, true), (5..15, true), (19..20, true), (0..21, false), (20..21, false)] {
+            assert_eq!(seen.holds(&range), held, "{range:?}");
+        }
+        tokio::time::advance(STAYS_AT_HAND / 2).await;
+        assert!(!seen.holds(&(10..20)), "the first part is older");
+        seen.note(&(20..30));
+        assert!(!seen.holds(&(10..30)) && seen.holds(&(20..30)));
+        // Others read elsewhere.
+        seen.note(&(5..7));
+        assert!(!seen.holds(&(20..30)) && seen.holds(&(5..7)));
     }
 }

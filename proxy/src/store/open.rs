@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::blob::Place;
-use super::body;
+use super::body::{self, Seen};
 use super::inventory::Pin;
 use super::opened::Held;
 use super::{Blob, BlobId, Record, RecordId, Space, Store};
@@ -63,8 +63,13 @@ impl Store {
 
     fn stored(&self, owner: &str, path: &Path, id: BlobId, length: u64, file: File, pin: &Arc<Pin>) -> Blob {
         let evictor = Arc::downgrade(&self.evictor);
-        let place =
-            Place { path: path.to_owned(), owner: owner.to_owned(), evictor, condemned: AtomicBool::new(false) };
+        let place = Place {
+            path: path.to_owned(),
+            owner: owner.to_owned(),
+            evictor,
+            condemned: AtomicBool::new(false),
+            seen: Seen::default(),
+        };
         let held = Held { file: Arc::new(file), place: Arc::new(place) };
         if length > SMALL {
             self.evictor.opened.keep(id, held.clone());
