@@ -149,8 +149,9 @@ impl http_body::Body for Body {
         match &self.bytes {
             Source::Empty => true,
             Source::Full(bytes) | Source::Held(bytes, _) => bytes.is_empty(),
-            Source::Blob(_, range) | Source::Sent(_, _, range) => range.is_empty(),
-            Source::Stream(_) => false,
+            Source::Blob(_, range) => range.is_empty(),
+            // Asked for once more, the body stays until what it handed over has been sent: its time counts.
+            Source::Sent(..) | Source::Stream(_) => false,
         }
     }
 

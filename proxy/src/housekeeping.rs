@@ -37,7 +37,7 @@ pub fn begin(app: &Arc<App>) -> io::Result<()> {
 fn keep(app: &Weak<App>) {
     let mut done = Done { files_closed: Instant::now(), uses_noted: Instant::now() };
     while let Some(app) = app.upgrade() {
-        // What failed once is tried again with the next round.
+        // What failed once is tried again when it is due.
         if catch_unwind(AssertUnwindSafe(|| done.round(&app))).is_err() {
             tracing::error!("looking after the store failed");
         }

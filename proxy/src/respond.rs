@@ -327,14 +327,14 @@ pub fn head(cache: &Cache, artifact: &Artifact, announced: Option<u64>) -> Respo
     response
 }
 
-/// An answer that needed neither upstream nor store.
-pub fn local(answer: &Answer) -> Response<Body> {
+/// An answer that needed neither upstream nor store; its body is taken.
+pub fn local(answer: &mut Answer) -> Response<Body> {
     let mut response = start(answer.status, answer.content_type, CacheStatus::Local);
     if let Some(location) = &answer.location {
         set(&mut response, header::LOCATION, location.as_str());
     }
     length(&mut response, answer.body.len() as u64);
-    put(&mut response, Body::full(answer.body.clone().into()));
+    put(&mut response, Body::full(std::mem::take(&mut answer.body).into()));
     response
 }
 

@@ -67,7 +67,7 @@ async fn damaged(blob: &Blob, error: io::Error) -> BodyError {
 }
 
 /// Whether these bytes of a blob can be sent without waiting for the disk, as far as one can see without reading all of
-/// them: what is read together goes together, so that the first and the last one tell.
+/// them: what is read together goes together, so that the first and the last one tell, or those of a moment ago.
 pub fn is_at_hand(blob: &Blob, range: &Range<u64>) -> bool {
     let Some(file) = blob.as_file() else { return true };
     let seen = blob.seen();
@@ -196,6 +196,7 @@ mod tests {
         assert!(is_at_hand(&blob, &(0..5)));
         assert!(load(&blob, 0..5).await.is_ok());
     }
+
     #[tokio::test(start_paused = true)]
     async fn what_was_seen_a_moment_ago_is_there_still_and_no_more_than_that() {
         let seen = Seen::default();

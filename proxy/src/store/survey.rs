@@ -179,7 +179,7 @@ impl Store {
     /// the right order. Returns how many. Blocks on the disk.
     pub fn note_uses(&self) -> usize {
         let now = self.inventory().now();
-        let since = self.uses_noted.swap(now, Ordering::Relaxed);
+        let since = self.uses_noted.load(Ordering::Relaxed);
         let used = self.inventory().used_since(since);
         for (place, id, ago) in &used {
             let time =
@@ -194,6 +194,8 @@ impl Store {
             };
             let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
         }
+        // Not before: whoever does it at the end of the process must not rely on one that did not get so far.
+        self.uses_noted.store(now, Ordering::Relaxed);
         used.len()
     }
 
