@@ -193,12 +193,15 @@ impl From<&'static str> for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use http_body_util::BodyExt as _;
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::memory::Budget;
+    use crate::store::BlobId;
 
     #[tokio::test(start_paused = true)]
     async fn held_bytes_give_back_their_memory_with_the_last_piece() {
@@ -215,5 +218,19 @@ mod tests {
         assert!(http_body::Body::is_end_stream(&body));
         drop(body);
         assert!(budget.take(1 << 20).await.is_ok());
+    }
+    #[tokio::test]
+    async fn a_file_is_done_when_it_is_sent_and_not_when_its_last_piece_is_handed_over() {
+        let done = Arc::new(Mutex::new(None));
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(5).unwrap();
+        let blob = Blob::file(BlobId::of(b""), 5, file);
+        let told = Arc::clone(&done);
+        let body = Body::blob(&blob, 0..5).by(&Lane::default());
+        let mut body = body.when_done(move |bytes, complete| *told.lock() = Some((bytes, complete)));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 5);
+        assert!(!http_body::Body::is_end_stream(&body) && done.lock().is_none());
+        assert!(body.frame().await.is_none());
+        assert_eq!(*done.lock(), Some((5, true)));
     }
 }
