@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -178,12 +179,15 @@ impl Scene {
         .await
     }
 
-    /// The address of the Service of a proxy.
+    /// The address of the Service of a proxy, once the node leads it to a pod: a proxy is ready a moment before the
+    /// rules of the node know its endpoint, and until they do the kernel refuses connections.
     pub async fn service(&self, name: &str) -> SocketAddr {
         let service = self.api.get(&at("Service", self.namespace(), name)).await;
         let address = service["spec"]["clusterIP"].as_str().and_then(|address| address.parse().ok());
         let port = service["spec"]["ports"][0]["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        SocketAddr::new(address.expect("an address"), port.expect("a port"))
+        let service = SocketAddr::new(address.expect("an address"), port.expect("a port"));
+        until("the node to lead the Service to a pod", || async { TcpStream::connect(service).await.ok() }).await;
+        service
     }
 }
 
