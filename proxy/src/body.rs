@@ -219,6 +219,7 @@ mod tests {
         drop(body);
         assert!(budget.take(1 << 20).await.is_ok());
     }
+
     #[tokio::test]
     async fn a_file_is_done_when_it_is_sent_and_not_when_its_last_piece_is_handed_over() {
         let done = Arc::new(Mutex::new(None));

@@ -172,14 +172,14 @@ where
     B: Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + From<&'static str> + Send + 'static,
 {
     let draining = draining(conversation.phase.clone());
-    match unless(draining, tls.handshake(stream, conversation.limits.handshake)).await {
+    match before(draining, tls.handshake(stream, conversation.limits.handshake)).await {
         Some(stream) => conversation.hold(stream?, None).await,
         None => Ok(()),
     }
 }
 
-/// What comes before the first request: given up, with `None`, where it would hold up the end of the process.
-async fn unless<T>(draining: impl Future, opening: impl Future<Output = T>) -> Option<T> {
+/// What has to happen before the first request, or `None` once it would hold up the end of the process.
+async fn before<T>(draining: impl Future, opening: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         opened = opening => Some(opened),

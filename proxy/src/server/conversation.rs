@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::activity::{Activity, Tracked};
 use super::watched::{Protocol, Watched};
-use super::{Arrival, Connection, Lane, Limits, Phase, draining, framing, unless};
+use super::{Arrival, Connection, Lane, Limits, Phase, before, draining, framing};
 
 /// Longest header block of a request in bytes.
 const HEADER_LIMIT: usize = 64 << 10;
@@ -102,7 +102,7 @@ impl<S> Conversation<S> {
         let mut draining = pin!(draining(phase));
         let activity = Arc::new(Activity::default());
         let mut stream = Watched::new(stream, Arc::clone(&activity), limits);
-        let Some(protocol) = unless(draining.as_mut(), stream.opening()).await else { return Ok(()) };
+        let Some(protocol) = before(draining.as_mut(), stream.opening()).await else { return Ok(()) };
         let protocol = protocol?;
         let connection = Connection(NEXT.fetch_add(1, Ordering::Relaxed));
         let lane = lane.filter(|_| protocol == Protocol::Http1);
