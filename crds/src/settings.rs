@@ -130,9 +130,9 @@ pub struct FallbackSettings {
 /// The answer of one upstream that makes the next one be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FallbackOn {
-    /// No answer, or a 5xx.
+    /// No answer, a 429 or a 5xx.
     Unavailable,
-    /// Also a 404 or 410.
+    /// A 404 or 410, and nothing else.
     NotFound,
 }
 

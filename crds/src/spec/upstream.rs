@@ -150,7 +150,7 @@ pub struct FallbackSpec {
     /// Certificate authorities there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustSpec>,
-    /// What sends a request there; by default `Unavailable`.
+    /// What sends a request there; by default `Unavailable`. An address that is to be asked in both cases is listed twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<FallbackTrigger>,
 }
@@ -159,9 +159,9 @@ pub struct FallbackSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = plain_enum)]
 pub enum FallbackTrigger {
-    /// No answer, or a 5xx.
+    /// No answer, a 429 or a 5xx.
     Unavailable,
-    /// Also a 404 or 410.
+    /// A 404 or 410, and nothing else: what a registry that does not answer holds must not be taken from a stranger.
     NotFound,
 }
 

@@ -13,8 +13,8 @@ use crate::intent::{Metadata, Revalidate};
 use crate::store::Blob;
 
 impl Cache {
-    /// Whether a HEAD says that the upstream's document is still the one that is held. A registry that refuses a HEAD
-    /// says nothing.
+    /// Whether a HEAD says that the upstream's document is still the one that is held. A registry that refuses a HEAD, or
+    /// answers it with 404 because it knows none, says nothing.
     pub(super) async fn is_unchanged(
         self: &Arc<Self>,
         metadata: &Metadata,
@@ -29,7 +29,7 @@ impl Cache {
             StatusCode::OK => {
                 Ok(announced(&reply.headers, header).is_some_and(|said| said == format!("sha256:{}", stored.received)))
             }
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS => Err(self.refused(reply).await),
+            StatusCode::TOO_MANY_REQUESTS => Err(self.refused(reply).await),
             status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
                 Err(self.refused(reply).await)
             }

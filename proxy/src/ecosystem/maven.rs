@@ -19,11 +19,11 @@ mod tests;
 const XML: &str = "text/xml";
 const READ_ONLY: &str = "this proxy only reads; deploy to the repository itself, with <distributionManagement>";
 
-/// Clients ask for the first two, Gradle and newer versions of Maven for the others. Every repository has the first; a
-/// second is asked for where a repository may not use it.
+/// Clients ask for the first two, Gradle and newer versions of Maven for the others. Of a repository the one is asked for
+/// that nearly every one has; where one has it not, the strongest of the others.
 static SIBLINGS: ChecksumSiblings = ChecksumSiblings {
     served: &[Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha512],
-    asked: &[Algorithm::Sha1, Algorithm::Sha256],
+    asked: &[Algorithm::Sha1, Algorithm::Sha512, Algorithm::Sha256, Algorithm::Md5],
 };
 
 /// The protocol.
@@ -65,6 +65,12 @@ fn file(folder: &[&str], name: &str) -> Result<Intent, Refusal> {
     match (folder, name) {
         // Three levels have one name: of a group, of an artifact, of a snapshot.
         ([_, ..], "maven-metadata.xml") => document(document::metadata, XML),
+        // Signed anew with each version: not for good, as the signature of a release is.
+        ([_, ..], "maven-metadata.xml.asc") => {
+            let key = Place::of_document(folder).key(name, "signature");
+            let signature = Metadata::opaque(key, from, content_type(name));
+            Ok(Intent::Metadata(Metadata { checksum_siblings: Some(&SIBLINGS), ..signature }))
+        }
         ([], "archetype-catalog.xml") => document(document::catalogue, XML),
         ([".meta"], "prefixes.txt") => document(document::prefixes, "text/plain; charset=utf-8"),
         ([group, _, _, ..], _) if !group.starts_with('.') && is_file(name) && checksum_sibling::split(name).is_none() => {

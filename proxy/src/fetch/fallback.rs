@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crds::FallbackOn;
 use http::header::{ETAG, LAST_MODIFIED};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
@@ -20,9 +20,12 @@ const ABSENCES: usize = 8192;
 /// The first upstream and those that are asked where it fails.
 pub struct Fallbacks {
     sources: Vec<Source>,
-    absent: quick_cache::sync::Cache<(usize, Url), (StatusCode, Instant)>,
+    absent: quick_cache::sync::Cache<Question, (StatusCode, Instant)>,
     absent_for: Duration,
 }
+
+/// Which address was asked for what, and how: some registries answer a HEAD with 404 because they know no HEAD.
+type Question = (usize, Method, Url);
 
 /// One further address of the same registry.
 pub struct Fallback {
@@ -42,7 +45,6 @@ impl Fallbacks {
     /// again for `absent_for`.
     pub fn new(base: Url, first: Arc<dyn Fetch>, mut others: Vec<Fallback>, absent_for: Duration) -> Self {
         others.truncate(LIMIT);
-        // Where a fallback was asked before it, nothing speaks against the first address.
         let mut sources = vec![Source { base, on: FallbackOn::NotFound, fetch: first }];
         sources.append(&mut others);
         Self { sources, absent: quick_cache::sync::Cache::new(ABSENCES), absent_for }
@@ -71,17 +73,17 @@ impl Fallbacks {
             _ => rebase(ask.url.expose(), &self.sources[0].base, &source.base),
         };
         let remembers = ask.purpose != Purpose::Forward && !self.absent_for.is_zero();
-        let key = (index, url);
+        let key = (index, ask.method.clone(), url);
         if remembers
             && let Some((status, until)) = self.absent.get(&key)
             && until > Instant::now()
         {
-            return Ok(without_body(status, HeaderMap::new(), SafeUrl::from(key.1)));
+            return Ok(without_body(status, HeaderMap::new(), SafeUrl::from(key.2)));
         }
         let reply = if index == 0 {
             source.fetch.fetch(ask.clone()).await?
         } else {
-            let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.1.clone()))).await?;
+            let reply = source.fetch.fetch(elsewhere(ask, SafeUrl::from(key.2.clone()))).await?;
             Reply { fallback: Some(source.base.clone()), ..without_validators(reply) }
         };
         // What it does not hold yet it may have all the same.
@@ -89,6 +91,18 @@ impl Fallbacks {
             self.absent.insert(key, (reply.status, Instant::now() + self.absent_for));
         }
         Ok(reply)
+    }
+
+    /// Whether an outcome sends the request to this address. One that adds to a registry is asked only for what that one
+    /// says it lacks: while it does not answer, a name of it must not be taken from a stranger. The first address is
+    /// asked after any other that does not have it.
+    fn is_next(&self, index: usize, outcome: &Result<Reply, FetchError>) -> bool {
+        match (Failure::of(outcome), self.sources[index].on) {
+            (None, _) => false,
+            (Some(_), _) if index == 0 => true,
+            (Some(failure), FallbackOn::NotFound) => failure == Failure::NotFound,
+            (Some(failure), FallbackOn::Unavailable) => failure == Failure::Unavailable,
+        }
     }
 
     async fn ask_in_turn(&self, ask: Ask) -> Result<Reply, FetchError> {
@@ -100,21 +114,11 @@ impl Fallbacks {
             order.truncate(1);
         }
         let mut outcome = self.ask(order[0], &ask).await;
-        let mut failure: Option<Result<Reply, FetchError>> = None;
         for &index in &order[1..] {
-            let on = self.sources[index].on;
-            if !leads_on(&outcome, on) {
-                continue;
-            }
-            if failure.is_none() && !is_absence(&outcome) {
-                failure = Some(bare(&outcome));
-            }
-            // The reply holds a place among the requests to its upstream.
-            drop(outcome);
-            outcome = self.ask(index, &ask).await;
-            // A registry that adds to one which does not answer cannot say what that one lacks.
-            if let Some(failure) = failure.as_ref().filter(|_| on == FallbackOn::NotFound && is_absence(&outcome)) {
-                outcome = bare(failure);
+            if self.is_next(index, &outcome) {
+                // The reply holds a place among the requests to its upstream.
+                drop(outcome);
+                outcome = self.ask(index, &ask).await;
             }
         }
         outcome
@@ -138,34 +142,31 @@ fn is_absent(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-fn is_absence(outcome: &Result<Reply, FetchError>) -> bool {
-    outcome.as_ref().is_ok_and(|reply| is_absent(reply.status))
-}
-
-/// The same outcome without a body.
-fn bare(outcome: &Result<Reply, FetchError>) -> Result<Reply, FetchError> {
-    match outcome {
-        Ok(reply) => Ok(without_body(reply.status, reply.headers.clone(), reply.url.clone())),
-        Err(error) => Err(error.clone()),
-    }
-}
-
 fn without_body(status: StatusCode, headers: HeaderMap, url: SafeUrl) -> Reply {
     Reply { status, headers, url, framed: true, fallback: None, body: Box::pin(futures_util::stream::empty()) }
 }
 
-/// Whether an outcome sends the request to a fallback. What was refused here, for want of a credential or by the
-/// filter, is an error to be mended, not to be covered up.
-fn leads_on(outcome: &Result<Reply, FetchError>, on: FallbackOn) -> bool {
-    match outcome {
-        Ok(reply) => match reply.status {
-            status if is_absent(status) => on == FallbackOn::NotFound,
-            // What the next request would get as a pause.
-            StatusCode::TOO_MANY_REQUESTS => true,
-            status => status.is_server_error(),
-        },
-        Err(FetchError::Forbidden { .. } | FetchError::Credential { .. } | FetchError::Trust { .. }) => false,
-        Err(_) => true,
+/// Why an address could not give something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    NotFound,
+    Unavailable,
+}
+
+impl Failure {
+    /// None where there is an answer. What was refused, there or here for want of a credential or by the filter, is an
+    /// error to be mended, not to be covered up by another address.
+    fn of(outcome: &Result<Reply, FetchError>) -> Option<Self> {
+        match outcome {
+            Ok(reply) if is_absent(reply.status) => Some(Self::NotFound),
+            // A 429 is what the next request would get as a pause.
+            Ok(reply) => {
+                let is_unavailable = reply.status == StatusCode::TOO_MANY_REQUESTS || reply.status.is_server_error();
+                is_unavailable.then_some(Self::Unavailable)
+            }
+            Err(FetchError::Forbidden { .. } | FetchError::Credential { .. } | FetchError::Trust { .. }) => None,
+            Err(_) => Some(Self::Unavailable),
+        }
     }
 }
 
@@ -228,6 +229,10 @@ mod tests {
             (429, vec![(200, Unavailable)], "01"),
             (404, vec![(200, Unavailable)], "0"),
             (404, vec![(200, NotFound)], "01"),
+            (500, vec![(200, NotFound)], "0"),
+            (0, vec![(200, NotFound)], "0"),
+            (429, vec![(200, NotFound)], "0"),
+            (500, vec![(200, NotFound), (404, Unavailable), (200, NotFound)], "023"),
             (410, vec![(200, Unavailable), (200, NotFound)], "02"),
             (403, vec![(200, NotFound)], "0"),
             (401, vec![(200, NotFound)], "0"),
@@ -305,10 +310,11 @@ mod tests {
     async fn what_one_that_does_not_answer_lacks_is_not_known() {
         use FallbackOn::{NotFound, Unavailable};
         for (statuses, expected) in [
-            (vec![(503, Unavailable), (404, NotFound)], 503),
+            (vec![(503, Unavailable), (200, NotFound)], 503),
             (vec![(404, Unavailable), (503, NotFound), (404, NotFound)], 503),
             (vec![(503, Unavailable), (404, NotFound), (200, Unavailable)], 200),
             (vec![(404, Unavailable), (503, NotFound)], 503),
+            (vec![(404, Unavailable), (503, NotFound), (200, NotFound)], 503),
             // A mirror of the same registry knows.
             (vec![(503, Unavailable), (404, Unavailable)], 404),
             (vec![(404, Unavailable), (410, NotFound)], 410),
@@ -317,7 +323,7 @@ mod tests {
             let reply = all.fetch(ask("https://registry.example/npm/a")).await.unwrap();
             assert_eq!(reply.status.as_u16(), expected, "{statuses:?}");
         }
-        let (all, _) = chain(&[(0, Unavailable), (404, NotFound)]);
+        let (all, _) = chain(&[(0, Unavailable), (200, NotFound)]);
         assert!(all.fetch(ask("https://registry.example/npm/a")).await.is_err());
     }
 
@@ -348,6 +354,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_absent_by_one_method_may_be_there_by_another() {
+        let first = Fake::new(|ask| Ok(reply(ask, if ask.method == Method::HEAD { 404 } else { 200 })));
+        let other = answering(200);
+        let list = vec![fallback(&other, 0, FallbackOn::NotFound)];
+        let all = Fallbacks::new(Url::parse(BASE).unwrap(), Arc::clone(&first) as Arc<dyn Fetch>, list, TTL);
+        let head = Ask { method: Method::HEAD, ..ask("https://registry.example/npm/a") };
+        assert_eq!(all.fetch(head).await.unwrap().fallback, Some(mirror(0)));
+        assert_eq!(all.fetch(ask("https://registry.example/npm/a")).await.unwrap().fallback, None);
+    }
+
+    #[tokio::test]
     async fn one_may_be_asked_for_by_name() {
         use FallbackOn::{NotFound, Unavailable};
         let unknown = Url::parse("https://gone.example/").unwrap();
@@ -356,7 +373,8 @@ mod tests {
             (Some(mirror(0)), true, [200, 404, 200], Ok(404), [0, 1, 0]),
             (Some(mirror(1)), true, [200, 200, 0], Err(()), [0, 0, 1]),
             (Some(mirror(1)), false, [200, 200, 0], Ok(200), [1, 0, 1]),
-            (Some(mirror(1)), false, [503, 200, 503], Ok(200), [1, 1, 1]),
+            (Some(mirror(1)), false, [503, 200, 503], Ok(503), [1, 0, 1]),
+            (Some(mirror(1)), false, [404, 200, 503], Ok(200), [1, 1, 1]),
             (Some(mirror(1)), false, [200, 200, 404], Ok(200), [1, 0, 1]),
             (None, true, [404, 200, 200], Ok(404), [1, 0, 0]),
             (None, false, [404, 200, 200], Ok(200), [1, 1, 0]),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::body::content_length;
 use crate::cache::Cache;
 use crate::cache::lately::Asked;
 use crate::error::Error;
-use crate::fetch::{Purpose, SafeUrl};
+use crate::fetch::{Purpose, SafeUrl, Wanted};
 use crate::intent::Artifact;
 
 impl Cache {
@@ -28,12 +28,17 @@ impl Cache {
     async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
         let target = self.resolve(artifact, false).await?;
-        let head = |url: SafeUrl, source| {
+        let asking = |method, url: SafeUrl, source| {
             let mut ask = self.get(id, url, Purpose::Artifact);
             ask.source = source;
             ask.passive = artifact.passive;
-            ask.method = http::Method::HEAD;
+            ask.method = method;
             self.ask(ask)
+        };
+        let head = async |url: SafeUrl, source: Option<Wanted>| {
+            let reply = asking(Method::HEAD, url.clone(), source.clone()).await?;
+            // What a GET begins to send is not read.
+            if knows_no_head(reply.status) { asking(Method::GET, url, source).await } else { Ok(reply) }
         };
         let source = self.wanted(id, artifact, &target).await;
         let mut reply = head(target.url.clone(), source).await?;
@@ -47,4 +52,12 @@ impl Cache {
             _ => Err(self.refused(reply).await),
         }
     }
+}
+
+/// Whether a status may mean that only the method is refused: some registries answer a HEAD of a file with these.
+fn knows_no_head(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    )
 }

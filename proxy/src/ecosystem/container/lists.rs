@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::manifest::OCI_INDEX;
-use super::name::is_tag;
 use super::{JSON, below};
 use crate::digest::Digest;
 use crate::intent::{Key, Metadata, Raw, Reading, Refusal, ServedAs, Unexpected};
@@ -14,28 +13,42 @@ const LONGEST: usize = 255;
 /// Most entries of a page that are asked for.
 const MOST: u32 = 10_000;
 
+/// Where a page begins, in the words of registries: the last entry of the page before (OCI distribution), or what the
+/// registry calls it by.
+const CURSORS: [&str; 4] = ["last", "next", "nextToken", "next_page"];
+
 /// The tags of a repository, or one page of them.
 pub(super) fn tags(name: &str, call: &Call) -> Result<Metadata, Refusal> {
-    let number = call.parameter("n").map(page_size).transpose()?;
-    let last = call.parameter("last").map(|last| {
-        if is_tag(last) { Ok(last) } else { Err(Refusal::Bad("`last` is a tag".to_owned())) }
-    });
-    let query = encoded(&[("n", number), ("last", last.transpose()?.map(str::to_owned))]);
+    let query = page(call, &[])?;
     let key = Key::file(name, "", query.as_deref().unwrap_or_default(), "tags");
     Ok(Metadata { query, ..Metadata::verbatim(key, below(name, &["tags", "list"]), read_tags, JSON) })
 }
 
 /// What refers to a manifest, or one page of it.
 pub(super) fn referrers(name: &str, digest: &Digest, call: &Call) -> Result<Metadata, Refusal> {
-    let number = call.parameter("n").map(page_size).transpose()?;
-    let kept = ["artifactType", "last", "next", "nextToken"].map(|parameter| {
-        let value = call.parameter(parameter).filter(|value| value.len() <= LONGEST && value.is_ascii());
-        (parameter, value.map(str::to_owned))
-    });
-    let query = encoded(&[&[("n", number)], kept.as_slice()].concat());
+    let query = page(call, &["artifactType"])?;
     let digest = digest.to_string();
     let key = Key::file(name, &digest, query.as_deref().unwrap_or_default(), "referrers");
     Ok(Metadata { query, ..Metadata::verbatim(key, below(name, &["referrers", &digest]), read_referrers, OCI_INDEX) })
+}
+
+/// The query of a page: its size, these parameters, and where it begins. Others mean nothing and are left out.
+fn page(call: &Call, parameters: &[&'static str]) -> Result<Option<String>, Refusal> {
+    let number = call.parameter("n").map(page_size).transpose()?;
+    let mut kept = vec![("n", number)];
+    for &parameter in parameters.iter().chain(&CURSORS) {
+        let value = call.parameter(parameter);
+        if value.is_some_and(|value| !is_value(value)) {
+            return Err(Refusal::Bad(format!("`{parameter}` is printable ASCII of at most {LONGEST} bytes")));
+        }
+        kept.push((parameter, value.map(str::to_owned)));
+    }
+    Ok(encoded(&kept))
+}
+
+/// Whether a registry may have given this value: what is in it is the registry's affair.
+fn is_value(text: &str) -> bool {
+    text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn page_size(text: &str) -> Result<String, Refusal> {
@@ -68,7 +81,7 @@ struct Tags {
 fn read_tags(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     let _: Tags = serde_json::from_slice(raw.bytes)
         .map_err(|error| Unexpected(format!("no list of tags where one was asked for ({error})")))?;
-    Ok(Reading { served: ServedAs { next: next_page(&raw), ..ServedAs::default() }, ..Reading::default() })
+    Ok(Reading { served: ServedAs { next: next_page(&raw, &[])?, ..ServedAs::default() }, ..Reading::default() })
 }
 
 #[derive(Deserialize)]
@@ -84,19 +97,30 @@ fn read_referrers(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     // Without it a client filters by itself, so only the one filter that there is passes.
     let filtered = raw.headers.and_then(|headers| headers.get(FILTERS)).is_some_and(|value| value == "artifactType");
     let headers = filtered.then(|| (FILTERS.to_owned(), "artifactType".to_owned())).into_iter().collect();
-    Ok(Reading { served: ServedAs { next: next_page(&raw), headers, content_type: None }, ..Reading::default() })
+    Ok(Reading { served: ServedAs { next: next_page(&raw, &["artifactType"])?, headers, content_type: None }, ..Reading::default() })
 }
 
-/// The query of the next page, if the upstream's `Link` (RFC 8288) leads to a page of the same list.
-fn next_page(raw: &Raw<'_>) -> Option<String> {
+/// The query of the next page, if the upstream's `Link` (RFC 8288) leads to a page of the same list: what a request for
+/// that page may hold here. One that says in unknown words where it begins cannot be asked for, and a client that were
+/// told nothing of it would take a part of the list for the whole.
+fn next_page(raw: &Raw<'_>, parameters: &[&'static str]) -> Result<Option<String>, Unexpected> {
+    let Some(target) = next_link(raw) else { return Ok(None) };
+    if !target.query_pairs().any(|(name, _)| CURSORS.contains(&&*name)) {
+        let known = CURSORS.join(", ");
+        return Err(Unexpected(format!("the link to the next page of the list has none of {known}")));
+    }
+    let value = |name: &str| {
+        let found = target.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        found.filter(|value| is_value(value))
+    };
+    let begins = CURSORS.iter().any(|cursor| value(cursor).is_some());
+    let names = ["n"].iter().chain(parameters).chain(&CURSORS);
+    Ok(encoded(&names.map(|name| (*name, value(name))).collect::<Vec<_>>()).filter(|_| begins))
+}
+
+fn next_link(raw: &Raw<'_>) -> Option<url::Url> {
     let link = raw.headers?.get(http::header::LINK)?.to_str().ok()?;
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = parameters.split(';').map(|part| part.trim().replace('"', "")).any(|part| part == "rel=next");
-    let target = raw.url.join(target).ok().filter(|target| is_next && target.path() == raw.url.path())?;
-    let value = |name: &str| {
-        let found = target.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        found.filter(|value| value.len() <= LONGEST && value.is_ascii() && !value.contains(char::is_control))
-    };
-    // What a request for that page may hold here.
-    encoded(&["n", "artifactType", "last", "next", "nextToken"].map(|name| (name, value(name))))
+    raw.url.join(target).ok().filter(|target| is_next && target.path() == raw.url.path())
 }

@@ -21,6 +21,10 @@ fn what_requests_mean() {
             "org/lab/tiny/1.0/tiny-1.0-sources.jar.asc".to_owned(),
             "artifact file|org.lab:tiny|1.0|tiny-1.0-sources.jar.asc in ",
         ),
+        (
+            "org/lab/tiny/maven-metadata.xml.asc".to_owned(),
+            "metadata signature|org.lab:tiny||maven-metadata.xml.asc < org/lab/tiny/maven-metadata.xml.asc",
+        ),
         ("org/lab/tiny/1.0/tiny-1.0.module".to_owned(), "artifact file|org.lab:tiny|1.0|tiny-1.0.module in "),
         ("org/lab/tiny/1.0%2Bb/tiny-1.0+b.jar".to_owned(), "artifact file|org.lab:tiny|1.0+b|tiny-1.0+b.jar in "),
         ("org/lab/tiny/1.0/tiny-1.0.jar.sha1".to_owned(), "sha1 of artifact file|org.lab:tiny|1.0|tiny-1.0.jar in "),

@@ -35,6 +35,28 @@ async fn pages_of_tags_lead_to_our_own_next_page() {
     assert!(upstream.requests()[1].target.ends_with("/tags/list?n=2&last=2"), "{:?}", upstream.requests()[1]);
 }
 
+/// Whatever a registry calls the begin of a page, and whatever it writes there, the links lead through all pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_begin_where_the_registry_says() {
+    let (upstream, rig) = serve(|manifest| manifest).await;
+    for (number, cursor) in ["last", "next", "nextToken", "next_page"].iter().enumerate() {
+        let path = at(&format!("a{number}/tags/list"));
+        let link = format!("<{path}?{cursor}=b%2FQ%3D%3D>; rel=\"next\"");
+        upstream.set(&path, page(&["1"], Some(&link)));
+        let first = rig.get(&format!("/v2/a{number}/tags/list")).await.expect_status(200);
+        let next = first.header("link").strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link").0;
+        upstream.set(&path, page(&["2"], None));
+        let second = rig.get(next).await.expect_status(200);
+        assert_eq!((second.header("link"), second.text().as_str()), ("", r#"{"name":"a","tags":["2"]}"#));
+        let asked = upstream.requests().pop().expect("a request").target;
+        assert!(asked.ends_with(&format!("?{cursor}=b%2FQ%3D%3D")), "{asked}");
+    }
+    let path = at("b/tags/list");
+    upstream.set(&path, page(&["1"], Some(&format!("<{path}?page=2>; rel=\"next\""))));
+    let answer = rig.get("/v2/b/tags/list").await.expect_status(502);
+    assert!(answer.text().contains("next page"), "{}", answer.text());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_that_lead_astray_are_left_out() {
     let (upstream, rig) = serve(|manifest| manifest).await;

@@ -47,14 +47,36 @@ async fn what_the_first_has_is_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_repository_that_does_not_answer_has_is_not_taken_from_another() {
+    let (repository, other) = two().await;
+    put(&other, POM, &file(2, 3_000));
+    for status in [500, 503] {
+        repository.set(POM, Reply::new(status));
+        let answer = repository.get(POM).await;
+        assert!(matches!(answer.status.as_u16(), 502 | 503), "{status}: {}", answer.status);
+    }
+    assert_eq!(other.total(), 0);
+    repository.put(POM, &file(1, 3_000));
+    assert!(repository.get(POM).await.expect_status(200).bytes() == &file(1, 3_000));
+}
+
+/// Each repository is left alone by itself: here the other one may have it any time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_that_said_no_is_left_alone() {
     let (repository, other) = two().await;
-    for number in 0..3 {
-        put(&other, &format!("org/lab/tiny/1.0/tiny-1.0-{number}.jar"), &file(number, 3_000));
+    let jar = |number: u64| format!("org/lab/tiny/1.0/tiny-1.0-{number}.jar");
+    let asked = |path: &str| (repository.asked(path), other.count(&format!("{BASE}{path}")));
+    other.set(&format!("{BASE}{}", jar(0)), Reply::new(503));
+    for _ in 0..3 {
+        repository.get(&jar(0)).await.expect_status(502);
     }
+    assert_eq!(asked(&jar(0)), (1, 3));
+    put(&other, &jar(0), &file(0, 3_000));
+    assert!(repository.get(&jar(0)).await.expect_status(200).bytes() == &file(0, 3_000));
+    assert_eq!(asked(&jar(0)), (1, 4));
     let absent = "org/lab/none/1.0/none-1.0.pom";
     for _ in 0..3 {
         repository.get(absent).await.expect_status(404);
     }
-    assert_eq!((repository.asked(absent), other.count(&format!("{BASE}{absent}"))), (1, 1));
+    assert_eq!(asked(absent), (1, 1));
 }
