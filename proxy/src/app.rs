@@ -235,14 +235,18 @@ impl App {
 
     /// One handshake with the upstream, for `/status`. Nothing waits for it.
     fn start_probe(&self, site: Arc<Site>) {
-        let (shared, probes) = (Arc::clone(&self.shared), Arc::clone(&self.probes));
+        let (shared, probes, sites) = (Arc::clone(&self.shared), Arc::clone(&self.probes), Arc::clone(&self.sites));
         tokio::spawn(async move {
             let outcome = probe(&site.settings.upstream, &site.secrets, &shared).await;
             if let Some(message) = outcome.message() {
                 tracing::warn!(proxy = %site.settings.name, reason = outcome.reason(), message,
                     "the upstream cannot be reached: what is cached is served");
             }
-            probes.lock().insert(site.settings.name.clone(), (outcome, Timestamp::now()));
+            // An older one may end after that of the settings which replaced it.
+            let mut probes = probes.lock();
+            if sites.load().iter().any(|current| Arc::ptr_eq(current, &site)) {
+                probes.insert(site.settings.name.clone(), (outcome, Timestamp::now()));
+            }
         });
     }
 

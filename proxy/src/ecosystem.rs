@@ -3,10 +3,10 @@
 use crds::Ecosystem as Kind;
 use http::StatusCode;
 
+use crate::blob_id::BlobId;
 use crate::client::{ClientSetup, Endpoint};
 use crate::intent::{Intent, Key, Refusal};
 use crate::request::Call;
-use crate::store::BlobId;
 
 mod accept;
 mod gathered;

@@ -13,6 +13,7 @@ pub mod access;
 pub mod admin;
 #[cfg(feature = "server")]
 pub mod app;
+pub mod blob_id;
 #[cfg(feature = "server")]
 pub mod body;
 #[cfg(feature = "server")]

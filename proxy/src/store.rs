@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-pub use blob::{Blob, BlobId};
+pub use crate::blob_id::BlobId;
+pub use blob::Blob;
 pub use body::{BodyError, ByteStream};
 use inventory::on_disk;
 pub use inventory::{Inventory, Reservation, Usage};
@@ -192,8 +193,11 @@ impl Store {
         });
         if let Err(error) = &opened {
             self.report(error);
-            // Somebody may have removed the directory by hand: the next attempt makes another.
-            *self.spool.lock() = None;
+            // Somebody has removed the directory by hand: the next attempt makes another. After any other failure files
+            // that are being written lie there still, and its lock keeps them.
+            if error.kind() == io::ErrorKind::NotFound {
+                *self.spool.lock() = None;
+            }
         }
         opened
     }

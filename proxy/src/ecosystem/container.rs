@@ -9,7 +9,7 @@ use crate::client::{ClientSetup, Endpoint};
 use crate::digest::Digest;
 use crate::intent::{Answer, Artifact, Intent, Key, Lifetime, Metadata, Refusal, Revalidate, Source};
 use crate::request::Call;
-use crate::store::BlobId;
+use crate::blob_id::BlobId;
 use crate::upstream_path::UpstreamPath;
 
 mod clients;

@@ -19,10 +19,10 @@ use crate::respond;
 
 /// Longest answer that is passed on, in bytes.
 const ANSWER_LIMIT: u64 = 16 << 20;
-/// Memory for an answer of unknown length, until it turns out to be longer.
+/// Memory for a body that is yet to come, until it turns out to be longer.
 const FIRST_SHARE: u64 = 1 << 20;
-/// A client that sends a body sends something of it that often.
-const IDLE: Duration = Duration::from_secs(30);
+/// So long a client may take to send a body: others wait for the memory that it holds.
+const ARRIVAL: Duration = Duration::from_mins(1);
 
 /// Asks the upstream and passes its answer on.
 pub(super) async fn forwarded<B>(
@@ -67,32 +67,51 @@ where
     Ok(respond::forwarded(forward, status, &headers, body))
 }
 
-/// Reads the body of a request into memory that was set aside for it.
-async fn read_body<B>(mut incoming: B, limit: usize, budget: &Budget) -> Result<(Bytes, Permit), Error>
+/// Reads the body of a request into memory that is set aside for it: for a long one only once much of it has come.
+async fn read_body<B>(incoming: B, limit: usize, budget: &Budget) -> Result<(Bytes, Permit), Error>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let too_long = || Error::from(Refusal::Bad(format!("the body has more than {limit} bytes")));
-    let announced = incoming.size_hint().exact();
-    if announced.is_some_and(|announced| announced > limit as u64) {
-        return Err(too_long());
+    match tokio::time::timeout(ARRIVAL, collect_request(incoming, limit, budget)).await {
+        Ok(body) => body,
+        Err(_) => Err(Refusal::Bad(format!("the body did not arrive within {} s", ARRIVAL.as_secs())).into()),
     }
-    let permit = budget.take(announced.unwrap_or(limit as u64)).await?;
+}
+
+async fn collect_request<B>(mut incoming: B, limit: usize, budget: &Budget) -> Result<(Bytes, Permit), Error>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let most = incoming.size_hint().exact().unwrap_or(limit as u64);
+    if most > limit as u64 {
+        return Err(longer_than(limit));
+    }
+    let mut share = most.min(FIRST_SHARE);
+    let mut permit = budget.take(share).await?;
     let mut bytes = BytesMut::new();
-    loop {
-        let frame = match tokio::time::timeout(IDLE, incoming.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(None) => return Ok((bytes.freeze(), permit)),
-            Ok(Some(Err(_))) => return Err(Refusal::Bad("the body was cut".to_owned()).into()),
-            Err(_) => return Err(Refusal::Bad("the body stopped arriving".to_owned()).into()),
-        };
-        if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > limit {
-                return Err(too_long());
-            }
-            bytes.extend_from_slice(&data);
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|_| Refusal::Bad("the body was cut".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > limit {
+            return Err(longer_than(limit));
         }
+        if length as u64 > share {
+            (permit, share) = exchange(permit, most, budget).await?;
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok((bytes.freeze(), permit))
+}
+
+/// A larger share of the budget. Whoever waits for memory with memory in hand could wait for others who do the same.
+async fn exchange(permit: Permit, share: u64, budget: &Budget) -> Result<(Permit, u64), Error> {
+    drop(permit);
+    Ok((budget.take(share).await?, share))
+}
+
+fn longer_than(limit: usize) -> Error {
+    Refusal::Bad(format!("the body has more than {limit} bytes")).into()
 }
 
 /// Reads an answer to its end, so that its place among the requests to the upstream is free before a client reads it.
@@ -119,10 +138,7 @@ async fn collect(
             return Err(too_long());
         }
         if length > share {
-            // Whoever waits for memory with memory in hand could wait for others who do the same.
-            drop(permit);
-            permit = budget.take(ANSWER_LIMIT).await?;
-            share = ANSWER_LIMIT;
+            (permit, share) = exchange(permit, ANSWER_LIMIT, budget).await?;
         }
         bytes.extend_from_slice(&piece);
     }

@@ -149,8 +149,10 @@ impl Store {
         let mut swept = 0;
         for directory in directories(&self.options().root.join("spool")) {
             let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"));
-            let gone = lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
-            if gone {
+            // Held until the directory is gone, so that no other process takes it in between.
+            if let Ok(lock) = lock
+                && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+            {
                 swept += fs::read_dir(&directory).map_or(0, |entries| entries.count().saturating_sub(1) as u64);
                 let _ = fs::remove_dir_all(&directory);
             }

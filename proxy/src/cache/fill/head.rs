@@ -18,7 +18,10 @@ impl Cache {
         if let Some((status, text)) = self.state.absent.word(self.absence(artifact), Asked::Head) {
             return Err(Error::Missing { status, upstream: self.upstream(), text });
         }
-        let head = self.head_of_upstream(artifact).await;
+        // In a task of its own: a client that leaves takes no place, token request or probe of others with it.
+        let (cache, asked) = (Arc::clone(self), artifact.clone());
+        let head = tokio::spawn(async move { cache.head_of_upstream(&asked).await });
+        let head = head.await.unwrap_or(Err(Error::Abandoned));
         if let Err(error) = &head {
             self.note_absence(artifact, error, Asked::Head, since);
         }

@@ -77,8 +77,40 @@ async fn a_request_s_body_takes_memory_and_keeps_moving() {
     let began = tokio::time::Instant::now();
     let stuck = StreamBody::new(Box::pin(stream::pending::<Result<Frame<Bytes>, FetchError>>()));
     assert!(matches!(read_body(stuck, 3, &budget).await, Err(Error::Refused(Refusal::Bad(_)))));
-    assert_eq!(began.elapsed(), IDLE);
+    assert_eq!(began.elapsed(), ARRIVAL);
     assert!(budget.take(1 << 20).await.is_ok(), "everything is free again");
+}
+
+const LONG: usize = 16 << 20;
+
+/// Never comes, and has the length that a client announces.
+struct Announced;
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = FetchError;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        std::task::Poll::Pending
+    }
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(LONG as u64)
+    }
+}
+
+/// Bodies that are announced and do not come leave room for one that does.
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_takes_memory_once_it_comes() {
+    let budget = Budget::new(64 << 20);
+    let slow = futures_util::future::join_all((0..40).map(|_| read_body(Announced, LONG, &budget)));
+    let began = tokio::time::Instant::now();
+    let prompt = async {
+        let (bytes, _) = read_body(Full::from(vec![b'a'; LONG]), LONG, &budget).await.unwrap();
+        assert_eq!((bytes.len(), began.elapsed()), (LONG, Duration::ZERO));
+    };
+    let (slow, ()) = tokio::join!(slow, prompt);
+    assert!(slow.iter().all(|body| matches!(body, Err(Error::Refused(Refusal::Bad(_))))));
 }
 
 fn pieces(length: usize, count: usize) -> crate::fetch::BodyStream {

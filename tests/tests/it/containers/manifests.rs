@@ -120,8 +120,8 @@ async fn a_tag_is_confirmed_by_a_head() {
     // What was pulled by digest before stays.
     let old = rig.get(&format!("/v2/a/manifests/{first}")).await.expect_status(200);
     assert_eq!(digest(old.bytes()), first);
-    // A registry that refuses a HEAD, or says nothing in it, is asked in the ordinary way.
-    for reply in [Reply::new(405), Reply::new(401), Reply::new(200)] {
+    // A registry that refuses a HEAD, knows none or says nothing in it, is asked in the ordinary way.
+    for reply in [Reply::new(405), Reply::new(401), Reply::new(404), Reply::new(200)] {
         upstream.then(&upstream_path, reply);
         let before = asked().len();
         told(&second).await;

@@ -2,7 +2,7 @@
 
 use tests::fixture::container::{digest, image};
 use tests::rig::Setup;
-use tests::{Ask, Gate, Manifest, Resource, Upstream};
+use tests::{Ask, Gate, Manifest, Reply, Resource, Upstream};
 
 use super::{at, blob, serve, tag};
 
@@ -102,4 +102,20 @@ async fn a_manifest_that_lies_about_sizes_damages_nothing() {
     let named = rig.get(&format!("/v2/b/blobs/{}", digest(LAYER))).await.expect_status(200);
     assert_eq!(named.bytes(), LAYER);
     assert!(rig.get(&format!("/v2/{first}")).await.is_hit());
+}
+
+/// Some registries refuse a HEAD of a blob, and signed addresses are for one method.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_refuses_a_head_is_asked_by_get() {
+    let (upstream, rig) = serve(|manifest| manifest).await;
+    for (number, refusal) in [400, 403, 405, 501].into_iter().enumerate() {
+        let layer = [LAYER, &[number as u8]].concat();
+        let path = blob(&upstream, "a", &layer);
+        upstream.then(&at(&path), Reply::new(refusal));
+        let head = rig.send(Ask::head(&format!("/v2/{path}"))).await.expect_status(200);
+        assert_eq!(head.header("content-length"), layer.len().to_string(), "{refusal}");
+        let methods: Vec<_> = upstream.requests_of(&at(&path)).into_iter().map(|request| request.method).collect();
+        assert_eq!(methods, ["HEAD", "GET"], "{refusal}");
+        assert!(rig.stored_copies(&layer).is_empty(), "nothing is fetched for a HEAD");
+    }
 }

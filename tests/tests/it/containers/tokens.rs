@@ -5,7 +5,9 @@ use tests::fixture::CONTAINER;
 use tests::fixture::container::{digest, image};
 use tests::rig::Setup;
 use tests::wait::until;
-use tests::{Manifest, Reply, Resource, Rig, Upstream};
+use tests::{Gate, Manifest, Reply, Resource, Rig, Upstream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::{at, blob, tag};
 
@@ -64,6 +66,27 @@ async fn tokens_for_everybody_need_no_account() {
     assert_eq!(registry.total(), 3, "one 401 at the start: {:?}", registry.requests());
     assert_kept(&rig, &[&cdn, &realm]);
     assert!(answer.header("www-authenticate").is_empty());
+}
+
+/// Whoever leaves while something is asked on its behalf takes no place among the requests to the registry with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_before_its_token_comes_takes_no_place_with_it() {
+    let (registry, realm, rig) = serve(|manifest| manifest.with("upstream.maxConcurrentRequests", 1), &[]).await;
+    let latest = tag(&registry, "team/b", "x", &image("b", &[]));
+    let path = blob(&registry, "team/a", b"layer");
+    let gate = Gate::shut();
+    let token = json!({"token": TOKEN, "expires_in": 300}).to_string();
+    realm.set("/token", Reply::ok(token).hold_head(&gate));
+    let mut client = TcpStream::connect(rig.data()).await.expect("the server accepts");
+    client.write_all(format!("HEAD /v2/{path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.expect("sent");
+    gate.reached(1).await;
+    drop(client);
+    rig.logged(&["\"status\":499", "\"method\":\"HEAD\"", "\"complete\":false"]).await;
+    gate.open();
+    let answer = rig.get("/v2/team/b/manifests/x").await.expect_status(200);
+    assert_eq!(answer.header("docker-content-digest"), latest);
+    let labels = [("ecosystem", "none"), ("outcome", "client_left"), ("cache", "bypass")];
+    assert_eq!(rig.metrics().await.sum("packageproxy_requests_total", &labels), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
