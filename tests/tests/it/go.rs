@@ -152,6 +152,27 @@ async fn what_is_no_such_file_is_refused_without_a_database_too() {
     assert!(upstream.requests().iter().all(|request| !request.target.contains("sumdb")), "nobody named a database");
 }
 
+/// A hash tile has no digest of its own, and is kept for good: what its address says of its length holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tile_is_as_long_as_its_address_says() {
+    let (_, upstream, rig) = start(|manifest| manifest).await;
+    for (tile, length) in [("8/0/001", 256 * 32), ("8/1/000.p/3", 3 * 32)] {
+        let path = format!("sumdb/{DATABASE}/tile/{tile}");
+        let right = seeded(b"", 1, length);
+        for (what, reply) in [
+            ("a page", Reply::ok("<html>sign in</html>").header("Content-Type", "application/octet-stream")),
+            ("short", Reply::ok(right.slice(1..))),
+            ("short, of no length", Reply::ok(right.slice(1..)).chunked()),
+            ("long, of no length", Reply::ok([&right[..], b"x"].concat()).chunked()),
+        ] {
+            upstream.set(&format!("{BASE}{path}"), reply);
+            assert_refused(&rig, &format!("/go/{path}"), what).await;
+        }
+        upstream.set(&format!("{BASE}{path}"), Reply::ok(right.clone()).chunked());
+        assert!(*rig.get(&format!("/go/{path}")).await.expect_status(200).bytes() == right, "{tile}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upstreams_word_on_what_is_missing_reaches_the_client() {
     let (_, upstream, rig) = start(|manifest| manifest.with("cache.negativeTTL", "1h")).await;

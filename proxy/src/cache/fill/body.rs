@@ -32,7 +32,7 @@ impl Cache {
         if let (Some(size), Some(announced)) = (artifact.size, content_length(&reply))
             && size != announced
         {
-            return Err(unexpected(&upstream, &format!("{announced} bytes where its index says {size}")));
+            return Err(unexpected(&upstream, &format!("{announced} bytes where it must have {size}")));
         }
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
@@ -78,12 +78,19 @@ impl Cache {
                     .await
                     .map_err(|error| Error::Storage(Arc::new(std::io::Error::other(error))))?;
             }
-            let flows = target.expected.is_nothing() && matches!(artifact.shape, Shape::Opaque);
+            if let Some(size) = artifact.size.filter(|size| length > *size) {
+                return Err(unexpected(&upstream, &format!("more than the {size} bytes that it must have")));
+            }
+            let is_open = artifact.size.is_none() && matches!(artifact.shape, Shape::Opaque);
+            let flows = target.expected.is_nothing() && is_open;
             fill.spool.release(if flows { length } else { releasable(length, announced) });
         }
         if announced.is_some_and(|announced| length < announced) {
             let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
             return Err(Error::Fetch(FetchError::Broken { origin: upstream, source }));
+        }
+        if let Some(size) = artifact.size.filter(|size| length != *size) {
+            return Err(unexpected(&upstream, &format!("{length} bytes where it must have {size}")));
         }
         let digests = std::mem::replace(&mut intake.hasher, Hasher::under([])).finish();
         Ok((Arrived { length, digests }, intake))

@@ -189,6 +189,7 @@ fn stanzas_name_files() {
     let found = scanned("dists/stable/main/source", &sources);
     let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["pool/a/a_1.dsc", "pool/a/a_1.tar.xz"]);
+    assert_eq!(found.iter().map(|file| file.digest.hex()).collect::<Vec<_>>(), [one.clone(), two.clone()]);
     let index = format!("SHA256-Current: {one} 3\nSHA256-Patches:\n {one} 3 T-1\nSHA256-Download:\n {two} 4 T-1.gz\n");
     let found = scanned("dists/stable/main/binary-amd64/Packages.diff", &index);
     assert_eq!(found.len(), 1);

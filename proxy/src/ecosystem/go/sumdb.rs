@@ -35,9 +35,10 @@ pub(super) fn parse(database: &str, rest: &[&str], path: &[&str]) -> Result<Inte
             }
             Ok(Intent::Metadata(record(database, &name, &version)))
         }
-        ["tile", tile @ ..] if is_tile(tile) => {
+        ["tile", tile @ ..] => {
+            let Tile { size } = Tile::parse(tile).ok_or_else(nothing)?;
             let key = Key::file(database, "", tile.join("/"), "tile");
-            Ok(Intent::Artifact(Artifact::at(key, Source::Layout(below(path)), BINARY)))
+            Ok(Intent::Artifact(Artifact { size, ..Artifact::at(key, Source::Layout(below(path)), BINARY) }))
         }
         _ => Err(nothing()),
     }
@@ -55,28 +56,49 @@ pub(super) fn record(database: &str, module: &str, version: &str) -> Metadata {
     Metadata { lifetime: RECORD, ..Metadata::verbatim(key, from, read_record, TEXT) }
 }
 
-/// `HEIGHT/LEVEL/NUMBER` or `HEIGHT/data/NUMBER`, where a large number has several elements, `x001/x234/067`, and a
-/// tile that is not full yet ends in `.p/WIDTH`.
-fn is_tile(tile: &[&str]) -> bool {
-    let is_number = |text: &str, most: usize| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let [height, level, number @ ..] = tile else { return false };
-    let (number, width) = match number {
-        [number @ .., partial, width] if partial.contains('.') => match partial.split_once('.') {
-            Some((last, "p")) => ([number, &[last]].concat(), *width),
-            _ => return false,
-        },
-        number => (number.to_vec(), "1"),
-    };
-    let Some((last, first)) = number.split_last() else { return false };
-    is_number(height, 2)
-        && (*level == "data" || is_number(level, 2))
-        && is_number(width, 3)
-        && last.len() == 3
-        && is_number(last, 3)
-        && first.len() < 6
-        && first.iter().all(|part| part.len() == 4 && part.starts_with('x') && is_number(&part[1..], 3))
+/// Bytes of one hash in a tile: a SHA-256.
+const HASH: u64 = 32;
+
+/// A piece of the tree.
+struct Tile {
+    /// Its bytes, unless it holds records, which differ in length.
+    size: Option<u64>,
+}
+
+impl Tile {
+    /// `HEIGHT/LEVEL/NUMBER` or `HEIGHT/data/NUMBER`, where a large number has several elements, `x001/x234/067`, and a
+    /// tile that is not full yet ends in `.p/WIDTH`. A full one is two to the power of `HEIGHT` wide.
+    fn parse(tile: &[&str]) -> Option<Self> {
+        let [height, level, number @ ..] = tile else { return None };
+        let (number, width) = match number {
+            [number @ .., partial, width] if partial.contains('.') => {
+                let (last, _) = partial.split_once('.').filter(|(_, end)| *end == "p")?;
+                ([number, &[last]].concat(), Some(parse_number(width, 3)?))
+            }
+            number => (number.to_vec(), None),
+        };
+        let (last, first) = number.split_last()?;
+        let height = parse_number(height, 2)?;
+        let is_place = last.len() == 3
+            && parse_number(last, 3).is_some()
+            && first.len() < 6
+            && first.iter().all(|part| part.strip_prefix('x').is_some_and(|part| part.len() == 3 && parse_number(part, 3).is_some()));
+        if !is_place {
+            return None;
+        }
+        if *level == "data" {
+            return Some(Self { size: None });
+        }
+        parse_number(level, 2)?;
+        let width = width.map_or_else(|| 1_u64.checked_shl(height), |width| Some(u64::from(width)))?;
+        Some(Self { size: Some(width.checked_mul(HASH)?) })
+    }
+}
+
+/// A number of at most so many digits.
+fn parse_number(text: &str, most: usize) -> Option<u32> {
+    let is_number = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 fn read_head(raw: Raw<'_>) -> Result<Reading, Unexpected> {
