@@ -1,0 +1,96 @@
+//! The checksum database: what it says of a module holds, and what it is made of is passed on.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zips_and_go_mods_are_compared_with_the_checksum_database() {
+    let (fixture, upstream, rig) = start(|manifest| manifest).await;
+    for release in [SMALL, LARGE] {
+        let version = fixture.package.releases[release].version.clone();
+        let (path, upstream_path) = file(&version, "zip");
+        // A sound zip of the same files in the same folder, with other content.
+        let other = zip(&folder(&version), &go_mod(PACKAGE), 99, fixture.bytes(release).len());
+        upstream.set(&upstream_path, Resource::file(other.clone()));
+        assert_refused(&rig, &path, "another zip").await;
+        rig.until_written().await;
+        assert!(rig.stored_copies(&other).is_empty(), "a zip of other content was kept");
+        fixture.install(&upstream);
+        assert!(rig.get(&path).await.expect_status(200).bytes() == fixture.bytes(release));
+
+        let (path, upstream_path) = file(&version, "mod");
+        upstream.set(&upstream_path, Resource::new("module evil.example\n", "text/plain"));
+        assert_refused(&rig, &path, "another go.mod").await;
+        fixture.install(&upstream);
+        assert_eq!(rig.get(&path).await.expect_status(200).text(), go_mod(PACKAGE));
+        // One record for all files of the version, shared with clients that ask for it.
+        let lookup = format!("/go/{}", lookup(PACKAGE, &version));
+        assert!(rig.get(&lookup).await.expect_status(200).text().contains(" h1:"));
+        assert_eq!(upstream.count(&record_at(&version)), 2, "once beside the first body, once more on suspicion");
+    }
+    assert_eq!(rig.metrics().await.sum("packageproxy_digest_mismatches_total", &[]), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_content_packed_otherwise_is_the_same_module() {
+    let (fixture, upstream, rig) = start(|manifest| manifest).await;
+    let (path, upstream_path) = file("1.0.0", "zip");
+    let data = seeded(b"", 5, 1000).to_vec();
+    let mut files = vec![
+        (format!("{}/go.mod", folder("1.0.0")), go_mod(PACKAGE).into_bytes()),
+        (format!("{}/data.bin", folder("1.0.0")), data),
+    ];
+    let one = zip_of(&files);
+    files.reverse();
+    let other = zip_of(&files);
+    assert_ne!(one, other);
+    upstream.set(&record_at("1.0.0"), Resource::new(record(PACKAGE, "1.0.0", &one), "text/plain"));
+    upstream.set(&upstream_path, Resource::file(other.clone()));
+    assert!(*rig.get(&path).await.expect_status(200).bytes() == other);
+    drop(fixture);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_cannot_be_had_or_lie_release_nothing() {
+    let (fixture, upstream, rig) = start(|manifest| manifest.with("upstream.readTimeout", "2s")).await;
+    let (path, _) = file("1.0.0", "zip");
+    let true_record = record(PACKAGE, "1.0.0", fixture.bytes(SMALL));
+    let text = |text: String| Reply::ok(text).header("Content-Type", "text/plain");
+    for (what, reply) in [
+        ("500", Reply::new(500)),
+        ("silence", Reply::new(200).stall_head()),
+        ("a page", Reply::ok("<html>sign in</html>").header("Content-Type", "text/html")),
+        ("a cut record", text(true_record[..40].to_owned())),
+        ("a cut connection", text(true_record.clone()).claims(true_record.len() + 10)),
+        ("another version", text(true_record.replace("v1.0.0", "v1.1.0"))),
+        ("another module", text(true_record.replace(&module(PACKAGE), "evil.example/x"))),
+        ("no hash", text(true_record.replace("h1:", "h9:"))),
+    ] {
+        upstream.set(&record_at("1.0.0"), reply);
+        let answer = rig.get(&path).await;
+        assert!(matches!(answer.status.as_u16(), 502..=504), "{what}: {}", answer.status);
+    }
+    // A module that the database does not know, as private ones are: the first bytes stay the right ones.
+    upstream.set(&record_at("1.0.0"), Reply::new(404).text("not found"));
+    assert!(rig.get(&path).await.expect_status(200).bytes() == fixture.bytes(SMALL));
+}
+
+/// A hash tile has no digest of its own, and is kept for good: what its address says of its length holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tile_is_as_long_as_its_address_says() {
+    let (_, upstream, rig) = start(|manifest| manifest).await;
+    for (tile, length) in [("8/0/001", 256 * 32), ("8/1/000.p/3", 3 * 32)] {
+        let path = format!("sumdb/{DATABASE}/tile/{tile}");
+        let right = seeded(b"", 1, length);
+        for (what, reply) in [
+            ("a page", Reply::ok("<html>sign in</html>").header("Content-Type", "application/octet-stream")),
+            ("short", Reply::ok(right.slice(1..))),
+            ("short, of no length", Reply::ok(right.slice(1..)).chunked()),
+            ("long, of no length", Reply::ok([&right[..], b"x"].concat()).chunked()),
+        ] {
+            upstream.set(&format!("{BASE}{path}"), reply);
+            assert_refused(&rig, &format!("/go/{path}"), what).await;
+        }
+        upstream.set(&format!("{BASE}{path}"), Reply::ok(right.clone()).chunked());
+        assert!(*rig.get(&format!("/go/{path}")).await.expect_status(200).bytes() == right, "{tile}");
+    }
+}
