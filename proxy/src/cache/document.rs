@@ -247,10 +247,10 @@ impl Cache {
             {
                 return self.confirmed(id, stored.clone(), &HeaderMap::new(), since);
             }
-            let (sent, url) = (ask.validators.etag.clone(), ask.url.clone());
+            let (sent, url) = (ask.validators.clone(), ask.url.clone());
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
-                (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, sent.as_ref()) => {
+                (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, &sent) => {
                     return self.confirmed(id, stored, &reply.headers, since);
                 }
                 // It confirms something else than what is stored: asked once more without validators.
@@ -373,13 +373,16 @@ impl Cache {
 #[derive(Debug)]
 pub(super) struct Lost;
 
-/// Whether a 304 speaks of the representation whose entity tag was sent (RFC 9111 §4.3.4): another strong tag means
-/// that it does not.
-fn confirms(headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
-    let strong = |tag: &&HeaderValue| tag.as_bytes().starts_with(b"\"");
-    match (headers.get(header::ETAG).filter(strong), sent.filter(strong)) {
-        (Some(got), Some(sent)) => got == sent,
-        _ => true,
+/// Whether a 304 speaks of the representation whose validators were sent (RFC 9111 §4.3.4): another entity tag, or
+/// another date where there is no tag, means that it does not. Whether a tag is weak is left to the servers on the way.
+fn confirms(headers: &HeaderMap, sent: &Validators) -> bool {
+    let opaque = |tag: &HeaderValue| tag.as_bytes().strip_prefix(b"W/").unwrap_or(tag.as_bytes()).to_vec();
+    match (headers.get(header::ETAG), &sent.etag) {
+        (Some(got), Some(sent)) => opaque(got) == opaque(sent),
+        _ => match (headers.get(header::LAST_MODIFIED), &sent.last_modified) {
+            (Some(got), Some(sent)) => got == sent,
+            _ => true,
+        },
     }
 }
 

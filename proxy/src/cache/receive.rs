@@ -48,7 +48,7 @@ pub(super) async fn receive(
 ) -> Result<Received, Error> {
     let upstream = reply.url.origin();
     let coding = reply.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let gzip = match coding.trim() {
+    let gzip = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => false,
         "gzip" | "x-gzip" => true,
         other => {

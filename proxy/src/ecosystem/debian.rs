@@ -26,6 +26,8 @@ const READ_ONLY: &str = "this proxy only reads; upload to the archive itself";
 const SUITE: usize = 3;
 /// The heads of a generation, the preferred one first.
 const HEADS: [&str; 2] = ["InRelease", "Release"];
+/// Longest head in bytes: some thirty times that of the largest archive. Its entries are in memory while it is current.
+const LONGEST_HEAD: u64 = 8 << 20;
 
 /// The protocol.
 #[derive(Debug)]
@@ -121,6 +123,7 @@ fn head(folder: &[&str], file: &'static str) -> Metadata {
         |key| UpstreamPath::from_segments(segments(&key.package).chain(["Release.gpg"]));
     Metadata {
         accept: None,
+        limit: Some(LONGEST_HEAD),
         generation: Some(Generation { index, signature: (file == "Release").then_some(signature) }),
         ..Metadata::verbatim(Key::file(folder.join("/"), "", file, "head"), from, release::read, TEXT)
     }

@@ -16,6 +16,8 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
+/// Longest document in bytes: several times a catalogue of all archetypes.
+const LONGEST_DOCUMENT: u64 = 64 << 20;
 const XML: &str = "text/xml";
 const READ_ONLY: &str = "this proxy only reads; deploy to the repository itself, with <distributionManagement>";
 
@@ -60,7 +62,8 @@ fn file(folder: &[&str], name: &str) -> Result<Intent, Refusal> {
     let document = |read, content_type| {
         let key = Place::of_document(folder).key(name, "metadata");
         let document = Metadata::verbatim(key, from.clone(), read, content_type);
-        Ok(Intent::Metadata(Metadata { accept: None, checksum_siblings: Some(&SIBLINGS), ..document }))
+        let limit = Some(LONGEST_DOCUMENT);
+        Ok(Intent::Metadata(Metadata { accept: None, limit, checksum_siblings: Some(&SIBLINGS), ..document }))
     };
     match (folder, name) {
         // Three levels have one name: of a group, of an artifact, of a snapshot.

@@ -1,5 +1,6 @@
 //! Goes on with a body that broke, from the byte where it broke, so that whoever reads it notices only a pause.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub fn resuming(fetch: Arc<dyn Fetch>, ask: Ask, reply: Reply, verified: bool) -
         return reply;
     }
     let total = content_length(&reply.headers);
-    let state = Resuming { fetch, ask, strong, verified, total, delivered: 0, left: ATTEMPTS, body: Some(reply.body) };
+    let body = Some(reply.body);
+    let state = Resuming { fetch, ask, strong, verified, total, delivered: 0, left: ATTEMPTS, resumed: false, body };
     Reply { body: Box::pin(unfold(state, Resuming::next)), ..reply }
 }
 
@@ -37,9 +39,11 @@ struct Resuming {
     ask: Ask,
     strong: Option<HeaderValue>,
     verified: bool,
+    /// Length of the whole, as soon as anything tells it.
     total: Option<u64>,
     delivered: u64,
     left: u32,
+    resumed: bool,
     /// `None` once it is over.
     body: Option<BodyStream>,
 }
@@ -47,12 +51,13 @@ struct Resuming {
 impl Resuming {
     async fn next(mut self) -> Option<(Result<Bytes, FetchError>, Self)> {
         loop {
-            let error = match self.body.as_mut()?.next().await? {
-                Ok(piece) => {
+            let error = match self.body.as_mut()?.next().await {
+                Some(Ok(piece)) => {
                     self.delivered += piece.len() as u64;
                     return Some((Ok(piece), self));
                 }
-                Err(error) => error,
+                Some(Err(error)) => error,
+                None => self.cut_short()?,
             };
             // The broken connection gives its place back before another is asked for.
             self.body = None;
@@ -65,6 +70,16 @@ impl Resuming {
                 return Some((Err(error), self));
             }
         }
+    }
+
+    /// What is wrong with the end of a body that was put together: nobody else compares its length with the whole's.
+    fn cut_short(&self) -> Option<FetchError> {
+        let is_whole = !self.resumed || self.total.is_none_or(|total| total == self.delivered);
+        let broken = || FetchError::Broken {
+            origin: self.ask.url.origin(),
+            source: Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        };
+        (!is_whole).then(broken)
     }
 
     /// The rest of the body, as long as there are attempts left. `None`: it cannot be had, and the first error stands.
@@ -95,16 +110,22 @@ impl Resuming {
     }
 
     /// The body of an answer, if it is the rest of the one that broke.
-    fn continuation(&self, reply: Reply) -> Option<BodyStream> {
-        let same = match (&self.strong, strong_validator(&reply.headers)) {
-            (Some(before), Some(now)) => *before == now,
-            _ => true,
-        };
+    fn continuation(&mut self, reply: Reply) -> Option<BodyStream> {
+        // Another address of the registry gives no validator (it would be another server's), so it cannot go on with
+        // what nobody verifies.
+        let same = self.strong.is_some() && strong_validator(&reply.headers) == self.strong;
+        self.resumed = true;
         match reply.status {
             StatusCode::PARTIAL_CONTENT => {
-                let (start, total) = content_range(&reply.headers)?;
-                let fits = start == self.delivered && (total.is_none() || self.total.is_none() || total == self.total);
-                (fits && (same || self.verified)).then_some(reply.body)
+                let range = content_range(&reply.headers)?;
+                let total = range.complete.or(self.total);
+                let is_rest = range.first == self.delivered
+                    && (self.total.is_none() || total == self.total)
+                    // A part that stops short of the end would pass for the whole.
+                    && total.is_none_or(|total| range.last.checked_add(1) == Some(total));
+                let fits = is_rest && (self.verified || (same && total.is_some()));
+                self.total = total;
+                fits.then_some(reply.body)
             }
             // The whole of it: the server knows no ranges, or has another version now.
             StatusCode::OK if self.verified => {
@@ -139,16 +160,21 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// First byte and complete length of `bytes first-last/complete` (RFC 9110 §14.4); the length may be `*`.
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+/// `bytes first-last/complete` (RFC 9110 §14.4); the complete length may be `*`.
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    first: u64,
+    last: u64,
+    complete: Option<u64>,
+}
+
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, complete) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
     let complete = if complete == "*" { None } else { Some(complete.parse().ok()?) };
-    // A part that stops short of the end would pass for the whole.
-    let to_the_end = complete.is_none_or(|complete: u64| last.checked_add(1) == Some(complete));
-    (first <= last && to_the_end).then_some((first, complete))
+    (first <= last).then_some(ContentRange { first, last, complete })
 }
 
 /// A body without its first `count` bytes.
@@ -183,6 +209,9 @@ mod tests {
                 (Some(_), "whole") => (200, None, TRUE),
                 (Some(_), "other start") => (206, Some("bytes 0-9/10"), TRUE),
                 (Some(_), "other length") => (206, Some("bytes 4-10/11"), "456789x"),
+                (Some(_), "part") => (206, Some("bytes 4-7/10"), "4567"),
+                (Some(_), "part of unknown") => (206, Some("bytes 4-7/*"), "4567"),
+                (Some(_), "less than it says") => (206, Some("bytes 4-9/10"), "4567"),
                 (Some(_), "no range") => (206, None, left),
                 (Some(_), "down for a moment") if number >= 3 => (206, Some(range.as_str()), left),
                 (Some(_), "gone") => (404, None, "error"),
@@ -228,6 +257,10 @@ mod tests {
             (4, 1, "\"s\"", "other start", true, 4, false),
             (4, 1, "\"s\"", "other length", true, 4, false),
             (4, 1, "\"s\"", "no range", true, 4, false),
+            (4, 1, "\"s\"", "part", false, 4, false),
+            (4, 1, "\"s\"", "part", true, 4, false),
+            (4, 1, "\"s\"", "part of unknown", false, 4, false),
+            (4, 1, "\"s\"", "less than it says", false, 8, false),
             (4, 1, "\"s\"", "gone", true, 4, false),
             (4, 1, "\"s\"", "down", true, 4, false),
             (4, 1, "\"s\"", "down for a moment", false, 10, true),
@@ -238,6 +271,36 @@ mod tests {
             let sent = fake.asked().into_iter().find_map(|ask| ask.resume?.if_range);
             let strong = etag.starts_with('"') && fake.asked().len() > 1;
             assert_eq!(sent, strong.then(|| etag.parse().unwrap()));
+        }
+    }
+
+    /// A body that began without a length, which nobody verifies: (status, headers, body) of what goes on with it.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_unknown_length_ends_where_the_rest_says() {
+        const STRONG: (&str, &str) = ("etag", "\"s\"");
+        for (headers, rest, read_to, complete) in [
+            (vec![STRONG, ("content-range", "bytes 4-9/10")], "456789", 10, true),
+            (vec![STRONG, ("content-range", "bytes 4-9/10")], "4567", 8, false),
+            (vec![STRONG, ("content-range", "bytes 4-7/*")], "4567", 4, false),
+            // A mirror, whose validators are left out, or another version.
+            (vec![("content-range", "bytes 4-9/10")], "xxxxxx", 4, false),
+            (vec![("etag", "\"t\""), ("content-range", "bytes 4-9/10")], "xxxxxx", 4, false),
+        ] {
+            let sent = headers.clone();
+            let fake = Fake::numbered(move |ask, number| match number {
+                0 => Ok(reply_with(ask, 206, &sent, rest)),
+                _ => Err(broken(ask)),
+            });
+            let request = ask("https://registry.example/a.tgz");
+            let first = body(vec![Ok(Bytes::from_static(b"0123")), Err(broken(&request))]);
+            let first = Reply { body: first, ..reply_with(&request, 200, &[STRONG], "") };
+            let reply = resuming(fake as Arc<dyn Fetch>, request, first, false);
+            let (bytes, error) = collect(reply.body).await;
+            assert_eq!(
+                (bytes.as_slice(), error.is_none()),
+                (&TRUE.as_bytes()[..read_to], complete),
+                "{headers:?} {rest}"
+            );
         }
     }
 
@@ -260,16 +323,16 @@ mod tests {
     #[test]
     fn content_ranges() {
         for (text, expected) in [
-            ("bytes 4-9/10", Some((4, Some(10)))),
-            ("bytes 4-9/*", Some((4, None))),
-            ("bytes 4-8/10", None),
+            ("bytes 4-9/10", Some((4, 9, Some(10)))),
+            ("bytes 4-9/*", Some((4, 9, None))),
+            ("bytes 0-18446744073709551615/1", Some((0, u64::MAX, Some(1)))),
             ("bytes 9-4/10", None),
             ("bytes */10", None),
-            ("bytes 0-18446744073709551615/1", None),
             ("items 4-9/10", None),
             ("", None),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_RANGE, text.parse().unwrap())]);
+            let expected = expected.map(|(first, last, complete)| ContentRange { first, last, complete });
             assert_eq!(content_range(&headers), expected, "{text}");
         }
     }

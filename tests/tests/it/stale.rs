@@ -181,4 +181,17 @@ async fn a_304_for_another_tag_brings_the_new_document() {
     assert!(confirmed.bytes() == answer.bytes());
     let requests = upstream.requests_of(&fixture.upstream_metadata());
     assert_eq!(requests.last().unwrap().header("if-none-match"), Some("\"second\""));
+    // A cache on the way that is ahead of the document: its 304 speaks of a version that is not here.
+    let odd = [("ETag", "W/\"third\""), ("Last-Modified", "Thu, 22 Oct 2015 07:28:00 GMT")];
+    for (release, (name, value)) in ["3.0.0", "4.0.0"].into_iter().zip(odd) {
+        fixture.publish(release, 100);
+        of_this_second(&fixture, &format!("\"{release}\""));
+        upstream.then(&fixture.upstream_metadata(), Reply::new(304).header(name, value));
+        let answer = rig.get(&fixture.metadata()).await.expect_status(200);
+        assert!(
+            fixture.protocol.versions(answer.bytes()).contains(&release.to_owned()),
+            "{name}: {}",
+            answer.cache_status()
+        );
+    }
 }

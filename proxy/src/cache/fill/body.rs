@@ -166,7 +166,8 @@ fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
 
 pub(super) fn is_web_page(reply: &Reply) -> bool {
     let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html"))
+    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|page| essence.eq_ignore_ascii_case(page))
 }
 
 pub(super) fn content_length(reply: &Reply) -> Option<u64> {

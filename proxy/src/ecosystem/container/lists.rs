@@ -75,7 +75,28 @@ struct Tags {
     _name: String,
     /// Some registries write null where there is none.
     #[serde(rename = "tags")]
-    _tags: Option<Vec<String>>,
+    _tags: Option<Vec<Tag>>,
+}
+
+/// A string that is looked at and not kept, so that however many there are take no memory.
+struct Tag;
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Self)
+    }
+}
+
+impl serde::de::Visitor<'_> for Tag {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a tag")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
 }
 
 fn read_tags(raw: Raw<'_>) -> Result<Reading, Unexpected> {
@@ -118,9 +139,23 @@ fn next_page(raw: &Raw<'_>, parameters: &[&'static str]) -> Result<Option<String
     Ok(encoded(&names.map(|name| (*name, value(name))).collect::<Vec<_>>()).filter(|_| begins))
 }
 
+/// The target of the first link whose relation is `next`. Several links may stand in one header or in several.
 fn next_link(raw: &Raw<'_>) -> Option<url::Url> {
-    let link = raw.headers?.get(http::header::LINK)?.to_str().ok()?;
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let is_next = parameters.split(';').map(|part| part.trim().replace('"', "")).any(|part| part == "rel=next");
-    raw.url.join(target).ok().filter(|target| is_next && target.path() == raw.url.path())
+    let headers = raw.headers?.get_all(http::header::LINK).into_iter().filter_map(|value| value.to_str().ok());
+    let target = headers.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
+    raw.url.join(target).ok().filter(|target| target.path() == raw.url.path())
+}
+
+/// Target and parameters of each link: `<target>; rel="next", <target>; ...`.
+fn links(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    header.split('<').skip(1).filter_map(|link| link.split_once('>'))
+}
+
+/// Relations are several words in one parameter, in either case.
+fn is_next(parameters: &str) -> bool {
+    let mut parameters = parameters.split([';', ',']).filter_map(|parameter| parameter.split_once('='));
+    parameters.any(|(name, value)| {
+        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    })
 }

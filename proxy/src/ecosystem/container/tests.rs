@@ -191,6 +191,10 @@ fn pages_of_lists() {
         ("</v2/a/tags/list?last=a%0d%0aX-Evil:1>; rel=next", None),
         ("</v2/a/tags/list?last=%3E;rel=x>; rel=next", Some("last=%3E%3Brel%3Dx")),
         ("</v2/a/tags/list?n=5&next_page=eyJv==>; rel=next", Some("n=5&next_page=eyJv%3D%3D")),
+        (
+            "</v2/a/tags/list?last=first>; rel=\"first\", </v2/a/tags/list?last=v2>; title=x; REL=\"last next\"",
+            Some("last=v2"),
+        ),
         ("nonsense", None),
     ] {
         assert_eq!(read("v2/a/tags/list", &[("link", link)]).unwrap().next.as_deref(), expected, "{link}");
