@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-/// Milliseconds since the Unix epoch.
-pub type Millis = u64;
+pub use crate::date::Millis;
 
 /// The wall clock read once at start, and the monotonic clock since: an NTP step neither expires everything nor keeps
 /// anything fresh for a year.

@@ -50,6 +50,12 @@ pub trait Ecosystem: Send + Sync + 'static {
         false
     }
 
+    /// Whether names may hold a percent sign, which clients write as `%25`. Everywhere else that is refused: a second
+    /// layer of escapes names nothing in any other registry.
+    fn percent_in_names(&self) -> bool {
+        false
+    }
+
     /// Whether clients write segments `.` into their paths that mean nothing. Everywhere else they are refused.
     fn has_dot_segments(&self) -> bool {
         false

@@ -13,7 +13,7 @@ use crate::cache_status::CacheStatus;
 use crate::error::Error;
 use crate::intent::{Artifact, Checked, Checksum, Indexed, Intent, Metadata, Refusal};
 use crate::negotiate;
-use crate::request::{Call, without_dot_segments};
+use crate::request::{Call, Spelling, without_dot_segments};
 use crate::respond;
 use crate::server::Arrival;
 use crate::site::{Routed, Site, Sites, Unrouted};
@@ -100,7 +100,7 @@ async fn walk(
 fn intent(site: &Site, parts: &http::request::Parts, path: &str) -> Result<Intent, Refusal> {
     let protocol = site.protocol;
     let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
-    let call = Call::read(&parts.method, &path, parts.uri.query(), &parts.headers, protocol.encoded_scope_slash())?;
+    let call = Call::read(&parts.method, &path, parts.uri.query(), &parts.headers, Spelling::of(protocol))?;
     protocol.parse(&call)
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::checksum_sibling::ChecksumSiblings;
+use crate::date::Millis;
 use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
@@ -197,8 +198,11 @@ pub struct Reading {
     pub replacement: Option<Vec<u8>>,
     /// Whether the upstream also serves the files at addresses that contain their digests.
     pub by_digest: bool,
-    /// Until when it may stand in while the upstream fails, where it says so itself (RFC 2822).
-    pub valid_until: Option<String>,
+    /// Until when it may stand in while the upstream fails, where it says so itself.
+    pub valid_until: Option<Millis>,
+    /// A number that grows with each change of the document, where it says one: its serial, or the moment of the change.
+    /// Of two servers of a registry, the one with the lower number lags behind.
+    pub revision: Option<u64>,
     /// What is served beside the bytes.
     pub served: ServedAs,
     /// Another key of the same document: its digest.

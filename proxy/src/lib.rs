@@ -29,6 +29,7 @@ pub mod client;
 #[cfg(feature = "server")]
 pub mod clock;
 pub mod config;
+pub mod date;
 pub mod digest;
 pub mod ecosystem;
 #[cfg(feature = "server")]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, Method, header};
 use percent_encoding::percent_decode_str;
 
+use crate::ecosystem::Ecosystem;
 use crate::intent::Refusal;
 
 /// Longest path in bytes.
@@ -33,15 +34,31 @@ pub struct Call {
     pub passive: bool,
 }
 
+/// How clients of a protocol spell names in paths.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spelling {
+    /// See [`crate::ecosystem::Ecosystem::encoded_scope_slash`].
+    pub scope_slash: bool,
+    /// See [`crate::ecosystem::Ecosystem::percent_in_names`].
+    pub percent: bool,
+}
+
+impl Spelling {
+    /// That of a protocol.
+    pub fn of(protocol: &dyn Ecosystem) -> Self {
+        Self { scope_slash: protocol.encoded_scope_slash(), percent: protocol.percent_in_names() }
+    }
+}
+
 impl Call {
     /// Reads the part of a request that names something. `path` is the raw path below the proxy's base, without a
-    /// leading slash. `scope_slash`: see [`crate::ecosystem::Ecosystem::encoded_scope_slash`].
+    /// leading slash.
     pub fn read(
         method: &Method,
         path: &str,
         query: Option<&str>,
         headers: &HeaderMap,
-        scope_slash: bool,
+        spelling: Spelling,
     ) -> Result<Self, Refusal> {
         if path.len() > PATH_LIMIT {
             return Err(Refusal::TooLong { limit: PATH_LIMIT });
@@ -56,7 +73,7 @@ impl Call {
                 if index == SEGMENT_LIMIT {
                     return Err(Refusal::Bad(format!("the path has more than {SEGMENT_LIMIT} segments")));
                 }
-                decode(segment, scope_slash, &mut segments)?;
+                decode(segment, spelling, &mut segments)?;
             }
         }
         let query = query.map_or_else(Vec::new, |query| {
@@ -96,38 +113,34 @@ pub fn without_dot_segments(path: &str) -> Cow<'_, str> {
 }
 
 /// Decodes one raw segment, once, and refuses what has no business in a name.
-fn decode(raw: &str, scope_slash: bool, segments: &mut String) -> Result<(), Refusal> {
+fn decode(raw: &str, spelling: Spelling, segments: &mut String) -> Result<(), Refusal> {
     if !raw.contains('%') {
-        return add(segments, raw);
+        return add(segments, raw, spelling);
     }
     let decoded = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| Refusal::Bad("a path segment is not UTF-8 after decoding".to_owned()))?;
     if let Some((scope, name)) = decoded.split_once('/') {
-        if !(scope_slash && scope.len() > 1 && scope.starts_with('@')) {
+        if !(spelling.scope_slash && scope.len() > 1 && scope.starts_with('@')) {
             return Err(Refusal::Bad("an encoded slash is only allowed between a scope and a name".to_owned()));
         }
-        add(segments, scope)?;
-        add(segments, name)
+        add(segments, scope, spelling)?;
+        add(segments, name, spelling)
     } else {
-        add(segments, &decoded)
+        add(segments, &decoded, spelling)
     }
 }
 
 /// Refuses a decoded segment that is empty, a dot segment, or holds a separator, an escape or a control character.
-fn add(segments: &mut String, segment: &str) -> Result<(), Refusal> {
-    let refused = segment.chars().find_map(|character| match character {
-        '/' | '\\' => Some("a separator in a path segment"),
-        // A second layer of escapes names nothing in any registry and reads as traversal to the next decoder.
-        '%' => Some("a doubly encoded path segment"),
-        _ if character.is_control() => Some("a control character in a path segment"),
-        _ => None,
+fn add(segments: &mut String, segment: &str, spelling: Spelling) -> Result<(), Refusal> {
+    let refused = refused(segment).or_else(|| match segment.contains('%') {
+        true if !spelling.percent => Some("a doubly encoded path segment"),
+        // The next decoder must not find in it what is refused here.
+        true => percent_decode_str(segment)
+            .decode_utf8()
+            .map_or(Some("a doubly encoded path segment"), |again| refused(&again)),
+        false => None,
     });
-    let refused = match segment {
-        "" => Some("an empty path segment"),
-        "." | ".." => Some("a dot segment"),
-        _ => refused,
-    };
     if let Some(reason) = refused {
         return Err(Refusal::Bad(format!("the path has {reason}")));
     }
@@ -138,12 +151,28 @@ fn add(segments: &mut String, segment: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Why a decoded segment is no name.
+fn refused(segment: &str) -> Option<&'static str> {
+    if let "" | "." | ".." = segment {
+        return Some(if segment.is_empty() { "an empty path segment" } else { "a dot segment" });
+    }
+    segment.chars().find_map(|character| match character {
+        '/' | '\\' => Some("a separator in a path segment"),
+        _ if character.is_control() => Some("a control character in a path segment"),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(path: &str, scope_slash: bool) -> Result<Vec<String>, Refusal> {
-        let call = Call::read(&Method::GET, path, None, &HeaderMap::new(), scope_slash)?;
+        read_spelt(path, Spelling { scope_slash, percent: false })
+    }
+
+    fn read_spelt(path: &str, spelling: Spelling) -> Result<Vec<String>, Refusal> {
+        let call = Call::read(&Method::GET, path, None, &HeaderMap::new(), spelling)?;
         Ok(call.path().into_iter().map(str::to_owned).collect())
     }
 
@@ -188,8 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn a_percent_sign_is_part_of_a_name_where_that_is_usual() {
+        let spelling = Spelling { scope_slash: false, percent: true };
+        assert_eq!(read_spelt("a/x_1%253a2_all.deb", spelling).unwrap(), ["a", "x_1%3a2_all.deb"]);
+        assert_eq!(read_spelt("100%25", spelling).unwrap(), ["100%"]);
+        assert!(read("a/x_1%253a2_all.deb", false).is_err());
+        for path in ["a/%252e%252e/b", "%252e", "a%252fb", "a%255cb", "a%2500b", "a%250ab", "%25ff", "a%2fb"] {
+            assert!(read_spelt(path, spelling).is_err(), "{path}");
+        }
+    }
+
+    #[test]
     fn a_trailing_slash_is_noticed() {
-        let call = |path| Call::read(&Method::GET, path, None, &HeaderMap::new(), false).unwrap().trailing_slash;
+        let spelling = Spelling::default();
+        let call = |path| Call::read(&Method::GET, path, None, &HeaderMap::new(), spelling).unwrap().trailing_slash;
         assert!(call("simple/six/"));
         assert!(!call("simple/six"));
     }

@@ -271,7 +271,8 @@ impl Cache {
     }
 }
 
-/// What these names say of a path, and whether some of them could not be read.
+/// The digest that these names give a path, and whether some of them could not be read. Whoever means the path in earnest
+/// comes before those that may mean it.
 async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Digest>, bool), Error> {
     if names.is_empty() {
         return Ok((None, false));
@@ -279,8 +280,15 @@ async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Digest>, bool),
     let path = path.to_owned();
     let look = move || {
         let mut is_damaged = false;
-        let found = names.iter().find_map(|names| names.find(&path).inspect_err(|_| is_damaged = true).ok().flatten());
-        (found, is_damaged)
+        let mut possible = None;
+        for names in names.iter() {
+            match names.find(&path) {
+                Ok(Some(found)) if found.is_likely => return (Some(found.digest), is_damaged),
+                Ok(found) => possible = possible.or(found),
+                Err(_) => is_damaged = true,
+            }
+        }
+        (possible.map(|found| found.digest), is_damaged)
     };
     tokio::task::spawn_blocking(look).await.map_err(|_| Error::Abandoned)
 }

@@ -286,6 +286,7 @@ impl Cache {
         let Some(mut document) = held.record.document().cloned() else { return Err(Error::Abandoned) };
         document.etag = header_text(headers, header::ETAG).or(document.etag);
         document.last_modified = header_text(headers, header::LAST_MODIFIED).or(document.last_modified);
+        document.older_since = None;
         let record = self.state.writer.confirm(id, self.now(), &held.record, &document, since);
         self.state.unwritten.renew(id, &record);
         let document = StoredDocument { record, ..held };

@@ -70,13 +70,17 @@ impl Open {
         (self.head.generation?.index)(&self.head.key, file, self.by_digest)
     }
 
-    /// The artifacts of all entries that pass. Blocks on the disk.
+    /// The artifacts of all entries that pass, under each of their digests: clients may have asked for any of them.
+    /// Blocks on the disk.
     pub(super) fn artifacts(&self, keep: impl Fn(&ListedFile, &Artifact) -> bool) -> Vec<(ListedFile, Artifact)> {
         let mut found = Vec::new();
         let Some(mut files) = self.table.as_ref().map(Table::files) else { return found };
         while let Ok(Some(file)) = files.read() {
-            if let Some(artifact) = self.artifact(&file).filter(|artifact| keep(&file, artifact)) {
-                found.push((file, artifact));
+            for digest in &file.digests {
+                let by_this = ListedFile { digests: vec![digest.clone()], ..file.clone() };
+                if let Some(artifact) = self.artifact(&by_this).filter(|artifact| keep(&by_this, artifact)) {
+                    found.push((by_this, artifact));
+                }
             }
         }
         found

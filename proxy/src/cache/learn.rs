@@ -147,7 +147,7 @@ mod tests {
     impl ScanIndex for Lines {
         fn line(&mut self, line: &[u8], found: &mut dyn FnMut(NamedFile)) {
             let path = String::from_utf8_lossy(line).into_owned();
-            found(NamedFile { path, digest: Digest::sha256(line), size: 0 });
+            found(NamedFile { path, digest: Digest::sha256(line), size: 0, is_likely: true });
         }
 
         fn end(&mut self, _: &mut dyn FnMut(NamedFile)) {}

@@ -13,6 +13,8 @@ use crate::store::{Blob, BlobId};
 const PATH: usize = 16;
 /// Bytes of an entry: path, SHA-256, length.
 const ENTRY: usize = PATH + 32 + 8;
+/// The bit of the length's last byte that tells a path that is merely possible.
+const POSSIBLE: u8 = 0x80;
 /// The most entries. The largest of real indexes have some ten thousands; what is beyond is not known of.
 pub(super) const MOST: usize = 1 << 19;
 
@@ -28,12 +30,19 @@ impl Gathering {
         entry[..PATH].copy_from_slice(&hash(&file.path));
         entry[PATH..PATH + 32].copy_from_slice(&digest);
         entry[PATH + 32..].copy_from_slice(&file.size.to_le_bytes());
+        entry[ENTRY - 1] &= !POSSIBLE;
+        if !file.is_likely {
+            entry[ENTRY - 1] |= POSSIBLE;
+        }
         self.0.push(entry);
     }
 
     /// The form on disk; `None` if there is nothing to keep.
     pub(super) fn finish(mut self) -> Option<Vec<u8>> {
-        self.0.sort_unstable();
+        self.0.sort_unstable_by(|one, other| {
+            let order = |entry: &[u8; ENTRY]| entry[ENTRY - 1] & POSSIBLE;
+            one[..PATH].cmp(&other[..PATH]).then(order(one).cmp(&order(other))).then(one.cmp(other))
+        });
         self.0.dedup_by_key(|entry| <[u8; PATH]>::try_from(&entry[..PATH]).unwrap_or_default());
         (!self.0.is_empty()).then(|| self.0.as_flattened().to_vec())
     }
@@ -42,6 +51,15 @@ impl Gathering {
 /// The names of one index.
 #[derive(Clone, Debug)]
 pub(super) struct Names(Blob);
+
+/// What an index says of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The file's digest.
+    pub(super) digest: Digest,
+    /// See [`NamedFile::is_likely`].
+    pub(super) is_likely: bool,
+}
 
 impl Names {
     /// Opens what [`Gathering::finish`] made; `None` if it is damaged.
@@ -54,8 +72,8 @@ impl Names {
         self.0.id()
     }
 
-    /// The digest of a path. Blocks on the disk.
-    pub(super) fn find(&self, path: &str) -> io::Result<Option<Digest>> {
+    /// What is said of a path. Blocks on the disk.
+    pub(super) fn find(&self, path: &str) -> io::Result<Option<Found>> {
         let wanted = hash(path);
         let (mut low, mut high) = (0, self.0.length() / ENTRY as u64);
         while low < high {
@@ -69,7 +87,8 @@ impl Names {
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => {
                     let hex = data_encoding::HEXLOWER.encode(&entry[PATH..PATH + 32]);
-                    return Ok(Digest::from_hex(Algorithm::Sha256, &hex));
+                    let is_likely = entry[ENTRY - 1] & POSSIBLE == 0;
+                    return Ok(Digest::from_hex(Algorithm::Sha256, &hex).map(|digest| Found { digest, is_likely }));
                 }
             }
         }
@@ -90,7 +109,7 @@ mod tests {
     fn named(number: usize) -> NamedFile {
         let path = format!("pool/main/p/p{number}/p{number}_1_all.deb");
         let digest = Digest::sha256(path.as_bytes());
-        NamedFile { path, digest, size: number as u64 }
+        NamedFile { path, digest, size: number as u64, is_likely: true }
     }
 
     #[test]
@@ -100,10 +119,28 @@ mod tests {
         let bytes = gathering.finish().unwrap();
         let names = Names::open(Blob::memory(BlobId::of(&bytes), bytes.into())).unwrap();
         for number in 0..1000 {
-            assert_eq!(names.find(&named(number).path).unwrap(), Some(named(number).digest));
+            let found = Found { digest: named(number).digest, is_likely: true };
+            assert_eq!(names.find(&named(number).path).unwrap(), Some(found));
         }
         assert_eq!(names.find(&named(1000).path).unwrap(), None);
         assert!(Gathering::default().finish().is_none());
+    }
+
+    #[test]
+    fn what_is_merely_possible_gives_way() {
+        let of = |content: &[u8], is_likely| NamedFile { digest: Digest::sha256(content), is_likely, ..named(0) };
+        for content in [&b"a"[..], b"b", b"c", b"d"] {
+            for files in [[of(b"likely", true), of(content, false)], [of(content, false), of(b"likely", true)]] {
+                let mut gathering = Gathering::default();
+                for file in &files {
+                    gathering.take(file);
+                }
+                let bytes = gathering.finish().unwrap();
+                let names = Names::open(Blob::memory(BlobId::of(&bytes), bytes.into())).unwrap();
+                let found = Found { digest: Digest::sha256(b"likely"), is_likely: true };
+                assert_eq!(names.find(&named(0).path).unwrap(), Some(found));
+            }
+        }
     }
 
     #[test]

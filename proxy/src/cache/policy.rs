@@ -6,7 +6,7 @@ use crds::CacheSettings;
 
 use crate::clock::Millis;
 use crate::intent::Lifetime;
-use crate::store::{Record, State};
+use crate::store::{Document, Record, State};
 
 /// A stamp this far ahead of now comes from a clock that was wrong: what it says of freshness means nothing.
 const CLOCK_SLACK: Millis = 5_000;
@@ -47,13 +47,7 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
         State::Document(ref document) => {
             // Its own word: it stands for nothing any more.
             let is_valid = document.valid_until.is_none_or(|until| now < until);
-            let fresh_for = millis(match lifetime {
-                Lifetime::Forever => return Decision::Fresh { ttl: FOREVER },
-                // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
-                Lifetime::AtLeast(_) if settings.metadata_ttl.is_zero() => Duration::ZERO,
-                Lifetime::AtLeast(least) => settings.metadata_ttl.max(least),
-                Lifetime::Configured => settings.metadata_ttl,
-            });
+            let Some(fresh_for) = fresh_for(lifetime, settings) else { return Decision::Fresh { ttl: FOREVER } };
             if from_the_future {
                 return Decision::Revalidate { stale: 0, usable: true };
             }
@@ -69,6 +63,32 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
     }
 }
 
+/// Whether a document stays although the upstream has sent another one, of a lower revision: one of its servers lags
+/// behind, or a cache on the way. Once that has been so for as long as a document is fresh, the upstream means it.
+pub fn outranks(
+    held: &Document,
+    revision: Option<u64>,
+    lifetime: Lifetime,
+    settings: &CacheSettings,
+    now: Millis,
+) -> bool {
+    let (Some(ours), Some(other), Some(fresh_for)) = (held.revision, revision, fresh_for(lifetime, settings)) else {
+        return false;
+    };
+    other < ours && now.saturating_sub(held.older_since.unwrap_or(now)) < fresh_for
+}
+
+/// How long a document is fresh; `None`: for good.
+fn fresh_for(lifetime: Lifetime, settings: &CacheSettings) -> Option<Millis> {
+    Some(millis(match lifetime {
+        Lifetime::Forever => return None,
+        // A TTL of zero asks for a revalidation of everything, documents that hardly change included.
+        Lifetime::AtLeast(_) if settings.metadata_ttl.is_zero() => Duration::ZERO,
+        Lifetime::AtLeast(least) => settings.metadata_ttl.max(least),
+        Lifetime::Configured => settings.metadata_ttl,
+    }))
+}
+
 fn millis(duration: Duration) -> Millis {
     duration.as_millis() as Millis
 }
@@ -77,7 +97,7 @@ fn millis(duration: Duration) -> Millis {
 mod tests {
     use super::*;
     use crate::intent::{Key, ServedAs};
-    use crate::store::{BlobId, Document};
+    use crate::store::BlobId;
 
     const STORED: Millis = 1_000_000_000;
 
@@ -100,6 +120,8 @@ mod tests {
             changed: STORED,
             variants: Vec::new(),
             digests: Vec::new(),
+            revision: None,
+            older_since: None,
             valid_until: None,
             by_digest: false,
             signature: None,
@@ -140,6 +162,29 @@ mod tests {
         assert_eq!(at(309), Decision::StaleWhileRevalidate { stale: 9 });
         assert_eq!(at(310), Decision::Revalidate { stale: 10, usable: false });
         assert_eq!(at(4000), Decision::Revalidate { stale: 3700, usable: false });
+    }
+
+    #[test]
+    fn a_lower_revision_comes_in_once_it_stays() {
+        let settings = CacheSettings::default();
+        let always = CacheSettings { metadata_ttl: Duration::ZERO, ..CacheSettings::default() };
+        let record = document();
+        for (ours, other, since, at, expected) in [
+            (Some(5), Some(4), None, 9_999_999, true),
+            (Some(5), Some(4), Some(0), 299_999, true),
+            (Some(5), Some(4), Some(0), 300_000, false),
+            (Some(5), Some(4), Some(10), 0, true),
+            (Some(5), Some(5), None, 0, false),
+            (Some(5), Some(6), None, 0, false),
+            (Some(5), None, None, 0, false),
+            (None, Some(4), None, 0, false),
+        ] {
+            let held = record.document().unwrap();
+            let held = Document { revision: ours, older_since: since.map(|at| STORED + at), ..held.clone() };
+            let now = STORED + at;
+            assert_eq!(outranks(&held, other, Lifetime::Configured, &settings, now), expected, "{since:?} {at}");
+            assert!(!outranks(&held, other, Lifetime::Configured, &always, now), "a TTL of zero takes what comes");
+        }
     }
 
     #[test]

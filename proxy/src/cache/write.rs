@@ -87,6 +87,7 @@ impl Writer {
             if let State::Document(confirmed) = &mut newest.state {
                 confirmed.etag.clone_from(&document.etag);
                 confirmed.last_modified.clone_from(&document.last_modified);
+                confirmed.older_since = document.older_since;
             }
             Arc::new(newest)
         };

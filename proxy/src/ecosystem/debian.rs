@@ -54,6 +54,11 @@ impl Ecosystem for Debian {
         true
     }
 
+    /// Files that apt itself has named, of a version with an epoch: `x_1%3a2.0_all.deb`.
+    fn percent_in_names(&self) -> bool {
+        true
+    }
+
     fn clients(&self, at: Endpoint<'_>) -> Vec<ClientSetup> {
         clients::clients(at)
     }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::Ecosystem;
 use crate::intent::{Artifact, Checked, Intent, Key, Metadata, Raw, Reading, Refusal, Render, Rewrite, Unexpected};
-use crate::request::{Call, without_dot_segments};
+use crate::request::{Call, Spelling, without_dot_segments};
 
 /// Parses `PATH[?QUERY]` as a request.
 pub(super) fn ask(
@@ -21,7 +21,7 @@ pub(super) fn ask(
         headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
     }
     let path = if protocol.has_dot_segments() { without_dot_segments(path) } else { path.into() };
-    let call = Call::read(method, &path, query, &headers, protocol.encoded_scope_slash())?;
+    let call = Call::read(method, &path, query, &headers, Spelling::of(protocol))?;
     protocol.parse(&call)
 }
 
@@ -104,9 +104,9 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// The answer to a request for `metadata`.
-    pub(super) fn new(metadata: Metadata, content_type: &'static str, body: &str) -> Self {
+    pub(super) fn new(metadata: Metadata, content_type: &'static str, body: impl AsRef<[u8]>) -> Self {
         let url = metadata.from.below(&Url::parse("https://registry.example/").unwrap());
-        Self { metadata, bytes: body.as_bytes().to_vec(), content_type, url }
+        Self { metadata, bytes: body.as_ref().to_vec(), content_type, url }
     }
 
     /// As the functions of the metadata take it.

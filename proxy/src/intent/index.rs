@@ -61,6 +61,9 @@ pub struct NamedFile {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// Whether the path is what the index most likely means. Where others are possible, they are named too, and count
+    /// as long as no index means them in earnest.
+    pub is_likely: bool,
 }
 
 /// Makes the reader of the index with this key.

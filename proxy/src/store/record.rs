@@ -156,6 +156,12 @@ pub struct Document {
     /// The digests of the bytes that are kept, where clients ask for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
+    /// See [`crate::intent::Reading::revision`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Since when the upstream sends an older revision instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_since: Option<Millis>,
     /// Until when it may stand in while the upstream fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Millis>,

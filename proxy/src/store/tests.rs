@@ -256,6 +256,8 @@ fn put_document(store: &Arc<Store>, name: &str, bytes: &[u8]) -> RecordId {
         changed: 1,
         variants: Vec::new(),
         digests: Vec::new(),
+        revision: None,
+        older_since: None,
         valid_until: None,
         by_digest: false,
         signature: None,

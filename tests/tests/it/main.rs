@@ -24,4 +24,5 @@ mod pins;
 mod purges;
 mod reload;
 mod restart;
+mod revisions;
 mod stale;

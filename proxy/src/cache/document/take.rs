@@ -8,12 +8,14 @@ use http::{HeaderMap, HeaderName, header};
 use super::{Afterwards, Refreshed, StoredDocument, header_text};
 use crate::cache::Cache;
 use crate::cache::checksum::Beside;
+use crate::cache::policy;
 use crate::cache::purges::Since;
 use crate::cache::receive::{self, Received};
 use crate::cache::revalidate;
 use crate::cache::table::{self, Table};
 use crate::cache::write::Finished;
 use crate::clock::Millis;
+use crate::date;
 use crate::error::Error;
 use crate::fetch::Reply;
 use crate::intent::{Key, Metadata, Raw, Reading, Reference, ServedAs, Unexpected};
@@ -63,6 +65,8 @@ impl Cache {
             changed: later_than(held.as_ref(), now),
             variants: Vec::new(),
             digests: received.digests.clone(),
+            revision: None,
+            older_since: None,
             valid_until: None,
             by_digest: false,
             signature: None,
@@ -78,7 +82,7 @@ impl Cache {
                 document.digests = vec![other];
             }
         }
-        if let Some(held) = held
+        if let Some(held) = &held
             && let Some(before) = held.record.document()
             && before.received == document.received
             && before.content_type == document.content_type
@@ -88,10 +92,23 @@ impl Cache {
             // The same bytes again, without a 304: what was read and made of them still holds.
             let record = self.state.writer.confirm(id, now, &held.record, &document, since);
             self.state.unwritten.renew(id, &record);
-            return Ok((Refreshed { document: StoredDocument { record, ..held }, status: 200 }, Afterwards::Persist));
+            let document = StoredDocument { record, ..held.clone() };
+            return Ok((Refreshed { document, status: 200 }, Afterwards::Persist));
         }
         let Understood { raw, table, mut files, other_key, references, present } =
             self.read_document(metadata, &mut document, received, &headers, upstream).await?;
+        if let Some(held) = held
+            && let Some(before) = held.record.document()
+            && policy::outranks(before, document.revision, metadata.lifetime, &self.settings.cache, now)
+        {
+            tracing::debug!(proxy = %self.settings.name, package.name = %metadata.key.package,
+                "the upstream sent an older revision: one of its servers lags behind");
+            let before = Document { older_since: Some(before.older_since.unwrap_or(now)), ..before.clone() };
+            let record = self.state.writer.confirm(id, now, &held.record, &before, since);
+            self.state.unwritten.renew(id, &record);
+            let document = StoredDocument { record, ..held };
+            return Ok((Refreshed { document, status: 200 }, Afterwards::Persist));
+        }
         // Before any client has the document and can ask for what it names.
         for key in present {
             self.state.absent.lift(self.space.record_id(&key));
@@ -151,15 +168,15 @@ impl Cache {
                     stage(&store, replacement.into(), &mut files)
                 }
             };
-            let facts = (reading.by_digest, reading.valid_until.take());
+            let facts = (reading.by_digest, reading.valid_until, reading.revision);
             let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
             Ok::<_, Error>((raw, extract, files, said, facts))
         };
-        let (raw, extract, files, said, (by_digest, valid_until)) = self.engine.workshop.run(work).await??;
+        let (raw, extract, files, said, (by_digest, valid_until, revision)) = self.engine.workshop.run(work).await??;
         let (served, other_key, (references, present)) = said;
         document.served = served;
         document.by_digest = by_digest;
-        document.valid_until = valid_until.and_then(|text| millis_of(&text));
+        (document.valid_until, document.revision) = (valid_until, revision);
         document.raw = raw.id();
         document.length = raw.length();
         document.reading = extract.as_ref().map(|extract| (extract.id(), extract.length()));
@@ -217,15 +234,9 @@ fn later_than(held: Option<&StoredDocument>, now: Millis) -> Millis {
 /// Whether a document was changed so shortly before it was sent that its validators may be the same after the next
 /// change: both are often made of a time in seconds (RFC 9110 §8.8.2.2).
 fn is_too_young(headers: &HeaderMap, now: Millis) -> bool {
-    let date = |name| header_text(headers, name).and_then(|text| millis_of(&text));
+    let date = |name| header_text(headers, name).and_then(|text| date::of_mail(&text));
     let sent = date(header::DATE).unwrap_or(now);
     date(header::LAST_MODIFIED).is_some_and(|changed| sent.saturating_sub(changed) < YOUNG)
-}
-
-/// A date of HTTP or mail.
-fn millis_of(text: &str) -> Option<Millis> {
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-    u64::try_from(parsed.as_millisecond()).ok()
 }
 
 /// Small bytes are served from memory until their file is committed, rather than read back.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::super::policy::{self, Decision};
 use super::super::{Cache, Served};
 use super::{Open, StoredDocument};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::intent::{Artifact, Generation, Metadata};
 use crate::store::{BlobId, RecordId};
@@ -133,7 +134,12 @@ impl Cache {
             if !is_stored {
                 continue;
             }
-            let Some(next) = new.look_up(&file.name).await? else { continue };
+            let Some(mut next) = new.look_up(&file.name).await? else { continue };
+            // The one that clients ask for: by the same algorithm, if the new head still has it.
+            let is_alike = |digest: &Digest| file.digests.iter().any(|old| old.algorithm() == digest.algorithm());
+            if next.digests.iter().any(is_alike) {
+                next.digests.retain(is_alike);
+            }
             let next = (generation.index)(&head.key, &next, new.by_digest);
             files.extend(next.filter(|next| next.key != artifact.key));
         }

@@ -71,7 +71,7 @@ fn our_config_names_only_us() {
 fn addresses_of_crate_files() {
     let artifact = artifact(&Cargo, "api/v1/crates/MyCrate/1.0.0/download");
     let Source::Template(template) = &artifact.source else { panic!("no template") };
-    let index = Fetched::new(metadata(&Cargo, "my/cr/mycrate", None), "text/plain", &line("MyCrate", "1.0.0"));
+    let index = Fetched::new(metadata(&Cargo, "my/cr/mycrate", None), "text/plain", line("MyCrate", "1.0.0"));
     let listing = index.read().unwrap().files.pop().unwrap();
     assert_eq!(listing.name, artifact.listed_as);
     for (dl, expected) in [

@@ -93,7 +93,7 @@ fn a_digest_is_for_good_and_a_tag_is_not() {
 
 /// A document as it comes from the upstream for this request.
 fn fetched(target: &str, said: &'static str, document: &Value) -> Result<Reading, Unexpected> {
-    Fetched::new(metadata(&Container, target, None), said, &document.to_string()).read()
+    Fetched::new(metadata(&Container, target, None), said, document.to_string()).read()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::date;
 use crate::digest::{Algorithm, Digest};
 use crate::ecosystem::gathered::Gathered;
 use crate::intent::{ListedFile, Raw, Reading, Unexpected};
@@ -9,6 +10,10 @@ use crate::intent::{ListedFile, Raw, Reading, Unexpected};
 const SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
+
+/// The fields that list files; the first two prove nothing, and are folders below `by-hash` all the same. Names of fields
+/// are of any case (deb822(5)).
+const SECTIONS: [&str; 4] = ["MD5Sum", "SHA1", "SHA256", "SHA512"];
 
 /// What is known of one file.
 #[derive(Default)]
@@ -21,14 +26,17 @@ struct Entry<'a> {
 
 /// Understands a head.
 pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    let text = std::str::from_utf8(raw.bytes).map_err(|_| Unexpected("a head that is not UTF-8".to_owned()))?;
-    let lines = signed_lines(text)?;
+    // What is not UTF-8 is in fields for people; a name of a file with such bytes is none that a client can ask for.
+    let text = String::from_utf8_lossy(raw.bytes);
+    let lines = signed_lines(&text)?;
     let mut entries: BTreeMap<&str, Entry<'_>> = BTreeMap::new();
-    let (mut section, mut has_section) = ("", false);
-    let (mut by_digest, mut valid_until) = (false, None);
+    let (mut section, mut has_section) = (None, false);
+    let (mut by_digest, mut valid_until, mut revision) = (false, None, None);
     for line in lines {
-        if let Some(entry) = line.strip_prefix(' ') {
-            take(section, entry, &mut entries);
+        if line.starts_with([' ', '\t']) {
+            if let Some(section) = section {
+                take(section, line, &mut entries);
+            }
             continue;
         }
         let Some((field, value)) = line.split_once(':') else {
@@ -37,13 +45,14 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
             }
             return Err(Unexpected("a head with a line that is no field".to_owned()));
         };
-        section = field;
-        has_section |= matches!(field, "MD5Sum" | "SHA1" | "SHA256" | "SHA512");
-        match field {
-            "Acquire-By-Hash" => by_digest = value.trim() == "yes",
-            // RFC 2822 has no zone `UTC`.
-            "Valid-Until" => valid_until = Some(value.trim().replace("UTC", "GMT")),
-            _ => {}
+        section = SECTIONS.into_iter().find(|section| field.eq_ignore_ascii_case(section));
+        has_section |= section.is_some();
+        if field.eq_ignore_ascii_case("Acquire-By-Hash") {
+            by_digest = value.trim() == "yes";
+        } else if field.eq_ignore_ascii_case("Valid-Until") {
+            valid_until = date::of_mail(value);
+        } else if field.eq_ignore_ascii_case("Date") {
+            revision = date::of_mail(value);
         }
     }
     if !has_section {
@@ -57,7 +66,7 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
         }
         gathered.file(listed(name.to_owned(), &entry));
     }
-    Ok(Reading { by_digest, valid_until, ..gathered.reading()? })
+    Ok(Reading { by_digest, valid_until, revision, ..gathered.reading()? })
 }
 
 fn listed(name: String, entry: &Entry<'_>) -> ListedFile {
@@ -65,7 +74,7 @@ fn listed(name: String, entry: &Entry<'_>) -> ListedFile {
 }
 
 /// One line of a section: digest, size, name.
-fn take<'a>(section: &str, line: &'a str, entries: &mut BTreeMap<&'a str, Entry<'a>>) {
+fn take<'a>(section: &'static str, line: &'a str, entries: &mut BTreeMap<&'a str, Entry<'a>>) {
     let mut words = line.split_ascii_whitespace();
     let (Some(hex), Some(size), Some(name)) = (words.next(), words.next(), words.next()) else { return };
     let strong = match section {
@@ -73,20 +82,13 @@ fn take<'a>(section: &str, line: &'a str, entries: &mut BTreeMap<&'a str, Entry<
         "SHA512" => Some(Algorithm::Sha512),
         _ => None,
     };
-    let weak = match section {
-        "MD5Sum" => Some("MD5Sum"),
-        "SHA1" => Some("SHA1"),
-        _ => None,
-    };
     if let Some(algorithm) = strong {
         let Some(digest) = Digest::from_hex(algorithm, hex) else { return };
         let entry = entries.entry(name).or_default();
         entry.digests.push(digest);
         entry.size = size.parse().ok();
-    } else if let Some(directory) = weak
-        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
-        entries.entry(name).or_default().weak.push((directory, hex));
+    } else if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        entries.entry(name).or_default().weak.push((section, hex));
     }
 }
 

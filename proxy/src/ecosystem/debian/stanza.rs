@@ -6,13 +6,58 @@ use crate::intent::{NamedFile, ScanIndex};
 
 /// Files of one stanza; a source package has a handful.
 const FILES: usize = 4096;
+/// Folders that lead to a flat repository and are tried as its root.
+const ROOTS: usize = 8;
 
 /// The reader of the index in a folder.
 pub(super) fn scan(folder: &str) -> Box<dyn ScanIndex> {
     if folder.ends_with("/images") {
         return Box::new(Sums { folder: folder.to_owned() });
     }
-    Box::new(Scan { folder: if holds_patches(folder) { folder.to_owned() } else { String::new() }, ..Scan::default() })
+    let paths = match folder {
+        patches if holds_patches(patches) => Paths::Patches(patches.to_owned()),
+        "dists" => Paths::OfRoot,
+        suite if suite.starts_with("dists/") => Paths::OfRoot,
+        flat => Paths::Flat(flat.to_owned()),
+    };
+    Box::new(Scan { paths, stanza: Stanza::default() })
+}
+
+/// What the paths of an index begin at.
+#[derive(Debug)]
+enum Paths {
+    /// The archive's root.
+    OfRoot,
+    /// They are names of patches in this folder.
+    Patches(String),
+    /// The archive's root as well, but that may be this folder of a flat repository or any that leads to it: only the
+    /// client's configuration tells (`deb URL/a b/` or `deb URL/a/b ./`).
+    Flat(String),
+}
+
+impl Paths {
+    /// Names a file by all paths that it may have.
+    fn name(&self, path: &str, digest: &Digest, size: u64, found: &mut dyn FnMut(NamedFile)) {
+        let mut name = |folder: &str, is_likely| {
+            let path = canonical(&format!("{folder}/{path}"));
+            if let Some(path) = path {
+                found(NamedFile { path, digest: digest.clone(), size, is_likely });
+            }
+        };
+        match self {
+            Self::OfRoot => name("", true),
+            Self::Patches(folder) => name(folder, true),
+            Self::Flat(folder) => {
+                name(folder, true);
+                for (at, _) in folder.match_indices('/').chain((!folder.is_empty()).then_some((0, ""))).take(ROOTS) {
+                    // One that begins with the rest of the folder most likely begins at its top.
+                    let rest = folder[at..].trim_start_matches('/');
+                    let is_likely = path.strip_prefix(rest).is_some_and(|path| path.starts_with('/'));
+                    name(&folder[..at], is_likely);
+                }
+            }
+        }
+    }
 }
 
 /// A list of digests and names.
@@ -26,18 +71,23 @@ impl ScanIndex for Sums {
         let Some((hex, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else { return };
         let path = canonical(&format!("{}/{}", self.folder, name.trim_start_matches([' ', '*'])));
         if let (Some(path), Some(digest)) = (path, Digest::from_hex(Algorithm::Sha256, hex)) {
-            found(NamedFile { path, digest, size: 0 });
+            found(NamedFile { path, digest, size: 0, is_likely: true });
         }
     }
 
     fn end(&mut self, _found: &mut dyn FnMut(NamedFile)) {}
 }
 
+/// A file of stanzas.
+#[derive(Debug)]
+struct Scan {
+    paths: Paths,
+    stanza: Stanza,
+}
+
 /// The stanza that is being read.
 #[derive(Debug, Default)]
-struct Scan {
-    /// Where the patches of an `Index` lie; empty for other indexes.
-    folder: String,
+struct Stanza {
     within: List,
     path: Option<String>,
     digest: Option<Digest>,
@@ -61,36 +111,46 @@ impl ScanIndex for Scan {
             return;
         }
         let Ok(line) = std::str::from_utf8(line) else { return };
+        let stanza = &mut self.stanza;
         if line.starts_with([' ', '\t']) {
-            if self.within == List::Files && self.files.len() < FILES {
-                self.files.extend(listed(line));
+            if stanza.within == List::Files && stanza.files.len() < FILES {
+                stanza.files.extend(listed(line));
             }
             return;
         }
-        self.within = List::None;
+        stanza.within = List::None;
         let Some((field, value)) = line.split_once(':') else { return };
         let value = value.trim();
-        match field {
-            "Filename" => self.path = canonical(value),
-            "SHA256" => self.digest = Digest::from_hex(Algorithm::Sha256, value),
-            "Size" => self.size = value.parse().ok(),
-            "Directory" => self.directory = canonical(value),
-            "Checksums-Sha256" if self.folder.is_empty() => self.within = List::Files,
-            "SHA256-Download" if !self.folder.is_empty() => self.within = List::Files,
-            _ => {}
+        let are_patches = matches!(self.paths, Paths::Patches(_));
+        let is = |name: &str| field.eq_ignore_ascii_case(name);
+        if is("Filename") {
+            stanza.path = canonical(value);
+        } else if is("SHA256") {
+            stanza.digest = Digest::from_hex(Algorithm::Sha256, value);
+        } else if is("Size") {
+            stanza.size = value.parse().ok();
+        } else if is("Directory") {
+            stanza.directory = canonical(value);
+        } else if is(if are_patches { "SHA256-Download" } else { "Checksums-Sha256" }) {
+            stanza.within = List::Files;
         }
     }
 
     fn end(&mut self, found: &mut dyn FnMut(NamedFile)) {
-        let stanza = std::mem::replace(self, Self { folder: self.folder.clone(), ..Self::default() });
-        if let (Some(path), Some(digest)) = (stanza.path, stanza.digest) {
-            found(NamedFile { path, digest, size: stanza.size.unwrap_or_default() });
+        let stanza = std::mem::take(&mut self.stanza);
+        if let (Some(path), Some(digest)) = (&stanza.path, &stanza.digest) {
+            self.paths.name(path, digest, stanza.size.unwrap_or_default(), found);
         }
-        let directory = if stanza.folder.is_empty() { stanza.directory } else { Some(stanza.folder) };
-        let Some(directory) = directory else { return };
+        let directory = match self.paths {
+            Paths::Patches(_) => String::new(),
+            _ => match stanza.directory {
+                Some(directory) => directory,
+                None => return,
+            },
+        };
         for (name, digest, size) in stanza.files {
             if let Some(path) = canonical(&format!("{directory}/{name}")) {
-                found(NamedFile { path, digest, size });
+                self.paths.name(&path, &digest, size, found);
             }
         }
     }

@@ -103,14 +103,14 @@ fn heads_are_read_within_their_signature() {
     let (one, two) = ("ab".repeat(32), "cd".repeat(32));
     let (long, weak) = ("ef".repeat(64), "12".repeat(16));
     let body = format!(
-        "Origin: x\nSuite: stable\nValid-Until: Sat, 09 Nov 2024 20:35:43 UTC\nAcquire-By-Hash: yes\n\
+        "Origin: x\nSuite: stable\nDate: Sat, 01 Jan 2022 00:00:00 UTC\nValid-Until: Sat, 09 Nov 2024 20:35:43 UTC\nAcquire-By-Hash: yes\n\
          - Dashed: 1\nMD5Sum:\n {weak} 7 main/binary-amd64/Packages\nSHA256:\n {one} 7 main/binary-amd64/Packages\n \
          {two}  8 Contents-amd64\nSHA512:\n {long} 7 main/binary-amd64/Packages\n"
     );
     let text = format!("{}SHA256:\n {} 9 outside\n", signed(&body), "99".repeat(32));
     let reading = release(&text).read().unwrap();
     assert!(reading.by_digest);
-    assert_eq!(reading.valid_until.as_deref(), Some("Sat, 09 Nov 2024 20:35:43 GMT"));
+    assert_eq!((reading.valid_until, reading.revision), (Some(1_731_184_543_000), Some(1_640_995_200_000)));
     let names: Vec<&str> = reading.files.iter().map(|file| file.name.as_str()).collect();
     let by_hash = format!("main/binary-amd64/by-hash/MD5Sum/{weak}");
     assert_eq!(names, ["Contents-amd64", &by_hash, "main/binary-amd64/Packages"]);
@@ -119,6 +119,13 @@ fn heads_are_read_within_their_signature() {
     assert_eq!(release(&text).served("http://127.0.0.1/"), text);
     let plain = release(&body.replace("- Dashed: 1\n", "")).read().unwrap();
     assert_eq!(plain.files.len(), 3);
+    // Whitespace and case as deb822 allows them, and a text for people in an encoding of old.
+    let loose = format!("\u{fffd}\nsha256:\n\t{one}\t7\tmain/x/Packages\nACQUIRE-by-hash: yes\n").into_bytes();
+    let loose = [&b"Origin: \xe9"[..], &loose["\u{fffd}".len()..]].concat();
+    let asked = metadata(&Debian, "dists/stable/InRelease", None);
+    let reading = Fetched::new(asked, "text/plain", &loose).read().unwrap();
+    assert_eq!((reading.files.len(), reading.files[0].name.as_str()), (1, "main/x/Packages"));
+    assert!(reading.by_digest);
     for broken in [
         "",
         "<html>login</html>",
@@ -198,4 +205,36 @@ fn stanzas_name_files() {
     let paths: Vec<&str> = images.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["netboot/mini.iso", "x"].map(|name| format!("dists/s/main/installer-amd64/1/images/{name}")));
     assert_eq!(found[0].path, "dists/stable/main/binary-amd64/Packages.diff/T-1.gz");
+}
+
+#[test]
+fn a_flat_repository_may_begin_at_any_folder_that_leads_to_it() {
+    let digest = "ab".repeat(32);
+    for (folder, path, likely, possible) in [
+        ("", "./x.deb", &["x.deb"][..], &[][..]),
+        ("sub", "./x.deb", &["sub/x.deb"], &["x.deb"]),
+        ("sub", "sub/x.deb", &["sub/sub/x.deb", "sub/x.deb"], &[]),
+        ("a/b", "b/x.deb", &["a/b/b/x.deb", "a/b/x.deb"], &["b/x.deb"]),
+        ("a/b", "a/b/x.deb", &["a/b/a/b/x.deb", "a/b/x.deb"], &["a/a/b/x.deb"]),
+        ("a/b", "bb/x.deb", &["a/b/bb/x.deb"], &["a/bb/x.deb", "bb/x.deb"]),
+        ("a/b", "../x.deb", &[], &[]),
+    ] {
+        for text in [
+            format!("Package: x\nFilename: {path}\nSHA256: {digest}\n"),
+            format!(
+                "Package: x\nDirectory: {}\nChecksums-Sha256:\n {digest} 3 x.deb\n",
+                path.strip_suffix("/x.deb").unwrap()
+            ),
+        ] {
+            let of = |is_likely| {
+                let found = scanned(folder, &text).into_iter().filter(move |file| file.is_likely == is_likely);
+                found.map(|file| file.path).collect::<Vec<_>>()
+            };
+            assert_eq!((of(true), of(false)), (strings(likely), strings(possible)), "{folder} {text}");
+        }
+    }
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }

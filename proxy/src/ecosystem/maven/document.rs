@@ -4,7 +4,14 @@ use crate::intent::{Raw, Reading, Unexpected};
 
 /// `maven-metadata.xml`.
 pub(super) fn metadata(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    element(raw.bytes, "metadata")
+    let reading = element(raw.bytes, "metadata")?;
+    Ok(Reading { revision: last_updated(raw.bytes), ..reading })
+}
+
+/// `versioning/lastUpdated`: year to second without anything between.
+fn last_updated(bytes: &[u8]) -> Option<u64> {
+    let (_, rest) = std::str::from_utf8(bytes).ok()?.split_once("<lastUpdated>")?;
+    rest.split_once('<')?.0.trim().parse().ok()
 }
 
 /// `archetype-catalog.xml`.

@@ -127,6 +127,10 @@ fn documents_are_told_from_pages() {
     ] {
         assert!(read("org/lab/tiny/maven-metadata.xml", body).is_err(), "{body}");
     }
+    for (updated, revision) in [("20220102030405", Some(20_220_102_030_405)), (" 7 ", Some(7)), ("", None), ("soon", None)] {
+        let body = format!("<metadata><versioning><lastUpdated>{updated}</lastUpdated></versioning></metadata>");
+        assert_eq!(read("org/lab/tiny/maven-metadata.xml", &body).unwrap().revision, revision, "{updated}");
+    }
     assert!(read("archetype-catalog.xml", "<archetype-catalog></archetype-catalog>").is_ok());
     assert!(read("archetype-catalog.xml", "<metadata/>").is_err());
     assert!(read(".meta/prefixes.txt", "## repository-prefixes/2.0\n/org/lab\n\n").is_ok());

@@ -5,6 +5,7 @@ use url::Url;
 
 use super::abbreviate::abbreviate;
 use super::name::{Package, is_file};
+use crate::date;
 use crate::digest::{Algorithm, Digest};
 use crate::ecosystem::gathered::Gathered;
 use crate::intent::{Link, ListedFile, Raw, Reading, Unexpected};
@@ -78,10 +79,11 @@ pub(super) fn read_array(raw: Raw<'_>) -> Result<Reading, Unexpected> {
 }
 
 fn packument(document: &str, raw: Raw<'_>) -> Result<(Reading, Outline), Unexpected> {
-    let mut reader = Packument { outline: Outline::default(), links: Links::new(raw, document) };
+    let mut reader = Packument { outline: Outline::default(), modified: None, links: Links::new(raw, document) };
     json::read(document, &mut reader)?;
     reader.outline.check()?;
-    Ok((reader.links.gathered.reading()?, reader.outline))
+    let revision = reader.modified.and_then(Text::value).and_then(|text| date::of_internet(&text));
+    Ok((Reading { revision, ..reader.links.gathered.reading()? }, reader.outline))
 }
 
 /// What of a packument tells it from any other JSON document.
@@ -108,16 +110,20 @@ impl Outline {
 
 struct Packument<'a> {
     outline: Outline,
+    /// When the package last changed: of its own in the abbreviated form, else of `time`.
+    modified: Option<Text<'a>>,
     links: Links<'a>,
 }
 
-impl<'de> Members<'de> for Packument<'_> {
+impl<'de> Members<'de> for Packument<'de> {
     fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
         match key {
             "versions" => {
                 let is_object = value.objects_by_name(|version, entry: Version<'_>| self.links.version(version, &entry))?;
                 self.outline.versions = Some(is_object);
             }
+            "modified" => self.modified = value.text()?,
+            "time" => drop(value.object(&mut Time(&mut self.modified))?),
             "name" => self.outline.has_name |= value.text()?.is_some(),
             "error" => {
                 self.outline.has_error = true;
@@ -127,6 +133,18 @@ impl<'de> Members<'de> for Packument<'_> {
                 self.outline.has_readme = true;
                 value.skip()?;
             }
+            _ => value.skip()?,
+        }
+        Ok(())
+    }
+}
+
+struct Time<'a, 'de>(&'a mut Option<Text<'de>>);
+
+impl<'de> Members<'de> for Time<'_, 'de> {
+    fn member<A: MapAccess<'de>>(&mut self, key: &str, value: Member<'_, A>) -> Result<(), A::Error> {
+        match key {
+            "modified" => *self.0 = value.text()?,
             _ => value.skip()?,
         }
         Ok(())

@@ -200,6 +200,11 @@ fn the_abbreviated_form_is_made_of_the_full_one() {
         document.served(BASE),
         r#"{"name":"a","modified":"2021-01-01T00:00:00.000Z","dist-tags":{ "latest":"2.0.0"},"versions":{"2.0.0":{"name":"a","dist":{"tarball":"http://127.0.0.1:8080/npm/a/-/a-2.0.0.tgz", "x":1},"version":"2.0.0","hasInstallScript":true},"1.0.0":{"engines":{"node" : ">=4"}}}}"#
     );
+    // Of `time` in the full form, and of its own in the other.
+    let of = |body: &str| Fetched::new(metadata(&Npm, "a", None), "application/json", body).read().unwrap().revision;
+    assert_eq!(document.read().unwrap().revision, Some(1_609_459_200_000));
+    assert_eq!(of(FULL), Some(1_609_459_200_000));
+    assert_eq!(of(r#"{"name":"a","versions":{},"time":{"modified":7},"modified":"soon"}"#), None);
     let odd = r#"{"name":"a","versions":{"1\"\\\u0001é":{"version":"1"}}}"#;
     let odd_served = Fetched::new(metadata(&Npm, "a", Some(CI)), "application/json", odd).served(BASE);
     assert_eq!(odd_served, odd);

@@ -58,7 +58,12 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
         }
         gathered.file(ListedFile { digests: digests(&file.hashes), name: file.name, url: file.url, size: file.size });
     })?;
-    gathered.reading()
+    Ok(Reading { revision: serial(raw), ..gathered.reading()? })
+}
+
+/// The serial number of the project's last change, which indexes that are mirrored give with every form of the page.
+fn serial(raw: Raw<'_>) -> Option<u64> {
+    raw.headers?.get("x-pypi-last-serial")?.to_str().ok()?.parse().ok()
 }
 
 /// The page as JSON.

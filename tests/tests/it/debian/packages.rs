@@ -57,6 +57,61 @@ async fn an_index_that_is_not_compressed_verifies_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_asked_for_by_either_digest_verifies() {
+    let (good, evil) = (deb("good"), deb("evil"));
+    let index = gzip(stanzas(&[(DEB, &good)]).as_bytes());
+    let (short, long) = (HEXLOWER.encode(&Sha256::digest(&index)), HEXLOWER.encode(&Sha512::digest(&index)));
+    let length = index.len();
+    let head =
+        format!("Acquire-By-Hash: yes\nSHA256:\n {short} {length} {PACKAGES}\nSHA512:\n {long} {length} {PACKAGES}\n");
+    let folder = "main/binary-amd64/by-hash";
+    for asked in [format!("{folder}/SHA256/{short}"), format!("{folder}/SHA512/{long}"), PACKAGES.to_owned()] {
+        let upstream = Upstream::start().await;
+        upstream.set(&at("InRelease"), Resource::new(head.clone(), "text/plain"));
+        for name in [&format!("{folder}/SHA256/{short}"), &format!("{folder}/SHA512/{long}")] {
+            upstream.set(&at(name), Resource::file(index.clone()));
+        }
+        deb_at(&upstream, &evil);
+        let rig = start(&upstream, |manifest| manifest).await;
+        for name in ["InRelease", &asked] {
+            get(&rig, name).await;
+        }
+        get_deb(&rig).await.expect_status(502);
+        assert!(rig.stored_copies(&evil).is_empty(), "{asked}");
+        deb_at(&upstream, &good);
+        assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flat_repository_verifies_wherever_it_begins() {
+    let (good, evil) = (deb("good"), deb("evil"));
+    // As `dpkg-scanpackages` is run in the folder, or above it, or with files that lie elsewhere.
+    for (filename, path) in [
+        ("./lab_1_all.deb", "sub/lab_1_all.deb"),
+        ("sub/lab_1_all.deb", "sub/lab_1_all.deb"),
+        ("pool/lab_1_all.deb", "pool/lab_1_all.deb"),
+        ("lab_1%3a2_all.deb", "sub/lab_1%3a2_all.deb"),
+    ] {
+        let upstream = Upstream::start().await;
+        let state = State { indexes: vec![("Packages", stanzas(&[(filename, &good)]).into())], fields: "" };
+        upstream.set(&format!("{BASE}sub/InRelease"), Resource::new(state.head(), "text/plain"));
+        upstream.set(&format!("{BASE}sub/Packages"), Resource::file(state.index("Packages").clone()));
+        // As apt spells a name with a percent sign.
+        let encoded = path.replace('%', "%25");
+        upstream.set(&format!("{BASE}{encoded}"), Resource::file(evil.clone()));
+        let rig = start(&upstream, |manifest| manifest).await;
+        for name in ["InRelease", "Packages"] {
+            rig.get(&format!("/debian/sub/./{name}")).await.expect_status(200);
+        }
+        rig.get(&format!("/debian/{encoded}")).await.expect_status(502);
+        assert!(rig.stored_copies(&evil).is_empty(), "{filename}");
+        upstream.set(&format!("{BASE}{encoded}"), Resource::file(good.clone()));
+        assert_eq!(rig.get(&format!("/debian/{encoded}")).await.expect_status(200).bytes(), &good, "{filename}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_indexes_are_known_after_a_restart() {
     let upstream = Upstream::start().await;
     let (good, evil) = (deb("good"), deb("evil"));
