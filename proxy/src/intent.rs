@@ -229,13 +229,15 @@ pub struct ServedAs {
     pub headers: Vec<(String, String)>,
 }
 
-/// An artifact that a document names by its SHA-256.
+/// An artifact that a document names by its SHA-256 and its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The artifact's key.
     pub key: Key,
     /// Its digest.
     pub digest: Digest,
+    /// Its length in bytes. Bytes of unknown length are asked of the upstream: a file that was cut looks whole.
+    pub size: Option<u64>,
 }
 
 /// One file that a document names.

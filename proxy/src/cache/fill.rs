@@ -172,7 +172,7 @@ impl Cache {
         }
         let store = &self.engine.store;
         let blob = if stored.referenced {
-            store.owned_blob(&self.space, stored.blob).await
+            store.owned_blob(&self.space, stored.blob, stored.length).await
         } else {
             store.blob(&self.space, stored.blob, stored.length).await
         };

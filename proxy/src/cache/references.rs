@@ -17,14 +17,14 @@ impl Cache {
     /// already says more. Nothing is noted if there was a purge since the document was asked for.
     pub(super) async fn note_references(self: &Arc<Self>, references: Vec<Reference>, since: Since) {
         let mut noted = Vec::new();
-        for Reference { key, digest } in references.into_iter().take(MOST) {
+        for Reference { key, digest, size } in references.into_iter().take(MOST) {
             let id = self.space.record_id(&key);
-            let Some(blob) = BlobId::of_digest(&digest).filter(|_| !noted.contains(&id)) else { continue };
-            if self.record(id).await.is_some() {
+            let (Some(blob), Some(size)) = (BlobId::of_digest(&digest), size) else { continue };
+            if noted.contains(&id) || self.record(id).await.is_some() {
                 continue;
             }
             let verified = Some(digest.to_string());
-            let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, 0) };
+            let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, size) };
             // Older than whatever may be learnt of this key from now on.
             let record = Arc::new(Record::new(&key, 0, State::Artifact(artifact)));
             let remember = || self.engine.store.remember(&self.space, id, record);
@@ -48,10 +48,7 @@ impl Cache {
         announced: Option<u64>,
     ) -> Option<(Arc<Record>, Blob)> {
         let digest = artifact.expect.as_ref()?;
-        let blob = self.engine.store.owned_blob(&self.space, BlobId::of_digest(digest)?).await?;
-        if announced != Some(blob.length()) {
-            return None;
-        }
+        let blob = self.engine.store.owned_blob(&self.space, BlobId::of_digest(digest)?, announced?).await?;
         let known =
             store::Artifact { verified: Some(digest.to_string()), ..store::Artifact::of(blob.id(), blob.length()) };
         Some((Arc::new(Record::new(&artifact.key, self.now(), State::Artifact(known))), blob))

@@ -79,12 +79,15 @@ impl Store {
         Blob::stored(id, length, held, Arc::clone(pin))
     }
 
-    /// Opens a blob of this owner of whatever length, or `None` if its owner has none.
-    pub async fn owned_blob(self: &Arc<Self>, space: &Space, id: BlobId) -> Option<Blob> {
+    /// Opens a blob that another key of this owner may have brought, or `None` if it is not there in this length: what
+    /// says so is not what has been verified, so that nothing counts as damaged.
+    pub async fn owned_blob(self: &Arc<Self>, space: &Space, id: BlobId, length: u64) -> Option<Blob> {
         // The file tells whose it is: what is in memory may be another owner's.
         let path = self.blob_path(space, id);
-        let length = tokio::task::spawn_blocking(move || fs::symlink_metadata(path).ok().map(|found| found.len()));
-        let length = length.await.ok().flatten()?;
+        let found = tokio::task::spawn_blocking(move || fs::symlink_metadata(path).ok().map(|found| found.len()));
+        if found.await.ok().flatten()? != length {
+            return None;
+        }
         self.blob(space, id, length).await
     }
 

@@ -317,7 +317,10 @@ async fn documents_without_end_are_bounded_and_take_nothing_else_along() {
     let records = files(store.records_directory(&space()));
     assert!(records <= 67, "{records} records on disk");
     assert_eq!(store.inventory().usage().records, records as u64);
-    assert!(store.owned_blob(&space(), BlobId::of(b"nothing refers to it")).await.is_some());
+    let shared_blob = BlobId::of(b"nothing refers to it");
+    assert!(store.owned_blob(&space(), shared_blob, 20).await.is_some());
+    assert!(store.owned_blob(&space(), shared_blob, 19).await.is_none());
+    assert!(store.owned_blob(&space(), shared_blob, 20).await.is_some(), "nothing is removed on somebody's word");
     assert!(blobs() <= 64 + 1, "{} blobs", blobs());
     assert!(store.record(&space(), shared).await.is_none());
     for id in kept {

@@ -38,6 +38,7 @@ struct Document {
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     digest: String,
+    size: Option<u64>,
     #[serde(default)]
     media_type: String,
     #[serde(default)]
@@ -65,7 +66,7 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
         if !descriptor.is_foreign() {
             let key = blob_key(repository, &digest);
             present.push(key.clone());
-            references.push(Reference { key, digest });
+            references.push(Reference { key, digest, size: descriptor.size });
         }
     }
     for child in document.manifests.iter().flatten() {

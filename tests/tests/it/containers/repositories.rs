@@ -99,9 +99,30 @@ async fn a_manifest_that_lies_about_sizes_damages_nothing() {
     document["layers"][0]["size"] = 1.into();
     tag(&upstream, "b", "x", &document);
     rig.get("/v2/b/manifests/x").await.expect_status(200);
+    // What has another length than the manifest says may have been cut: the upstream is asked.
+    blob(&upstream, "b", LAYER);
     let named = rig.get(&format!("/v2/b/blobs/{}", digest(LAYER))).await.expect_status(200);
     assert_eq!(named.bytes(), LAYER);
     assert!(rig.get(&format!("/v2/{first}")).await.is_hit());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_that_the_disk_has_cut_is_given_to_no_repository() {
+    let (upstream, rig) = serve(|manifest| manifest).await;
+    let layer = bytes::Bytes::from(vec![7; 300_000]);
+    let first = blob(&upstream, "a", &layer);
+    rig.get(&format!("/v2/{first}")).await.expect_status(200);
+    tag(&upstream, "b", "x", &image("b", &[("1", &layer)]));
+    rig.get("/v2/b/manifests/x").await.expect_status(200);
+    rig.until_written().await;
+    let copies = rig.stored_copies(&layer);
+    assert_eq!(copies.len(), 1);
+    std::fs::File::options().write(true).open(&copies[0]).unwrap().set_len(70_000).unwrap();
+    let second = format!("/v2/{}", blob(&upstream, "b", &layer));
+    assert!(rig.get(&second).await.expect_status(200).bytes() == &layer);
+    rig.until_written().await;
+    assert!(rig.get(&format!("/v2/{first}")).await.expect_status(200).bytes() == &layer);
+    assert!(rig.get(&second).await.expect_status(200).bytes() == &layer);
 }
 
 /// Some registries refuse a HEAD of a blob, and signed addresses are for one method.
