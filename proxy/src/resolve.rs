@@ -2,17 +2,24 @@
 //! that is at hand decides; else the body is asked for at once and the digest beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::cache::Cache;
 use crate::checksum_sibling::ChecksumSiblings;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
-use crate::fetch::SafeUrl;
+use crate::fetch::{FetchError, Phase, SafeUrl};
 use crate::intent::{Artifact, ListedFile, Metadata, Raw, Source, Template, Unexpected};
 use crate::store::BlobId;
+
+/// How long the digests of a file wait for a place at the upstream.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// After each time that there was none.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where an artifact is and how its bytes are known to be right.
 #[derive(Debug)]
@@ -43,6 +50,27 @@ pub enum Expected {
 }
 
 impl Expected {
+    /// Looks for the digests from now on. The file that they are of holds one of the places at the upstream, and many
+    /// such files hold them all: whoever looks for digests waits for longer than others, until files have arrived.
+    pub(crate) fn beside<L>(look: impl Fn() -> L + Send + 'static) -> Self
+    where
+        L: Future<Output = Result<Vec<Digest>, Error>> + Send + 'static,
+    {
+        Self::Pending(tokio::spawn(async move {
+            let began = Instant::now();
+            loop {
+                match look().await {
+                    Err(Error::Fetch(FetchError::Timeout { phase: Phase::Queue, .. }))
+                        if began.elapsed() < PATIENCE =>
+                    {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        }))
+    }
+
     pub(crate) fn of(digests: Vec<Digest>) -> Self {
         if digests.is_empty() { Self::Nothing } else { Self::Digests(digests) }
     }
@@ -162,8 +190,10 @@ impl Cache {
     /// Asks for the digest from now on, beside the body.
     pub(crate) fn look_up_beside(self: &Arc<Self>, artifact: &Artifact) -> Expected {
         let (cache, artifact) = (Arc::clone(self), artifact.clone());
-        let look_up = async move { cache.look_up(&artifact).await };
-        Expected::Pending(tokio::spawn(async { Ok(look_up.await?.map(|file| file.digests).unwrap_or_default()) }))
+        Expected::beside(move || {
+            let (cache, artifact) = (Arc::clone(&cache), artifact.clone());
+            async move { Ok(cache.look_up(&artifact).await?.map(|file| file.digests).unwrap_or_default()) }
+        })
     }
 
     /// The address after a 404 at the one that the layout gave: registries that keep their files elsewhere say so in

@@ -104,15 +104,15 @@ impl Cache {
         // Where a registry has several addresses, the one that gives the file vouches for it.
         let several = !self.settings.upstream.fallbacks.is_empty();
         let source = several.then(|| Wanted { fallback: reply.fallback.clone(), alone: true });
-        Expected::Pending(tokio::spawn(async move { cache.look_beside(id, &url, source, asked).await }))
+        Expected::beside(move || Arc::clone(&cache).look_beside(id, url.clone(), source.clone(), asked))
     }
 
     async fn look_beside(
-        &self,
+        self: Arc<Self>,
         id: RecordId,
-        url: &SafeUrl,
+        url: SafeUrl,
         source: Option<Wanted>,
-        asked: &[Algorithm],
+        asked: &'static [Algorithm],
     ) -> Result<Vec<Digest>, Error> {
         for algorithm in asked {
             let mut beside = url.expose().clone();

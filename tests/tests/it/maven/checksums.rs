@@ -1,8 +1,8 @@
 //! Digests beside files: those of the bytes that are served, and a guard against wrong ones.
 
-use tests::Ask;
 use tests::bytes_of::corrupted;
 use tests::wait::until;
+use tests::{Ask, Gate};
 
 use super::*;
 
@@ -30,6 +30,29 @@ async fn digests_are_those_of_the_bytes_served() {
         assert_eq!((repository.asked(JAR), repository.asked(&format!("{JAR}.sha1"))), (1, 1), "{length} {file_first}");
         assert_eq!(repository.upstream.total(), 2, "nothing else is asked for");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_hold_every_place_do_not_keep_their_own_digests_out() {
+    let tune =
+        |manifest: Manifest| manifest.with("upstream.maxConcurrentRequests", 1).with("upstream.queueTimeout", "50ms");
+    let repository = Repository::with(tune).await;
+    let (bytes, gate) = (file(1, LONG), Gate::shut());
+    repository.put(JAR, &bytes);
+    let slow = Resource::file(bytes.clone());
+    repository.set(JAR, slow.head().bytes(bytes.slice(..1000)).hold(&gate).bytes(bytes.slice(1000..)));
+    let (client, ask) = (repository.rig.client(), Ask::get(&format!("/maven/{JAR}")));
+    let asked = tokio::spawn(async move { client.send(ask).await });
+    // The look for its digest has found no place, more than once.
+    until("looks in vain", || async {
+        let failed = [("outcome", "error")];
+        (repository.rig.metrics().await.sum("packageproxy_upstream_requests_total", &failed) >= 3).then_some(())
+    })
+    .await;
+    assert_eq!(repository.asked(&format!("{JAR}.sha1")), 0);
+    gate.open();
+    assert!(asked.await.unwrap().expect_status(200).bytes() == &bytes);
+    assert_eq!(repository.asked(&format!("{JAR}.sha1")), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
