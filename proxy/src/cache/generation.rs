@@ -118,6 +118,17 @@ impl Cache {
 
     /// The file that a name means to this client: of the generation that it was given, else of the current one.
     pub async fn indexed(self: &Arc<Self>, indexed: &Indexed, client: Client) -> Result<Found, Error> {
+        // Its own connection tells for certain, whatever heads others behind its address were given.
+        for within in &indexed.within {
+            for head in &within.heads {
+                let id = self.space.record_id(&head.key);
+                let Some(open) = self.state.generations.given.on_connection(client, id) else { continue };
+                self.state.generations.opened.touch(id, open.raw);
+                if let Some(found) = self.found(&open, within).await? {
+                    return self.unless_suspect(found, &open, within).await;
+                }
+            }
+        }
         let mut known = Vec::new();
         for within in &indexed.within {
             for head in &within.heads {

@@ -80,6 +80,12 @@ impl State {
     }
 }
 
+/// The head of a state without its signature.
+fn flat_head(state: &State) -> String {
+    let head = state.head();
+    head.split("\n\n").nth(1).expect("a body").split("-----BEGIN").next().expect("a body").to_owned()
+}
+
 /// The address with the digest of an index, below the suite.
 fn by_digest(name: &str, bytes: &[u8]) -> String {
     let folder = name.rsplit_once('/').expect("a folder").0;

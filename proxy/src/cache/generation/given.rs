@@ -41,6 +41,10 @@ pub(super) struct GivenAll {
     by_address: quick_cache::sync::Cache<(IpAddr, RecordId), Given>,
 }
 
+fn counts(at: Instant) -> bool {
+    at.elapsed() < COUNTS
+}
+
 impl Default for GivenAll {
     fn default() -> Self {
         Self {
@@ -61,13 +65,15 @@ impl GivenAll {
         self.by_address.insert((client.address, head), Given { open: Arc::downgrade(open), raw: open.raw, at, before });
     }
 
+    /// What a client was given on its connection.
+    pub(super) fn on_connection(&self, client: Client, head: RecordId) -> Option<Arc<Open>> {
+        let (open, at) = self.by_connection.get(&(client.connection, head))?;
+        open.upgrade().filter(|_| counts(at))
+    }
+
     /// What a client was given: by its connection; else by its address, which may mean two.
     pub(super) fn to(&self, client: Client, head: RecordId) -> Vec<Arc<Open>> {
-        let counts = |at: Instant| at.elapsed() < COUNTS;
-        if let Some((open, at)) = self.by_connection.get(&(client.connection, head))
-            && counts(at)
-            && let Some(open) = open.upgrade()
-        {
+        if let Some(open) = self.on_connection(client, head) {
             return vec![open];
         }
         let Some(given) = self.by_address.get(&(client.address, head)).filter(|given| counts(given.at)) else {

@@ -5,11 +5,6 @@ use tests::Reply;
 
 const SECOND: &str = "Sat, 01 Jan 2022 00:00:00 GMT";
 
-fn flat_head(state: &State) -> String {
-    let head = state.head();
-    head.split("\n\n").nth(1).expect("a body").split("-----BEGIN").next().expect("a body").to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_changes_within_a_second_are_both_seen() {
     let upstream = Upstream::start().await;

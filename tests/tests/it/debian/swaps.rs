@@ -68,6 +68,23 @@ async fn a_client_gets_the_files_of_the_head_that_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_readers_behind_an_address_make_nobody_begin_anew() {
+    let upstream = Upstream::start().await;
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    let states = [State::naming(&[("pool/a.deb", b"1")]), State::naming(&[("pool/a.deb", b"2")])];
+    for state in &states {
+        state.publish(&upstream);
+        // Tools that read the unsigned head, of one moment and of the next.
+        let release = flat_head(state);
+        upstream.set(&at("Release"), Resource::new(release.clone(), "text/plain"));
+        until("the new head", || async { (get(&rig, "Release").await.text() == release).then_some(()) }).await;
+    }
+    // Whoever comes without a head may hold either.
+    rig.get(&here(PACKAGES)).await.expect_status(503);
+    assert_eq!(update(&rig, PACKAGES).await.bytes(), states[1].index(PACKAGES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_has_gone_on_is_noticed_and_no_wrong_byte_is_served() {
     let upstream = Upstream::start().await;
     let old = State::naming(&[("pool/a.deb", b"1")]);
