@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{Timestamp, Unit};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use parking_lot::Mutex;
@@ -177,12 +177,7 @@ impl Scopes {
         let outcome = self.claim(client, namespace).await;
         let mut state = self.state.lock();
         match outcome {
-            Ok(Claim::Held { new }) => {
-                let from = if new { began + self.grace } else { began };
-                let claimed = state.claimed.entry(namespace.to_owned()).or_insert((from, began));
-                claimed.1 = began + RENEWED;
-                state.others.remove(namespace);
-            }
+            Ok(Claim::Held { is_new }) => state.hold(namespace, began, is_new, self.grace),
             Ok(Claim::Lost { holder }) => {
                 state.claimed.remove(namespace);
                 if state.others.insert(namespace.to_owned(), holder.clone()).is_none() {
@@ -212,7 +207,7 @@ impl Scopes {
         let Some(mut lease) = api.get_opt(CLAIM).await? else {
             let metadata = ObjectMeta { name: Some(CLAIM.to_owned()), labels: Some(labels), ..ObjectMeta::default() };
             api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await?;
-            return Ok(Claim::Held { new: true });
+            return Ok(Claim::Held { is_new: true });
         };
         let there = lease.spec.replace(spec).unwrap_or_default();
         let holder = there.holder_identity.clone().unwrap_or_default();
@@ -223,16 +218,36 @@ impl Scopes {
         }
         lease.metadata.labels = Some(labels);
         api.replace(CLAIM, &PostParams::default(), &lease).await?;
-        Ok(Claim::Held { new: !is_ours })
+        Ok(Claim::Held { is_new: !is_ours || has_lapsed(&there) })
     }
+}
+
+impl State {
+    /// Serves a namespace that is held; one that others may have taken meanwhile only after a grace, in which they notice.
+    fn hold(&mut self, namespace: &str, now: Instant, is_new: bool, grace: Duration) {
+        let from = match self.claimed.get(namespace) {
+            Some((from, until)) if !is_new && now < *until => *from,
+            None if !is_new => now,
+            _ => now + grace,
+        };
+        self.claimed.insert(namespace.to_owned(), (from, now + RENEWED));
+        self.others.remove(namespace);
+    }
+}
+
+/// Whether the process before this one may have been taken for gone. Its clock may differ from this one's a little, which
+/// [`BELIEVED`] has room for.
+fn has_lapsed(lease: &LeaseSpec) -> bool {
+    let silent = lease.renew_time.as_ref().and_then(|renewed| (Timestamp::now() - renewed.0).total(Unit::Second).ok());
+    silent.is_none_or(|seconds| seconds > RENEWED.as_secs_f64())
 }
 
 /// What came of a try to hold a namespace.
 #[derive(Debug)]
 enum Claim {
     Held {
-        /// It was not this release's before.
-        new: bool,
+        /// It was not this release's before, or not without a gap.
+        is_new: bool,
     },
     Lost {
         /// Whose it is.
@@ -264,12 +279,33 @@ mod tests {
         assert!(some.serves("team") && !some.serves("other"));
         tokio::time::advance(RENEWED).await;
         assert!(!some.serves("team"), "it could not be renewed");
+        let hold = |is_new| some.state.lock().hold("team", Instant::now(), is_new, some.grace);
+        hold(false);
+        assert!(!some.serves("team"), "others may have begun to serve it");
+        tokio::time::advance(some.grace).await;
+        assert!(some.serves("team"));
+        hold(false);
+        assert!(some.serves("team"), "renewed in time");
+        hold(true);
+        assert!(!some.serves("team"), "another release held it meanwhile");
 
         let all = Scopes::new(Key::new("system", "b"), Scope::Cluster, Duration::ZERO);
         assert!(!all.serves("team"), "nobody has looked yet");
         all.learn(BTreeMap::from([("team".to_owned(), "system/a".to_owned())]));
         assert!(!all.serves("team") && all.serves("other"));
         assert_eq!(all.left_alone(), ["team (system/a serves it)"]);
+    }
+
+    #[test]
+    fn a_lease_that_was_not_renewed_in_time_has_lapsed() {
+        let renewed =
+            |ago: Duration| LeaseSpec { renew_time: Some(MicroTime(Timestamp::now() - ago)), ..LeaseSpec::default() };
+        assert!(!has_lapsed(&renewed(Duration::ZERO)) && !has_lapsed(&renewed(RENEWED / 2)));
+        assert!(has_lapsed(&renewed(BELIEVED)) && has_lapsed(&LeaseSpec::default()));
+        let mut state = State::default();
+        state.hold("team", Instant::now(), false, BELIEVED);
+        let (from, until) = state.claimed["team"];
+        assert_eq!(until - from, RENEWED, "a process that follows at once goes on");
     }
 
     #[test]
