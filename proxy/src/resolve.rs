@@ -98,6 +98,14 @@ impl Expected {
         Hasher::under(telling.into_iter().chain(besides.iter().copied()))
     }
 
+    /// The same once it is known whether there is a digest.
+    pub async fn certain(self) -> Result<Self, Error> {
+        match self {
+            Self::Pending(_) => self.settled().await.map(Self::of),
+            certain => Ok(certain),
+        }
+    }
+
     /// The digests, waited for where they are still on their way. A failure to learn them is not the same as their
     /// absence: the bytes cannot be released.
     pub async fn settled(self) -> Result<Vec<Digest>, Error> {

@@ -22,7 +22,7 @@ use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
 pub(super) use body::Arrived;
-use body::{blob_id, content_length, is_web_page, unexpected};
+use body::{blob_id, content_length, is_odd, is_web_page, unexpected};
 
 mod body;
 mod head;
@@ -240,10 +240,8 @@ impl Cache {
             reply = self.ask_artifact(id, artifact, &target).await?;
         }
         target.expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
-        if is_web_page(&reply) && matches!(target.expected, Expected::Pending(_)) {
-            // Whether a digest vouches for it decides what it is.
-            let pending = std::mem::replace(&mut target.expected, Expected::Nothing);
-            target.expected = Expected::of(pending.settled().await?);
+        if is_odd(&reply, artifact) {
+            target.expected = target.expected.certain().await?;
         }
         let reply = self.check_head(artifact, &target, reply).await?;
         // What does not look like it (a login page, say) lets nobody have it, and an index is read while it arrives.

@@ -19,6 +19,9 @@ use crate::resolve::{Expected, Target};
 use crate::store::spool::HELD_BACK;
 use crate::store::{BlobId, RecordId};
 
+/// The first bytes of what gzip makes (RFC 1952 §2.3.1).
+const GZIP: &[u8] = b"\x1f\x8b";
+
 impl Cache {
     pub(super) async fn check_head(&self, artifact: &Artifact, target: &Target, reply: Reply) -> Result<Reply, Error> {
         let upstream = reply.url.origin();
@@ -37,6 +40,9 @@ impl Cache {
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
+        }
+        if target.expected.is_nothing() && is_coded(&reply, artifact) {
+            return Err(unexpected(&upstream, "a file in a content coding, which was not asked for"));
         }
         Ok(reply)
     }
@@ -164,10 +170,23 @@ fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
     first[..count] == magic[..count]
 }
 
+/// Whether only a digest tells that this is the file, and not a page of somebody on the way, or a coded form of it.
+pub(super) fn is_odd(reply: &Reply, artifact: &Artifact) -> bool {
+    reply.status == StatusCode::OK && (is_web_page(reply) || is_coded(reply, artifact))
+}
+
 pub(super) fn is_web_page(reply: &Reply) -> bool {
     let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     ["text/html", "application/xhtml+xml"].iter().any(|page| essence.eq_ignore_ascii_case(page))
+}
+
+/// Whether an answer comes in a content coding although none was asked for. Some stores label what is compressed itself
+/// so.
+fn is_coded(reply: &Reply, artifact: &Artifact) -> bool {
+    let coding = reply.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
+    coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        && !artifact.magic.starts_with(GZIP)
 }
 
 pub(super) fn content_length(reply: &Reply) -> Option<u64> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::body::content_length;
+use super::body::{content_length, is_odd};
 use crate::cache::Cache;
 use crate::cache::lately::Asked;
 use crate::error::Error;
@@ -30,7 +30,7 @@ impl Cache {
 
     async fn head_of_upstream(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<u64>, Error> {
         let id = self.space.record_id(&artifact.key);
-        let target = self.resolve(artifact, false).await?;
+        let mut target = self.resolve(artifact, false).await?;
         let asking = |method, url: SafeUrl, source| {
             let mut ask = self.get(id, url, Purpose::Artifact);
             ask.source = source;
@@ -48,12 +48,14 @@ impl Cache {
         if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
-            reply = head(elsewhere.url, None).await?;
+            reply = head(elsewhere.url.clone(), None).await?;
+            target = elsewhere;
         }
-        match reply.status {
-            StatusCode::OK => Ok(content_length(&reply)),
-            _ => Err(self.refused(reply).await),
+        if is_odd(&reply, artifact) {
+            let expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
+            target.expected = expected.certain().await?;
         }
+        Ok(content_length(&self.check_head(artifact, &target, reply).await?))
     }
 }
 

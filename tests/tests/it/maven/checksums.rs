@@ -242,3 +242,24 @@ async fn a_lost_file_is_fetched_for_its_digest() {
     });
     assert_eq!(sha1.await, hex::<Sha1>(&bytes));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_or_a_coded_form_is_a_file_only_if_a_digest_says_so() {
+    let bytes = file(1, LONG);
+    for (name, value) in [("Content-Encoding", "gzip"), ("Content-Type", "text/html")] {
+        let repository = Repository::new().await;
+        let path = format!("/maven/{POM}");
+        let asks = [Ask::head(&path), Ask::get(&path)];
+        repository.set(POM, Reply::ok(bytes.clone()).header(name, value));
+        for ask in asks.clone() {
+            repository.rig.send(ask).await.expect_status(502);
+        }
+        repository.rig.until_written().await;
+        assert!(repository.rig.stored_copies(&bytes).is_empty(), "{name}");
+        repository.put_digest(POM, &hex::<Sha1>(&bytes));
+        for ask in asks {
+            repository.rig.send(ask).await.expect_status(200);
+        }
+        assert!(repository.until_hit(POM).await.bytes() == &bytes, "{name}");
+    }
+}
