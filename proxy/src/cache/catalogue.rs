@@ -69,10 +69,10 @@ impl Catalogue {
         Learning(self.learning.clone())
     }
 
-    /// Waits until no index is being read, but not for ever.
-    async fn learnt(&self) {
+    /// Waits until no index is being read, but not for ever. Says whether there is none.
+    async fn learnt(&self) -> bool {
         let mut learning = self.learning.subscribe();
-        let _ = tokio::time::timeout(PATIENCE, learning.wait_for(|count| *count == 0)).await;
+        tokio::time::timeout(PATIENCE, learning.wait_for(|count| *count == 0)).await.is_ok()
     }
 }
 
@@ -105,8 +105,12 @@ impl Cache {
         if let Some(by) = &named.by {
             self.fetch_index(by).await;
         }
-        catalogue.learnt().await;
-        self.look_in_names(&named.path).await
+        let is_learnt = catalogue.learnt().await;
+        match self.look_in_names(&named.path).await? {
+            // One of those that are still being read may name it.
+            None if !is_learnt => Err(Error::Busy { retry_after: REFRESH_PAUSE }),
+            found => Ok(found),
+        }
     }
 
     /// Has an index here. If that fails, what it names is served as it comes.
@@ -299,5 +303,21 @@ struct Unfinished<'a>(&'a Cache);
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         self.0.state.generations.opened.forget_all_closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_index_that_is_read_for_too_long_is_not_taken_for_read() {
+        let catalogue = Catalogue::default();
+        assert!(catalogue.learnt().await);
+        let (one, other) = (catalogue.learning(), catalogue.learning());
+        drop(one);
+        assert!(!catalogue.learnt().await);
+        drop(other);
+        assert!(catalogue.learnt().await);
     }
 }
