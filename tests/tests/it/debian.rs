@@ -8,15 +8,18 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use liblzma::write::XzEncoder;
 use sha2::{Digest as _, Sha256, Sha512};
 use tests::fixture::debian::in_release;
 use tests::fixture::{BASE, DEBIAN};
 use tests::wait::until;
 use tests::{Answer, Ask, Manifest, Resource, Rig, Upstream};
 
+mod components;
 mod heads;
 mod large;
 mod packages;
+mod sources;
 mod suites;
 mod swaps;
 
@@ -113,6 +116,12 @@ fn stanzas(files: &[(&str, &[u8])]) -> String {
 
 fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("writing to memory");
+    encoder.finish().expect("writing to memory").into()
+}
+
+fn xz(bytes: &[u8]) -> Bytes {
+    let mut encoder = XzEncoder::new(Vec::new(), 0);
     encoder.write_all(bytes).expect("writing to memory");
     encoder.finish().expect("writing to memory").into()
 }
