@@ -176,6 +176,21 @@ fn skopeo_pulls_by_the_registry_s_own_name() {
     );
 }
 
+/// Pulls the image for each architecture by this `hosts.toml`, with the account or as anybody. Returns the digests of
+/// what each pull left.
+fn ctr_pull(containerd: &Containerd, folder: &Path, settings: &str, account: Option<(&str, &str)>) -> [Vec<String>; 2] {
+    let hosts = folder.join("hosts");
+    fs::create_dir_all(hosts.join(NAMESPACE)).expect("a folder");
+    fs::write(hosts.join(NAMESPACE).join("hosts.toml"), settings).expect("a file");
+    let image = format!("{NAMESPACE}/team/app:{TAG}");
+    PLATFORMS.map(|architecture| {
+        let digests = containerd.pull(&hosts, &image, architecture, account);
+        assert!(digests.len() >= 6, "index, manifest, configuration and three layers: {digests:?}");
+        containerd.forget(&image);
+        digests
+    })
+}
+
 #[test]
 #[ignore = "needs containerd and docker-registry: tests/run"]
 fn containerd_pulls_by_hosts_toml() {
@@ -183,18 +198,7 @@ fn containerd_pulls_by_hosts_toml() {
     let registry = Registry::open(&folder);
     push(&Layout::new(folder.join("layout"), 3), &registry, "team/app", false);
     let containerd = Containerd::start(&folder.join("containerd"));
-    let pull = |settings: &str| {
-        let hosts = folder.join("hosts");
-        fs::create_dir_all(hosts.join(NAMESPACE)).expect("a folder");
-        fs::write(hosts.join(NAMESPACE).join("hosts.toml"), settings).expect("a file");
-        let image = format!("{NAMESPACE}/team/app:{TAG}");
-        PLATFORMS.map(|architecture| {
-            let digests = containerd.pull(&hosts, &image, architecture);
-            assert!(digests.len() >= 6, "index, manifest, configuration and three layers: {digests:?}");
-            containerd.forget(&image);
-            digests
-        })
-    };
+    let pull = |settings: &str| ctr_pull(&containerd, &folder, settings, None);
     four_ways(
         "ctr images pull",
         &folder,
@@ -234,6 +238,41 @@ fn a_registry_with_tokens() {
         // Its clients need no account.
         |proxy, _| skopeo(&folder, &format!("{}/team/app:{TAG}", proxy.address()), &[]),
         |tree| tree.count(""),
+    );
+}
+
+#[test]
+#[ignore = "needs skopeo, containerd and docker-registry: tests/run"]
+fn containerd_pulls_from_a_registry_with_tokens() {
+    let folder = scratch("containerd-tokens");
+    let registry = Registry::with_tokens(&folder);
+    push(&Layout::new(folder.join("layout"), 6), &registry, "team/app", true);
+    let containerd = Containerd::start(&folder.join("containerd"));
+    let nowhere = "server = \"http://127.0.0.1:1\"\n";
+    let direct = format!("{nowhere}[host.\"http://{}\"]\n", registry.address());
+    // The repository is not for everybody.
+    let hosts = folder.join("hosts");
+    fs::create_dir_all(hosts.join(NAMESPACE)).expect("a folder");
+    fs::write(hosts.join(NAMESPACE).join("hosts.toml"), &direct).expect("a file");
+    let refused = containerd.pulling(&hosts, &format!("{NAMESPACE}/team/app:{TAG}"), PLATFORMS[0], None).output();
+    assert!(!refused.expect("ctr runs").status.success(), "a stranger pulled what is private");
+    let asked = registry.tokens_asked();
+    four_ways(
+        "ctr, with tokens",
+        &folder,
+        registry,
+        true,
+        |registry| {
+            let digests = ctr_pull(&containerd, &folder, &direct, Some(ACCOUNT));
+            assert!(registry.tokens_asked() > asked, "the registry asked for no token");
+            digests
+        },
+        // Its clients need no account.
+        |proxy, manifests| {
+            let settings = client_file(manifests, proxy, "hosts.toml");
+            ctr_pull(&containerd, &folder, &format!("{nowhere}{settings}"), None)
+        },
+        |digests| digests.iter().map(Vec::len).sum(),
     );
 }
 

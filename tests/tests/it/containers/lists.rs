@@ -101,3 +101,52 @@ async fn referrers_are_kept_by_filter_and_a_registry_without_them_says_so() {
     rig.send(Ask::get(&other)).await.expect_status(404);
     rig.get(&format!("/v2/a/manifests/{}", digest(b"other").replace(':', "-"))).await.expect_status(404);
 }
+
+/// A client that follows the links gets every referrer of its kind, whatever base it came by, and each page is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_referrers_lead_to_our_own_next_page() {
+    let (upstream, rig) = serve(|manifest| manifest.with("upstream.namespace", "registry.example")).await;
+    let subject = digest(b"subject");
+    let path = at(&format!("team/a/referrers/{subject}"));
+    let all: Vec<String> = (0..5).map(|number| digest(&[number])).collect();
+    // As registries write it: their path, or their whole address, in an order of their own.
+    let filter = "artifactType=application%2Fx%2Bsbom";
+    let next = |place: String, last: &str| format!("<{place}?{filter}&last={last}&n=2>; rel=\"next\"");
+    let links = [Some(next(path.clone(), &all[1])), Some(next(upstream.url(&path), &all[3])), None];
+    for (digests, link) in all.chunks(2).zip(links) {
+        let listed = |digest: &String| {
+            json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1,
+                   "artifactType": "application/x+sbom"})
+        };
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                           "manifests": digests.iter().map(listed).collect::<Vec<_>>()});
+        let page = Resource::new(index.to_string(), "application/vnd.oci.image.index.v1+json");
+        let page = page.header("OCI-Filters-Applied", "artifactType");
+        upstream.then(&path, link.into_iter().fold(page, |page, link| page.header("Link", &link)));
+    }
+    for (base, name) in [("/v2/", ""), ("/v2/container/", ""), ("/container/v2/", ""), ("/v2/", "&ns=registry.example")]
+    {
+        let begin = format!("{base}team/a/referrers/{subject}?");
+        let mut target = Some(format!("{begin}artifactType=application/x%2Bsbom&n=2{name}"));
+        let mut found = Vec::new();
+        while let Some(page) = target.take() {
+            assert!(page.starts_with(&begin) && page.ends_with(name), "{page}");
+            let answer = rig.get(&page).await.expect_status(200);
+            assert_eq!(answer.header("content-type"), "application/vnd.oci.image.index.v1+json");
+            assert_eq!(answer.header("oci-filters-applied"), "artifactType");
+            let index: serde_json::Value = serde_json::from_slice(answer.bytes()).expect("an index");
+            let listed = index["manifests"].as_array().expect("a list").iter();
+            found.extend(listed.map(|one| one["digest"].as_str().expect("a digest").to_owned()));
+            let link = answer.header("link").strip_prefix('<').and_then(|link| link.split_once(">; rel=\"next\""));
+            target = link.map(|(next, _)| next.to_owned());
+        }
+        assert_eq!(found, all, "{begin}");
+    }
+    let asked: Vec<String> = upstream.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(asked.len(), 3, "one page has one key: {asked:?}");
+    for (target, last) in asked.iter().zip([None, Some(&all[1]), Some(&all[3])]) {
+        assert!(target.contains(&format!("n=2&{filter}")), "{target}");
+        let begins = last.map_or(String::new(), |last| last.replace(':', "%3A"));
+        assert!(target.ends_with(&begins) && target.contains("last=") == last.is_some(), "{target}");
+    }
+}

@@ -58,12 +58,33 @@ impl Containerd {
         command
     }
 
-    /// Pulls an image for one architecture, unpacks it, and returns the digest of each thing that it left.
-    pub(super) fn pull(&self, hosts: &Path, image: &str, architecture: &str) -> Vec<String> {
-        let hosts = hosts.display().to_string();
+    /// A pull of an image for one architecture, which unpacks it; with the account or as anybody.
+    pub(super) fn pulling(
+        &self,
+        hosts: &Path,
+        image: &str,
+        architecture: &str,
+        account: Option<(&str, &str)>,
+    ) -> Command {
         let platform = format!("linux/{architecture}");
-        let pull = ["images", "pull", "--snapshotter", "native", "--hosts-dir", &hosts, "--platform", &platform, image];
-        machine::run(&mut self.ctr(&pull));
+        let mut command = self.ctr(&["images", "pull", "--snapshotter", "native", "--platform", &platform]);
+        command.arg("--hosts-dir").arg(hosts);
+        if let Some((user, password)) = account {
+            command.arg("--user").arg(format!("{user}:{password}"));
+        }
+        command.arg(image);
+        command
+    }
+
+    /// Pulls an image and returns the digest of each thing that it left.
+    pub(super) fn pull(
+        &self,
+        hosts: &Path,
+        image: &str,
+        architecture: &str,
+        account: Option<(&str, &str)>,
+    ) -> Vec<String> {
+        machine::run(&mut self.pulling(hosts, image, architecture, account));
         let listed = machine::run(&mut self.ctr(&["content", "ls", "-q"]));
         let mut digests: Vec<String> = listed.lines().map(str::to_owned).collect();
         digests.sort();

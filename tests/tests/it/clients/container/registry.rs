@@ -164,14 +164,18 @@ impl TokenServer {
 /// Reads one request and answers it.
 fn answer(mut stream: &TcpStream, folder: &Path) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let target = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
+    let line = lines.next().unwrap_or_default();
+    let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let (user, password) = ACCOUNT;
     let expected = format!("Basic {}", BASE64.encode(format!("{user}:{password}").as_bytes()));
     let given = lines.take_while(|line| !line.is_empty()).find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_owned())
     });
-    let reply = if given.as_ref().is_some_and(|given| *given != expected) {
+    let reply = if line.starts_with("POST ") {
+        // As many servers, which know the older way alone: the client goes on to ask by GET.
+        "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
+    } else if given.as_ref().is_some_and(|given| *given != expected) {
         "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
     } else {
         let body = json!({"token": token(&target, given.is_some(), folder), "expires_in": 300}).to_string();
