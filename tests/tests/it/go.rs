@@ -8,6 +8,7 @@ use tests::fixture::go::{DATABASE, escaped, go_mod, lookup, module, record, zip,
 use tests::fixture::{BASE, GO, LARGE, SMALL};
 use tests::{Ask, Fixture, Gate, Manifest, Reply, Resource, Rig, Upstream};
 
+mod addresses;
 mod database;
 
 const PACKAGE: &str = "tiny-lab";
@@ -80,6 +81,32 @@ async fn what_is_no_such_file_is_refused_without_a_database_too() {
     assert!(rig.get(&file("1.0.0", "zip").0).await.expect_status(200).bytes() == fixture.bytes(SMALL));
     rig.get(&file("1.0.0", "info").0).await.expect_status(200);
     assert!(upstream.requests().iter().all(|request| !request.target.contains("sumdb")), "nobody named a database");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_page_nor_nothing_is_a_go_mod() {
+    let (fixture, upstream, rig) = start(without_database).await;
+    let page = "<!DOCTYPE html><html><body>Please sign in</body></html>";
+    for kind in ["mod", "info", "zip"] {
+        let (path, upstream_path) = file("1.0.0", kind);
+        for (what, reply) in [
+            ("a page", Reply::ok(page).header("Content-Type", "text/html")),
+            ("nothing", Reply::ok("").header("Content-Type", "text/plain")),
+            ("an empty page", Reply::ok("").header("Content-Type", "text/html; charset=utf-8")),
+        ] {
+            upstream.set(&upstream_path, reply);
+            let asked = upstream.count(&upstream_path);
+            for _ in 0..2 {
+                let answer = rig.get(&path).await.expect_status(502);
+                assert!(!answer.text().contains("sign in"), "{kind}, {what}: {}", answer.text());
+            }
+            assert!(rig.stored_copies(page.as_bytes()).is_empty(), "{kind}, {what}");
+            assert_eq!(upstream.count(&upstream_path), asked + 2, "{kind}, {what}: it was kept");
+        }
+        fixture.install(&upstream);
+        rig.get(&path).await.expect_status(200);
+        rig.until_hit(&path).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,11 @@ impl Repository {
     fn asked(&self, path: &str) -> usize {
         self.upstream.count(&format!("{BASE}{path}"))
     }
+
+    /// How often bytes were passed on that their digest does not fit.
+    async fn unverified(&self) -> u64 {
+        self.rig.metrics().await.sum("packageproxy_unverified_total", &[])
+    }
 }
 
 fn file(seed: u64, length: usize) -> Bytes {

@@ -160,6 +160,39 @@ async fn a_page_in_place_of_a_file_without_digest_is_refused() {
     assert_eq!(answer.header("content-type"), "application/java-archive");
 }
 
+const PAGE: &str = "<!DOCTYPE html><html><body>Please sign in</body></html>";
+
+/// What a registry answers that has lost its mind, or asks for a log-in: no file at all.
+fn no_files() -> [(&'static str, Reply); 3] {
+    [
+        ("a page", Reply::ok(PAGE).header("Content-Type", "text/html")),
+        ("nothing", Reply::ok("").header("Content-Type", "application/java-archive")),
+        ("an empty page", Reply::ok("").header("Content-Type", "text/html; charset=utf-8")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_page_nor_nothing_is_kept_where_no_digest_tells() {
+    let repository = Repository::with(|manifest| manifest.with("cache.negativeTTL", "0s")).await;
+    for (number, path) in [JAR, POM].into_iter().enumerate() {
+        for (kind, reply) in no_files() {
+            repository.set(path, reply);
+            let asked = repository.asked(path);
+            for _ in 0..2 {
+                let answer = repository.get(path).await.expect_status(502);
+                assert!(!answer.text().contains("sign in"), "{path}, {kind}: {}", answer.text());
+            }
+            assert!(repository.rig.stored_copies(PAGE.as_bytes()).is_empty(), "{path}, {kind}");
+            assert_eq!(repository.asked(path), asked + 2, "{path}, {kind}: it was kept");
+        }
+        // The true file comes at once.
+        let right = file(number as u64, 3_000);
+        repository.set(path, Resource::file(right.clone()));
+        assert!(repository.get(path).await.expect_status(200).bytes() == &right, "{path}");
+        assert!(repository.until_hit(path).await.bytes() == &right, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_and_its_digest_stay_in_step() {
     // Asked again each time, and left to expire while the upstream never stands still.

@@ -1,5 +1,7 @@
 //! Two repositories behind one proxy: what one version consists of comes from one of them.
 
+use tests::wait::until;
+
 use super::*;
 
 async fn two() -> (Repository, Upstream) {
@@ -79,4 +81,59 @@ async fn a_repository_that_said_no_is_left_alone() {
         repository.get(absent).await.expect_status(404);
     }
     assert_eq!(asked(absent), (1, 1));
+}
+
+const CHANGING: &str = "org/lab/tiny/1.0-SNAPSHOT/tiny-1.0-SNAPSHOT.jar";
+
+/// Of a snapshot without a time in its name no list says whose it is: the file and its digest are of one repository.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_untimed_snapshot_is_compared_with_the_digest_of_whoever_gave_it() {
+    let (repository, other) = two().await;
+    let (first, second) = (file(1, LONG), file(2, LONG));
+    put(&other, CHANGING, &second);
+    // What is left of a file that the first one had.
+    repository.put_digest(CHANGING, &hex::<Sha1>(&first));
+    let answer = repository.get(CHANGING).await.expect_status(200);
+    assert!(answer.bytes() == &second);
+    assert_eq!(answer.header("x-checksum-sha1"), hex::<Sha1>(&second));
+    for (extension, digest) in digests(&second) {
+        assert_eq!(repository.get(&format!("{CHANGING}.{extension}")).await.expect_status(200).text(), digest);
+    }
+    let asked = |upstream: &Upstream| upstream.count(&format!("{BASE}{CHANGING}.sha1"));
+    assert_eq!((asked(&repository.upstream), asked(&other), repository.unverified().await), (0, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_untimed_snapshot_is_the_first_repository_s_while_it_has_one() {
+    let other = Upstream::start().await;
+    let tune = |manifest: Manifest| adding(manifest, &other).allowing_loopback().always_revalidating();
+    let repository = Repository::with(|manifest| tune(manifest).with("cache.negativeTTL", "0s")).await;
+    let [old, new, of_other] = [1, 2, 3].map(|seed| file(seed, LONG));
+    put(&other, CHANGING, &of_other);
+    // Whatever is served, its digest is that of the same bytes.
+    let until_served = async |expected: &Bytes| {
+        until("the file", || async {
+            let answer = repository.get(CHANGING).await.expect_status(200);
+            assert_eq!(answer.header("x-checksum-sha1"), hex::<Sha1>(answer.bytes()));
+            (answer.bytes() == expected).then_some(())
+        })
+        .await;
+    };
+    repository.put(CHANGING, &old);
+    assert!(repository.get(CHANGING).await.expect_status(200).bytes() == &old);
+    repository.put(CHANGING, &new);
+    until_served(&new).await;
+    assert_eq!(other.total(), 0, "nobody asks elsewhere for what the first one has");
+    // While it does not answer, what is held stands in: what another one has is another file.
+    repository.rig.until_written().await;
+    repository.upstream.fail_with(Reply::new(503));
+    assert!(repository.get(CHANGING).await.expect_status(200).bytes() == &new);
+    assert_eq!(other.total(), 0);
+    repository.upstream.recover();
+    // It has gone: now the other one's.
+    for path in [CHANGING.to_owned(), format!("{CHANGING}.sha1")] {
+        repository.upstream.unset(&format!("{BASE}{path}"));
+    }
+    until_served(&of_other).await;
+    assert_eq!(repository.unverified().await, 0);
 }
