@@ -91,6 +91,57 @@ async fn a_head_stands_in_for_as_long_as_it_says() {
     }
 }
 
+/// A moment from now, as a head says it.
+fn valid_for(seconds: u32) -> &'static str {
+    let mut date = std::process::Command::new("date");
+    date.env("LC_ALL", "C").args(["-u", "-d", &format!("+{seconds} seconds"), "+%a, %d %b %Y %H:%M:%S UTC"]);
+    let printed = String::from_utf8(date.output().expect("date runs").stdout).expect("text");
+    format!("Valid-Until: {}\n", printed.trim()).leak()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_runs_out_while_the_upstream_fails_stands_in_no_longer() {
+    let upstream = Upstream::start().await;
+    // Were it not for its own word, it would stand in for hours: first while it is asked for again, then as the last
+    // known one.
+    let tune = |manifest: Manifest| {
+        let manifest = manifest.with("cache.metadataTTL", "3s").with("cache.staleWhileRevalidate", "1h");
+        manifest.with("cache.staleIfError", "24h")
+    };
+    let state = State::naming(&[("pool/a.deb", b"1")]).fields(valid_for(2));
+    state.publish(&upstream);
+    let rig = start(&upstream, tune).await;
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    rig.until_written().await;
+    upstream.fail_with(Reply::new(503));
+    until("the end of the head", || async {
+        let answer = rig.get(&here("InRelease")).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 502), "{}", answer.status);
+        (answer.status == 502).then_some(())
+    })
+    .await;
+    // For good; what its digest vouches for stays.
+    for _ in 0..3 {
+        rig.get(&here("InRelease")).await.expect_status(502);
+    }
+    assert_eq!(get(&rig, &by_digest(PACKAGES, state.index(PACKAGES))).await.bytes(), state.index(PACKAGES));
+    // The archive is back, with a head of today.
+    let new = State::naming(&[("pool/a.deb", b"2")]).fields("Valid-Until: Fri, 01 Jan 2100 00:00:00 UTC\n");
+    new.publish(&upstream);
+    upstream.recover();
+    until_head_after_failures(&rig, &new).await;
+    assert_eq!(update(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+}
+
+async fn until_head_after_failures(rig: &Rig, state: &State) {
+    until("the new head", || async {
+        let answer = rig.get(&here("InRelease")).await;
+        (answer.status == 200 && answer.text() == state.head()).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flat_repositories_and_names_with_slashes() {
     let upstream = Upstream::start().await;
