@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 use super::machine::{self, client};
 use super::scenario::{Run, Scenario};
 
+mod archive;
 mod bootstrap;
+mod patches;
 mod rotation;
 
 /// The keys of the archives that this machine uses.

@@ -3,8 +3,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,47 +10,12 @@ use tempfile::TempDir;
 use tests::fixture::{BASE, DEBIAN};
 use tests::{Manifest, Resource, Rig, Upstream};
 
-use super::super::machine;
 use super::Apt;
+use super::archive::{self, Signer, State};
 
 const STATES: usize = 12;
 const UPDATES: usize = 40;
 const FOLDERS: [&str; 2] = ["main/binary-amd64/Packages", "main/source/Sources"];
-
-/// A signer whose agent ends with it.
-struct Signer(TempDir);
-
-impl Signer {
-    fn new() -> Self {
-        // A short path: the agent's socket lies in it.
-        let home = TempDir::new_in("/tmp").expect("a temporary folder");
-        let signer = Self(home);
-        let make = ["--passphrase", "", "--quick-gen-key", "Lab <lab@registry.example>", "rsa2048", "sign", "never"];
-        machine::run(signer.gpg().args(make));
-        signer
-    }
-
-    fn gpg(&self) -> Command {
-        let mut gpg = Command::new("gpg");
-        gpg.env("GNUPGHOME", self.0.path()).args(["--batch", "--quiet", "--yes"]);
-        gpg
-    }
-
-    fn key(&self) -> PathBuf {
-        let key = self.0.path().join("key.gpg");
-        machine::run(self.gpg().arg("--output").arg(&key).arg("--export"));
-        key
-    }
-}
-
-impl Drop for Signer {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf").env("GNUPGHOME", self.0.path()).args(["--kill", "gpg-agent"]).status();
-    }
-}
-
-/// The suite in one state: name below the suite and content, the head last.
-type State = Vec<(String, Vec<u8>)>;
 
 /// Makes a state as an archive's keeper does.
 fn state(number: usize, by_digest: bool, signer: &Signer) -> State {
@@ -79,37 +42,9 @@ fn state(number: usize, by_digest: bool, signer: &Signer) -> State {
         let path = suite.join(file);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(&path, text).expect("a writable folder");
-        machine::run(Command::new("gzip").args(["-9nk"]).arg(&path));
-        machine::run(Command::new("xz").arg("-k").arg(&path));
+        archive::pack(&path);
     }
-    let fields = [("Suite", "stable"), ("Codename", "stable"), ("Components", "main"), ("Architectures", "amd64")];
-    let mut release = Command::new("apt-ftparchive");
-    for (field, value) in fields {
-        release.args(["-o", &format!("APT::FTPArchive::Release::{field}={value}")]);
-    }
-    if by_digest {
-        release.args(["-o", "APT::FTPArchive::DoByHash=true"]);
-        release.args(["-o", "APT::FTPArchive::Release::Acquire-By-Hash=yes"]);
-    }
-    let text = machine::run(release.arg("release").arg(&suite));
-    let plain = folder.path().join("Release");
-    fs::write(&plain, text).expect("a writable folder");
-    machine::run(signer.gpg().arg("--output").arg(suite.join("InRelease")).arg("--clearsign").arg(&plain));
-    let mut files = Vec::new();
-    collect(&suite, &suite, &mut files);
-    files.sort_by_key(|(name, _)| name == "InRelease");
-    files
-}
-
-fn collect(root: &Path, folder: &Path, files: &mut State) {
-    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() {
-            collect(root, &entry, files);
-        } else {
-            let name = entry.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-            files.push((name, fs::read(&entry).expect("a file")));
-        }
-    }
+    archive::finish(folder.path(), by_digest, signer)
 }
 
 /// Puts a state in place of the last one, file by file with pauses, so that what is between them is seen as well.
