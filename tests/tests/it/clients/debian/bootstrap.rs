@@ -1,32 +1,86 @@
-//! debootstrap: fetches what a new system consists of, by rules of its own and with wget.
+//! debootstrap: makes a new system, by rules of its own and with wget; and the apt of that system, which installs more.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::{KEYS, client, machine, suites};
 use crate::clients::scenario::{Run, Scenario};
 
+const PROXY: &str = "debian";
+const NEVER_ASKED: &str = "dists/never-asked-for/InRelease";
+
 #[test]
 #[ignore = "installs from this machine's registries: tests/run"]
 fn debootstrap_fetches_a_minimal_system() {
-    let scenario = Scenario {
-        name: "debootstrap",
-        application: "debian",
-        proxy: "debian",
-        never_asked: "dists/never-asked-for/InRelease",
-        except: &[],
-    };
+    let scenario =
+        Scenario { name: "debootstrap", application: "debian", proxy: PROXY, never_asked: NEVER_ASKED, except: &[] };
     let tree = scenario.run(|run| {
-        let (root, suite) = suites(run).into_iter().next().expect("apt has a source that is signed by the keys");
-        let target = run.home.join("system");
         // All but the unpacking, for which one has to be root; a digest that differs is fatal before it.
-        let mut command = client("/usr/sbin/debootstrap", run.home);
-        command.args(["--variant=minbase", "--download-only", "--force-check-gpg", "--keyring", KEYS, &suite]);
-        let printed = machine::run(command.arg(&target).arg(root));
-        assert!(printed.contains("Valid Release signature"), "{printed}");
+        let target = debootstrap(run, &["--download-only"]);
         fetched(run, &target)
     });
     assert!(tree.count(".deb") >= 50 && tree.count("_Packages") == 1, "{}", tree.count(".deb"));
+}
+
+/// Everything is unpacked and set up by the packages' own scripts, and what stands there is what it would be without
+/// the proxy.
+#[test]
+#[ignore = "installs from this machine's registries: tests/run"]
+fn a_system_is_installed_and_more_into_it() {
+    if machine::run(Command::new("id").arg("-u")).trim() != "0" {
+        eprintln!("skipped: setting up a system takes root");
+        return;
+    }
+    let scenario = Scenario {
+        name: "debootstrap and install",
+        application: "debian",
+        proxy: PROXY,
+        never_asked: NEVER_ASKED,
+        except: &[],
+    };
+    let tree = scenario.run(|run| {
+        let target = debootstrap(run, &[]);
+        let inside = |arguments: &[&str]| {
+            let mut command = client("chroot", run.home);
+            command.env("DEBIAN_FRONTEND", "noninteractive").env("LANG", "C").arg(&target).arg("apt-get");
+            machine::run(command.args(arguments));
+        };
+        inside(&["update"]);
+        let wanted = fs::read_to_string(run.project.join("packages")).expect("a list of packages");
+        let mut install = vec!["install", "--yes", "--no-install-recommends"];
+        install.extend(wanted.split_ascii_whitespace());
+        inside(&install);
+        // They run.
+        let version = machine::run(client("chroot", run.home).arg(&target).args(["git", "--version"]));
+        assert!(version.starts_with("git version"), "{version}");
+        settled(&target);
+        target
+    });
+    assert!(tree.count(".deb") >= 100 && tree.count(".list") >= 100, "{}", tree.count(".deb"));
+    assert!(tree.count("bin/git") == 1 && tree.count("") >= 5_000, "{}", tree.count(""));
+}
+
+/// Makes a system from the first archive that the keys sign. Returns its folder.
+fn debootstrap(run: &Run<'_>, arguments: &[&str]) -> PathBuf {
+    let (root, suite) = suites(run).into_iter().next().expect("apt has a source that is signed by the keys");
+    let target = run.home.join("system");
+    let mut command = client("/usr/sbin/debootstrap", run.home);
+    command.args(["--variant=minbase", "--force-check-gpg", "--keyring", KEYS]).args(arguments);
+    let printed = machine::run(command.arg(&suite).arg(&target).arg(root));
+    assert!(printed.contains("Valid Release signature"), "{printed}");
+    target
+}
+
+/// Takes away what differs from one installation to the next, whatever it came from: logs, caches, devices, and where
+/// the archive is.
+fn settled(system: &Path) {
+    let archives = system.join("var/cache/apt/archives");
+    let kept = system.join("archives");
+    fs::rename(archives, &kept).expect("a folder");
+    for folder in ["dev", "proc", "sys", "run", "tmp", "etc/apt", "var/cache", "var/lib/apt", "var/log"] {
+        fs::remove_dir_all(system.join(folder)).expect("a folder of every system");
+    }
 }
 
 /// Packages and lists in one folder, whatever the archive's address was.
