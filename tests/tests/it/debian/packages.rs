@@ -56,6 +56,28 @@ async fn an_index_that_is_not_compressed_verifies_as_well() {
     assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
 }
 
+/// Programs that pack on several processors write several streams, one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_of_several_streams_is_read_to_its_end() {
+    let (good, evil) = (deb("good"), deb("evil"));
+    let (first, last) = (stanzas(&[("pool/a.deb", &good)]), stanzas(&[(DEB, &good)]));
+    for (name, packed) in [
+        (PACKAGES, [gzip(first.as_bytes()), gzip(last.as_bytes())].concat()),
+        ("main/binary-amd64/Packages.xz", [xz(first.as_bytes()), xz(last.as_bytes())].concat()),
+    ] {
+        let upstream = Upstream::start().await;
+        let state = State { indexes: vec![(name, packed.into())], fields: "" };
+        state.publish(&upstream);
+        let rig = start(&upstream, |manifest| manifest).await;
+        get(&rig, "InRelease").await;
+        assert_eq!(get(&rig, name).await.bytes(), state.index(name));
+        deb_at(&upstream, &evil);
+        get_deb(&rig).await.expect_status(502);
+        deb_at(&upstream, &good);
+        assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_that_was_asked_for_by_either_digest_verifies() {
     let (good, evil) = (deb("good"), deb("evil"));

@@ -88,19 +88,29 @@ const CHANGING: &str = "org/lab/tiny/1.0-SNAPSHOT/tiny-1.0-SNAPSHOT.jar";
 /// Of a snapshot without a time in its name no list says whose it is: the file and its digest are of one repository.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_untimed_snapshot_is_compared_with_the_digest_of_whoever_gave_it() {
-    let (repository, other) = two().await;
-    let (first, second) = (file(1, LONG), file(2, LONG));
-    put(&other, CHANGING, &second);
-    // What is left of a file that the first one had.
-    repository.put_digest(CHANGING, &hex::<Sha1>(&first));
-    let answer = repository.get(CHANGING).await.expect_status(200);
-    assert!(answer.bytes() == &second);
-    assert_eq!(answer.header("x-checksum-sha1"), hex::<Sha1>(&second));
-    for (extension, digest) in digests(&second) {
-        assert_eq!(repository.get(&format!("{CHANGING}.{extension}")).await.expect_status(200).text(), digest);
+    for when in ["NotFound", "Unavailable"] {
+        let other = Upstream::start().await;
+        let fallbacks = json!([{"url": other.url(BASE), "when": when}]);
+        let repository =
+            Repository::with(|manifest| manifest.with("upstream.fallbacks", fallbacks).allowing_loopback()).await;
+        let (first, second) = (file(1, LONG), file(2, LONG));
+        put(&other, CHANGING, &second);
+        // What is left of a file that the first one had, or has again by the time the digest is asked for.
+        repository.put_digest(CHANGING, &hex::<Sha1>(&first));
+        if when == "Unavailable" {
+            repository.set(CHANGING, Reply::new(503));
+        }
+        let answer = repository.get(CHANGING).await.expect_status(200);
+        assert!(answer.bytes() == &second, "{when}");
+        assert_eq!(answer.header("x-checksum-sha1"), hex::<Sha1>(&second), "{when}");
+        for (extension, digest) in digests(&second) {
+            let beside = repository.get(&format!("{CHANGING}.{extension}")).await.expect_status(200);
+            assert_eq!(beside.text(), digest, "{when}");
+        }
+        let asked = |upstream: &Upstream| upstream.count(&format!("{BASE}{CHANGING}.sha1"));
+        assert_eq!((asked(&repository.upstream), asked(&other)), (0, 1), "{when}");
+        assert_eq!(repository.unverified().await, 0, "{when}");
     }
-    let asked = |upstream: &Upstream| upstream.count(&format!("{BASE}{CHANGING}.sha1"));
-    assert_eq!((asked(&repository.upstream), asked(&other), repository.unverified().await), (0, 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
