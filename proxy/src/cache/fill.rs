@@ -22,7 +22,7 @@ use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
 pub(super) use body::Arrived;
-use body::{blob_id, content_length, is_odd, is_web_page, unexpected};
+use body::{EMPTY, blob_id, content_length, is_odd, is_web_page, unexpected};
 
 mod body;
 mod head;
@@ -275,7 +275,7 @@ impl Cache {
         let verified = self.verify(id, artifact, target.expected, &mut received_body, arrived, &upstream).await?;
         let Arrived { length, digests } = received_body;
         if length == 0 && verified.is_none() {
-            return Err(unexpected(&upstream, "an empty body where a file was asked for"));
+            return Err(unexpected(&upstream, EMPTY));
         }
         self.state.distrust.acquit(id);
         self.state.doubted.undo(id);

@@ -51,10 +51,12 @@ pub fn decide(record: Option<&Record>, lifetime: Lifetime, settings: &CacheSetti
             if from_the_future {
                 return Decision::Revalidate { stale: 0, usable: true };
             }
-            if age < fresh_for {
+            // It has run out since, and the upstream has had no chance to say that it has no other one.
+            let has_run_out = document.valid_until.is_some_and(|until| (record.validated..=now).contains(&until));
+            if age < fresh_for && !has_run_out {
                 return Decision::Fresh { ttl: (fresh_for - age).div_ceil(1000) };
             }
-            let stale = age - fresh_for;
+            let stale = age.saturating_sub(fresh_for);
             if is_valid && fresh_for > 0 && stale < millis(settings.stale_while_revalidate) {
                 return Decision::StaleWhileRevalidate { stale: stale / 1000 };
             }
@@ -162,6 +164,18 @@ mod tests {
         assert_eq!(at(309), Decision::StaleWhileRevalidate { stale: 9 });
         assert_eq!(at(310), Decision::Revalidate { stale: 10, usable: false });
         assert_eq!(at(4000), Decision::Revalidate { stale: 3700, usable: false });
+        // Within its lifetime, unless the upstream has said since that it has no other one.
+        for (valid_until, seconds, expected) in [
+            (STORED + 100_000, 99, Decision::Fresh { ttl: 201 }),
+            (STORED + 100_000, 100, Decision::Revalidate { stale: 0, usable: false }),
+            (STORED - 1, 100, Decision::Fresh { ttl: 200 }),
+        ] {
+            let mut document = document.clone();
+            let State::Document(stored) = &mut document.state else { unreachable!() };
+            stored.valid_until = Some(valid_until);
+            let now = STORED + seconds * 1000;
+            assert_eq!(decide(Some(&document), Lifetime::Configured, &settings, now), expected, "{seconds}");
+        }
     }
 
     #[test]

@@ -110,6 +110,26 @@ async fn neither_a_page_nor_nothing_is_a_go_mod() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_of_a_page_is_no_go_mod() {
+    let (_, upstream, rig) = start(without_database).await;
+    let mut taken = Vec::new();
+    for kind in ["mod", "info", "zip"] {
+        let (path, upstream_path) = file("1.0.0", kind);
+        for (what, reply) in [
+            ("a page", Reply::ok("<html>sign in</html>").header("Content-Type", "text/html")),
+            ("nothing", Reply::ok("").header("Content-Type", "text/plain")),
+        ] {
+            upstream.set(&upstream_path, reply);
+            let answer = rig.send(Ask::head(&path)).await;
+            if answer.status != 502 {
+                taken.push(format!("{kind}, {what}: {}", answer.status));
+            }
+        }
+    }
+    assert_eq!(taken, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upstreams_word_on_what_is_missing_reaches_the_client() {
     let (_, upstream, rig) = start(|manifest| manifest.with("cache.negativeTTL", "1h")).await;
     let path = format!("{}/@v/v9.9.9.info", escaped(PACKAGE));

@@ -22,6 +22,9 @@ use crate::store::{BlobId, RecordId};
 /// The first bytes of what gzip makes (RFC 1952 §2.3.1).
 const GZIP: &[u8] = b"\x1f\x8b";
 
+/// Why nothing is no file.
+pub(super) const EMPTY: &str = "an empty body where a file was asked for";
+
 impl Cache {
     pub(super) async fn check_head(&self, artifact: &Artifact, target: &Target, reply: Reply) -> Result<Reply, Error> {
         let upstream = reply.url.origin();
@@ -40,6 +43,9 @@ impl Cache {
         // Where there is a digest it tells a login page from a file that is merely labelled wrongly.
         if target.expected.is_nothing() && is_web_page(&reply) && artifact.content_type != "text/html" {
             return Err(unexpected(&upstream, "a web page where a file was asked for"));
+        }
+        if target.expected.is_nothing() && content_length(&reply) == Some(0) {
+            return Err(unexpected(&upstream, EMPTY));
         }
         if target.expected.is_nothing() && is_coded(&reply, artifact) {
             return Err(unexpected(&upstream, "a file in a content coding, which was not asked for"));
@@ -170,9 +176,10 @@ fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
     first[..count] == magic[..count]
 }
 
-/// Whether only a digest tells that this is the file, and not a page of somebody on the way, or a coded form of it.
+/// Whether only a digest tells that this is the file, and not a page of somebody on the way, nothing, or a coded form.
 pub(super) fn is_odd(reply: &Reply, artifact: &Artifact) -> bool {
-    reply.status == StatusCode::OK && (is_web_page(reply) || is_coded(reply, artifact))
+    let is_odd = is_web_page(reply) || is_coded(reply, artifact) || content_length(reply) == Some(0);
+    reply.status == StatusCode::OK && is_odd
 }
 
 pub(super) fn is_web_page(reply: &Reply) -> bool {

@@ -194,6 +194,22 @@ async fn neither_a_page_nor_nothing_is_kept_where_no_digest_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_of_a_page_is_no_file_where_no_digest_tells() {
+    let repository = Repository::with(|manifest| manifest.with("cache.negativeTTL", "0s")).await;
+    let mut taken = Vec::new();
+    for path in [JAR, POM] {
+        for (kind, reply) in no_files() {
+            repository.set(path, reply);
+            let answer = repository.rig.send(tests::Ask::head(&format!("/maven/{path}"))).await;
+            if answer.status != 502 {
+                taken.push(format!("{path}, {kind}: {}", answer.status));
+            }
+        }
+    }
+    assert_eq!(taken, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_and_its_digest_stay_in_step() {
     // Asked again each time, and left to expire while the upstream never stands still.
     for lifetime in ["0s", "50ms"] {
