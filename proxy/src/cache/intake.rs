@@ -9,29 +9,38 @@ use crate::digest::Hasher;
 use crate::error::Error;
 use crate::intent::Artifact;
 use crate::resolve::Target;
-use crate::store::{Reservation, Staging};
+use crate::store::{Reservation, Staging, Store};
 
 /// The file and the hash, which travel to a thread that may wait for the disk and back.
 pub(super) struct Intake {
+    store: Arc<Store>,
     pub(super) staging: Option<Staging>,
     pub(super) hasher: Hasher,
-    /// The promise of the bytes; grows with a body that did not announce its length.
+    /// The promise of the bytes; grows with what arrives. What is only announced may never come, and must push nothing
+    /// out.
     pub(super) reservation: Option<Reservation>,
-    announced: bool,
+    announced: Option<u64>,
 }
 
 impl Intake {
-    pub(super) fn new(cache: &Arc<Cache>, artifact: &Artifact, target: &Target, announced: Option<u64>) -> Self {
-        let store = &cache.engine.store;
-        let reservation = store.inventory().reserve(announced.unwrap_or(0));
-        if store.inventory().is_full() {
-            let store = Arc::clone(store);
-            tokio::task::spawn_blocking(move || store.evict());
-        }
+    pub(super) async fn new(
+        cache: &Arc<Cache>,
+        artifact: &Artifact,
+        target: &Target,
+        announced: Option<u64>,
+    ) -> Result<Self, Error> {
+        let store = Arc::clone(&cache.engine.store);
         // A body that could never be kept goes through.
-        let staging = if reservation.is_some() { store.stage().ok() } else { None };
+        let fits = store.inventory().has_room(announced.unwrap_or(0));
+        let staging = if fits {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || store.stage().ok()).await.map_err(|_| Error::Abandoned)?
+        } else {
+            None
+        };
+        let reservation = store.inventory().reserve(0);
         let besides = artifact.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
-        Self { staging, hasher: target.expected.hasher(besides), reservation, announced: announced.is_some() }
+        Ok(Self { store, staging, hasher: target.expected.hasher(besides), reservation, announced })
     }
 
     /// Hashes and writes one piece. When the disk refuses it, or the store could never hold so much, the file is given
@@ -39,14 +48,26 @@ impl Intake {
     pub(super) async fn take(mut self, offset: u64, batch: Bytes) -> Result<Self, Error> {
         let work = move || {
             self.hasher.update(&batch);
-            let fits = self.announced
-                || self.reservation.as_mut().is_some_and(|reservation| reservation.grow(batch.len() as u64));
-            let written = |staging: &Staging| fits && staging.write_at(offset, &batch).is_ok();
-            if !self.staging.as_ref().is_some_and(written) {
+            let written = |staging: &Staging| staging.write_at(offset, &batch).is_ok();
+            let arrived = offset + batch.len() as u64;
+            if !(self.staging.is_some() && self.has_room(arrived) && self.staging.as_ref().is_some_and(written)) {
                 self.staging = None;
             }
             self
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Abandoned)
+    }
+
+    /// Whether the store can hold what has arrived; makes room for it. Blocks on the disk.
+    fn has_room(&mut self, arrived: u64) -> bool {
+        let Some(reservation) = &mut self.reservation else { return false };
+        if arrived <= reservation.bytes() {
+            return true;
+        }
+        let fits = reservation.cover(arrived, self.announced);
+        if fits && self.store.inventory().is_full() {
+            self.store.evict();
+        }
+        fits
     }
 }

@@ -50,6 +50,39 @@ async fn a_body_without_end_does_not_fill_the_disk() {
     end.open();
 }
 
+/// What is only announced pushes nothing out: it may never come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_length_alone_pushes_nothing_out() {
+    let upstream = Upstream::start().await;
+    let mut fixture = Fixture::new(&NPM);
+    let kept: Vec<usize> = (0..8).map(|number| fixture.publish(&format!("2.{number}.0"), 1 << 20)).collect();
+    let announced = fixture.publish("9.0.0", 14 << 20);
+    fixture.install(&upstream);
+    let (begun, rest) = (Gate::shut(), Gate::shut());
+    let body = fixture.bytes(announced);
+    let reply = Reply::new(200).bytes(body.slice(..1 << 20)).hold(&begun).bytes(body.slice(1 << 20..)).hold(&rest);
+    upstream.set(&fixture.upstream_artifact(announced), reply);
+    let rig = Rig::serve([Manifest::of(&NPM, &upstream).with("cache.maxSize", "16Mi")]).await;
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    for release in &kept {
+        rig.get(&fixture.artifact(*release)).await.expect_status(200);
+        rig.until_hit(&fixture.artifact(*release)).await;
+    }
+    let mut client = rig.client().open(Ask::get(&fixture.artifact(announced))).await.unwrap();
+    assert!(client.read(900 << 10).await);
+    until("a promise", || async { (rig.status().await["storage"]["reserved"].as_u64() > Some(0)).then_some(()) }).await;
+    let evicted = async || rig.metrics().await.sum("packageproxy_evictions_total", &[]);
+    assert_eq!(evicted().await, 0, "for what has not arrived");
+    assert!(rig.status().await["storage"]["reserved"].as_u64() <= Some(2 * MEBIBYTE));
+    // What arrives takes its room.
+    begun.open();
+    until("eviction", || async { (evicted().await > 0).then_some(()) }).await;
+    rest.open();
+    assert!(client.equals(body).await);
+    rig.until_hit(&fixture.artifact(announced)).await;
+    assert!(rig.disk_use() <= 17 * MEBIBYTE, "{} bytes on the disk", rig.disk_use());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_owners_of_the_same_files_share_one_limit() {
     let upstream = Upstream::start().await;

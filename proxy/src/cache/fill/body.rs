@@ -64,7 +64,7 @@ impl Cache {
         let upstream = reply.url.origin();
         let announced = content_length(&reply);
         let mut body = Batches::new(reply.body);
-        let mut intake = Intake::new(self, artifact, target, announced);
+        let mut intake = Intake::new(self, artifact, target, announced).await?;
         if let Some(staging) = &intake.staging {
             fill.spool.set_file(Arc::clone(staging.file()));
         }

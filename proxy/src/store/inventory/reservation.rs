@@ -4,11 +4,20 @@ use std::sync::Arc;
 
 use super::Inventory;
 
+/// This part of what has arrived is promised to the rest.
+const AHEAD: u64 = 8;
+
 impl Inventory {
     /// Promises `bytes` to a fill. `None` if, with all other promises, the store could never hold them.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { inventory: Arc::clone(self), bytes: 0 };
         reservation.grow(bytes).then_some(reservation)
+    }
+
+    /// Whether a promise of so many bytes would be given now.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let max_size = self.max_size();
+        self.totals.lock().reserved.checked_add(bytes).is_some_and(|reserved| reserved <= max_size)
     }
 }
 
@@ -25,8 +34,15 @@ impl Reservation {
         self.bytes
     }
 
-    /// Promises `bytes` more: for a body that did not say how long it is. Returns whether there is room; if not, what
-    /// was promised stays.
+    /// Promises what has `arrived`, and some of what is still to come, so that not every piece makes room for itself
+    /// alone. Returns whether there is room.
+    #[must_use]
+    pub fn cover(&mut self, arrived: u64, announced: Option<u64>) -> bool {
+        let ahead = (arrived + arrived / AHEAD).min(announced.unwrap_or(u64::MAX)).max(arrived);
+        self.grow(ahead.saturating_sub(self.bytes)) || self.grow(arrived.saturating_sub(self.bytes))
+    }
+
+    /// Promises `bytes` more. Returns whether there is room; if not, what was promised stays.
     #[must_use]
     pub fn grow(&mut self, bytes: u64) -> bool {
         let max_size = self.inventory.max_size();

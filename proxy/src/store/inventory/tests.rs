@@ -108,6 +108,22 @@ async fn promises_are_bounded_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_promise_runs_ahead_of_what_has_arrived_and_no_further_than_the_end() {
+    let inventory = Arc::new(Inventory::new(100));
+    assert!(inventory.has_room(100) && !inventory.has_room(101) && !inventory.has_room(u64::MAX));
+    let mut promise = inventory.reserve(0).unwrap();
+    for (arrived, announced, promised) in
+        [(16, Some(60), 18), (17, Some(60), 19), (56, Some(60), 60), (60, Some(60), 60), (64, None, 72), (96, None, 96)]
+    {
+        assert!(promise.cover(arrived, announced));
+        assert_eq!(promise.bytes(), promised, "{arrived}");
+    }
+    assert!(inventory.has_room(4) && !inventory.has_room(5));
+    assert!(!promise.cover(101, None));
+    assert_eq!(inventory.usage().reserved, 96);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_promise_evicts_no_more_than_it_needs() {
     let inventory = Arc::new(Inventory::new(100));
     for number in 0..8 {
