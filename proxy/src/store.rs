@@ -178,7 +178,10 @@ impl Store {
     /// Writes a small file and removes it again, so that [`Store::fault`] says what holds now: nobody else tries while
     /// there is nothing to fetch. Blocks on the disk.
     pub fn try_write(&self) {
-        if self.stage().and_then(|staging| staging.write_at(0, b"trial")).is_ok() {
+        let Ok(staging) = self.stage() else { return };
+        let written = staging.write_at(0, b"trial");
+        staging.remove();
+        if written.is_ok() {
             self.health.tried();
         }
     }

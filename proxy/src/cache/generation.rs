@@ -305,7 +305,8 @@ impl Cache {
                 let blob = self.engine.store.blob(&self.space, signature, length).await;
                 if blob.is_none() {
                     // The disk has lost it: both are fetched again.
-                    self.engine.store.forget(&self.space, id);
+                    let cache = Arc::clone(self);
+                    let _ = tokio::task::spawn_blocking(move || cache.engine.store.forget(&cache.space, id)).await;
                     return Err(Error::OutOfStep { upstream: self.upstream() });
                 }
                 blob

@@ -56,7 +56,9 @@ pub(super) async fn receive(
             return Err(Error::Unexpected { upstream, reason });
         }
     };
-    let plain = Sink::bounded(store, limit, MEMORY).hashing(algorithms);
+    let opening = Arc::clone(store);
+    let opened = tokio::task::spawn_blocking(move || Sink::bounded(&opening, limit, MEMORY)).await;
+    let plain = opened.map_err(|_| Error::Abandoned)?.hashing(algorithms);
     // A document in memory counts for as long as it is there, with what will be made of it.
     let memory = if plain.is_in_memory() { Some(budget.take(limit.min(MEMORY) * 2).await?) } else { None };
     let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::health::{Health, Step};
 
 /// A file in the spool directory.
@@ -37,6 +39,13 @@ impl Staging {
         self.file.write_all_at(bytes, offset).inspect_err(|error| self.health.report(error, Step::Staging))
     }
 
+    /// Gives it up at once. Blocks on the disk.
+    pub(super) fn remove(mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Moves the file to its final name: data to disk, rename, directory to disk. Blocks on the disk.
     pub(super) fn commit(mut self, target: &Path, durable: bool) -> io::Result<()> {
         let Some(path) = self.path.as_ref() else { return Ok(()) };
@@ -62,8 +71,46 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        let Some(path) = self.path.take() else { return };
+        let file = Arc::clone(&self.file);
+        let remove = move || {
             let _ = fs::remove_file(path);
+            // The last one who closes it may wait for its blocks to be freed.
+            drop(file);
+        };
+        // Often given up by a task, whose thread serves others: it must not wait for the disk.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use crate::store::tests::open;
+
+    #[test]
+    fn a_task_that_gives_up_a_file_does_not_wait_for_the_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        let path = runtime.block_on(async {
+            let staging = open(&root, 1 << 20).stage().unwrap();
+            let path = staging.path.clone().unwrap();
+            // The disk hangs: the one thread that may wait for it does.
+            let (disk_answers, hangs) = mpsc::channel::<()>();
+            let hanging = tokio::task::spawn_blocking(move || hangs.recv());
+            drop(staging);
+            assert!(path.exists(), "removed on the thread of the task");
+            disk_answers.send(()).unwrap();
+            hanging.await.unwrap().unwrap();
+            path
+        });
+        // Waits for what is left to do.
+        drop(runtime);
+        assert!(!path.exists());
     }
 }
