@@ -21,6 +21,7 @@ mod activity;
 mod conversation;
 mod framing;
 mod sendfile;
+mod streams;
 mod tls;
 mod watched;
 
@@ -116,7 +117,7 @@ pub async fn serve<S, F, B>(
 {
     let all_places = limits.connections.clamp(1, 1 << 24);
     let places = Arc::new(Semaphore::new(all_places));
-    let speakers = Arc::new(Speakers::new());
+    let speakers = Arc::new(Speakers::new(limits));
     let mut end = pin!(draining(phase.clone()));
     loop {
         let accept = async {

@@ -14,12 +14,13 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::activity::{Activity, Tracked};
+use super::streams::{Paced, Streams};
 use super::watched::{Protocol, Watched};
 use super::{Arrival, Connection, Lane, Limits, Phase, before, draining, framing};
 
@@ -31,12 +32,13 @@ const STREAMS: u32 = 128;
 /// The settings of both protocols.
 pub(super) struct Speakers {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Streams>,
 }
 
 impl Speakers {
-    pub(super) fn new() -> Self {
-        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
+    pub(super) fn new(limits: Limits) -> Self {
+        let streams = Streams { stalled: limits.stalled };
+        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(streams));
         http1.timer(Timeless).header_read_timeout(Duration::ZERO).max_buf_size(HEADER_LIMIT + (16 << 10));
         http2
             .timer(TokioTimer::new())
@@ -116,7 +118,7 @@ impl<S> Conversation<S> {
                     Some(refusal) => refusal.response(),
                     None => service(request, arrival).await,
                 };
-                Ok::<_, Infallible>(response.map(|body| Tracked::new(body, under_way)))
+                Ok::<_, Infallible>(response.map(|body| Tracked::new(Paced::new(body), under_way)))
             }
         });
         let stream = TokioIo::new(stream);

@@ -155,7 +155,7 @@ async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// A connection in memory, so that the clock can be paused, and the task that ends with it.
-fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+pub(super) fn in_memory(limits: Limits) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (client, ours) = duplex(4096);
     (client, served(limits, ours))
 }
@@ -174,7 +174,7 @@ fn served(limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
     let conversation = Conversation {
         peer: Ipv4Addr::LOCALHOST.into(),
         limits,
-        speakers: Arc::new(Speakers::new()),
+        speakers: Arc::new(Speakers::new(limits)),
         service,
         phase: phase.subscribe(),
     };
