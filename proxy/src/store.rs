@@ -18,6 +18,7 @@ pub use body::{BodyError, ByteStream};
 use inventory::on_disk;
 pub use inventory::{Inventory, Reservation, Usage};
 pub use record::{Artifact, Document, Record, RecordId, Space, State, Variant};
+pub use records::Kept;
 pub use sink::Sink;
 pub use staging::Staging;
 pub use turns::Turns;
@@ -269,6 +270,11 @@ impl Store {
         // A use, and noted first: the one before is not evicted from now on, and this one with it.
         self.inventory.touch(&space.place, id);
         self.records.remember(id, record);
+    }
+
+    /// Keeps in memory what is remembered of a key until it is on disk, however much else is remembered meanwhile.
+    pub fn keep(&self, id: RecordId) -> Kept {
+        self.records.keep(id)
     }
 
     /// For as long as this is held no purge begins; one that waits goes first. For work that waits for the disk. Not to

@@ -19,23 +19,25 @@ impl Cache {
         let mut noted = Vec::new();
         for Reference { key, digest, size } in references.into_iter().take(MOST) {
             let id = self.space.record_id(&key);
+            let is_new = !noted.iter().any(|(noted, _)| *noted == id);
             let (Some(blob), Some(size)) = (BlobId::of_digest(&digest), size) else { continue };
-            if noted.contains(&id) || self.record(id).await.is_some() {
+            if !is_new || self.record(id).await.is_some() {
                 continue;
             }
             let verified = Some(digest.to_string());
             let artifact = store::Artifact { verified, referenced: true, ..store::Artifact::of(blob, size) };
             // Older than whatever may be learnt of this key from now on.
             let record = Arc::new(Record::new(&key, 0, State::Artifact(artifact)));
+            let kept = self.engine.store.keep(id);
             let remember = || self.engine.store.remember(&self.space, id, record);
             if self.state.purges.unless_since(since, remember).is_none() {
                 return;
             }
-            noted.push(id);
+            noted.push((id, kept));
         }
         let cache = Arc::clone(self);
         tokio::spawn(async move {
-            for id in noted {
+            for (id, _kept) in noted {
                 cache.state.writer.persist(id).await;
             }
         });

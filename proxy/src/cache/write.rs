@@ -52,6 +52,7 @@ impl Writer {
                 .into_iter()
                 .try_for_each(|file| store.commit_reserved(&space, file.staging, file.blob, file.reservation));
             if committed.is_ok() {
+                let _kept = store.keep(id);
                 purges.write_unless_since(since, || {
                     if remember(&store, &space, &changing, id, record) {
                         // Without its file the record still serves for as long as this process lives.
@@ -103,6 +104,7 @@ impl Writer {
     /// Adds a variant to the record of its document, if that is still the one it was made from.
     pub(super) async fn add_variant(&self, id: RecordId, of: BlobId, variant: Variant, blob: Staging) {
         let blob_id = variant.blob;
+        let _kept = self.store.keep(id);
         {
             let _no_purge = self.store.no_purge_yet();
             let _changing = self.changing.wait(id);
@@ -173,6 +175,30 @@ fn limit_bases(variants: &mut Vec<Variant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intent::Key;
+    use crate::store::{Artifact, Options};
+
+    #[tokio::test]
+    async fn a_record_that_memory_has_no_room_for_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || {
+            let options = Options { root: root.path().into(), durable: false, max_size: 1 << 30, memory: 1 << 20 };
+            Arc::new(Store::open(options))
+        };
+        let space = Space::new("team", "npm", "npm", &url::Url::parse("https://registry.example/").unwrap());
+        let key = Key::document(&"a".repeat(17 << 20), "full");
+        let id = space.record_id(&key);
+        let record = Arc::new(Record::new(&key, 1, State::Artifact(Artifact::of(BlobId::of(b"a"), 1))));
+        let store = open();
+        let purges = Arc::new(Purges::new(Arc::clone(&store), space.clone()));
+        let writer = Writer::new(Arc::clone(&store), space.clone(), Arc::clone(&purges));
+        let before = purges.since();
+        writer.store(id, Arc::clone(&record), Vec::new(), before).await;
+        assert!(open().record(&space, id).await.is_some());
+        purges.purge(&key.package, None, |_| {});
+        writer.store(id, record, Vec::new(), before).await;
+        assert!(store.record_in_memory(id).is_none() && open().record(&space, id).await.is_none());
+    }
 
     #[test]
     fn the_newest_four_bases_stay() {

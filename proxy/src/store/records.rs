@@ -2,6 +2,7 @@
 //! never replaces what was learnt or forgotten meanwhile.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -41,6 +42,17 @@ struct Readings {
     /// Numbered: one that was forgotten must not be taken for the next of its key.
     under_way: HashMap<RecordId, (u64, Reading)>,
     next: u64,
+    /// What was remembered of keys that may not go for want of room, and how many want that.
+    kept: HashMap<RecordId, (usize, Option<Arc<Record>>)>,
+}
+
+impl Readings {
+    /// What is known of a kept key replaces what was.
+    fn keep(&mut self, id: RecordId, known: Option<&Arc<Record>>) {
+        if let Some((_, record)) = self.kept.get_mut(&id) {
+            *record = known.cloned();
+        }
+    }
 }
 
 impl Default for Records {
@@ -52,7 +64,14 @@ impl Default for Records {
 impl Records {
     /// The record, if it is in memory.
     pub(super) fn get(&self, id: RecordId) -> Option<Arc<Record>> {
-        self.known.get(&id)
+        self.known.get(&id).or_else(|| self.readings.lock().kept.get(&id)?.1.clone())
+    }
+
+    /// Keeps in memory what is remembered of a key from now on, until it is forgotten or the guard is gone: what is on
+    /// its way to the disk is nowhere else.
+    pub(super) fn keep(self: &Arc<Self>, id: RecordId) -> Kept {
+        self.readings.lock().kept.entry(id).or_default().0 += 1;
+        Kept { records: Arc::clone(self), id }
     }
 
     /// The record from memory, else what `read` finds, which blocks on the disk.
@@ -92,6 +111,7 @@ impl Records {
     pub(super) fn remember(&self, id: RecordId, record: Arc<Record>) {
         let mut readings = self.readings.lock();
         let outdated = readings.under_way.remove(&id);
+        readings.keep(id, Some(&record));
         self.known.insert(id, record);
         drop(readings);
         // After the lock: a read that nobody waits for ends here.
@@ -102,6 +122,7 @@ impl Records {
     pub(super) fn forget(&self, id: RecordId) {
         let mut readings = self.readings.lock();
         let outdated = readings.under_way.remove(&id);
+        readings.keep(id, None);
         self.known.remove(&id);
         drop(readings);
         drop(outdated);
@@ -110,11 +131,13 @@ impl Records {
     /// Forgets a key, unless something else is known of it than `seen`.
     pub(super) fn forget_same(&self, id: RecordId, seen: Option<&Arc<Record>>) {
         let mut readings = self.readings.lock();
-        let is_same = self.known.get(&id).is_none_or(|known| seen.is_some_and(|seen| Arc::ptr_eq(&known, seen)));
+        let known = self.known.get(&id).or_else(|| readings.kept.get(&id)?.1.clone());
+        let is_same = known.is_none_or(|known| seen.is_some_and(|seen| Arc::ptr_eq(&known, seen)));
         if !is_same {
             return;
         }
         let outdated = readings.under_way.remove(&id);
+        readings.keep(id, None);
         self.known.remove(&id);
         drop(readings);
         drop(outdated);
@@ -126,8 +149,30 @@ impl Records {
         let mut readings = self.readings.lock();
         let outdated = std::mem::take(&mut readings.under_way);
         self.known.retain(|_, record| !concerned(record));
+        for (_, record) in readings.kept.values_mut() {
+            record.take_if(|record| concerned(record));
+        }
         drop(readings);
         drop(outdated);
+    }
+}
+
+/// Keeps what is remembered of one key.
+#[derive(Debug)]
+pub struct Kept {
+    records: Arc<Records>,
+    id: RecordId,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut readings = self.records.readings.lock();
+        if let Entry::Occupied(mut kept) = readings.kept.entry(self.id) {
+            kept.get_mut().0 -= 1;
+            if kept.get().0 == 0 {
+                kept.remove();
+            }
+        }
     }
 }
 
@@ -207,6 +252,33 @@ mod tests {
             records.remember(space.record_id(&Key::document(&number.to_string(), "full")), Arc::new(long));
         }
         assert!(records.known.len() <= 128 && !records.known.is_empty(), "{}", records.known.len());
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_the_disk_goes_with_a_purge_only() {
+        // More than there is room for, so that it is gone from there at once.
+        let mut long = record(1);
+        long.file = "x".repeat(KEPT_BYTES as usize);
+        let long = Arc::new(long);
+        let all = |records: &Records| records.forget_where(|_| true);
+        let one = |records: &Records| records.forget(id());
+        let same = |records: &Records| records.forget_same(id(), records.get(id()).as_ref());
+        for forget in [&all as &dyn Fn(&Records), &one, &same] {
+            let records = Arc::new(Records::default());
+            let kept = [records.keep(id()), records.keep(id())];
+            records.remember(id(), Arc::clone(&long));
+            records.forget_same(id(), None);
+            records.forget_where(|record| record.validated != 1);
+            assert_eq!(records.get(id()).unwrap().validated, 1);
+            forget(&records);
+            assert!(records.get(id()).is_none());
+            records.remember(id(), Arc::clone(&long));
+            let [first, second] = kept;
+            drop(first);
+            assert!(records.get(id()).is_some());
+            drop(second);
+            assert!(records.get(id()).is_none());
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
