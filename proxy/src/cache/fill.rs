@@ -21,8 +21,8 @@ use crate::resolve::{Expected, Target};
 use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
-pub(super) use body::Arrived;
-use body::{EMPTY, blob_id, content_length, is_odd, is_web_page, unexpected};
+pub(super) use body::{Arrived, content_length};
+use body::{EMPTY, blob_id, is_odd, is_web_page, unexpected};
 
 mod body;
 mod head;

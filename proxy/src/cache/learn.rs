@@ -36,16 +36,21 @@ impl Cache {
     ) -> Result<Option<Blob>, Error> {
         // Entries are at least a line each, and compress to no less than a few bytes.
         let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
+        let store = Arc::clone(&self.engine.store);
         let work = move || {
-            let _permit = permit;
-            scanned(&blob, scan)
+            let bytes = scanned(&blob, scan)?;
+            let mut files = Vec::new();
+            // Decoder and entries are gone: what is left of them takes no more than they did.
+            let names = bytes.map(|bytes| stage(&store, &Arc::new(permit), bytes.into(), &mut files));
+            Ok::<_, io::Error>((names, files))
         };
-        let bytes = self.engine.workshop.run(work).await?.unwrap_or_else(|error| {
+        let (names, staged) = self.engine.workshop.run(work).await?.unwrap_or_else(|error| {
             tracing::warn!(proxy = %self.settings.name, error = %error,
                 "an index cannot be read: the files that it names are not verified");
-            None
+            (None, Vec::new())
         });
-        Ok(bytes.map(|bytes| stage(&self.engine.store, bytes.into(), files)))
+        files.extend(staged);
+        Ok(names)
     }
 }
 

@@ -9,18 +9,21 @@ use futures_util::stream::Fuse;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header;
 
+use super::fill::content_length;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::fetch::{BodyStream, FetchError, Reply};
 use crate::intent::Unexpected;
-use crate::memory::{Budget, Permit};
-use crate::store::sink::PastLimit;
+use crate::memory::{Budget, busy};
+use crate::store::sink::{NoMemory, PastLimit};
 use crate::store::{Blob, Sink, Staging, Store};
 
 /// Bytes handed to the disk in one piece.
 pub(super) const BATCH: usize = 256 << 10;
 /// Bytes of a document that is taken to memory because the disk takes none.
 const MEMORY: u64 = 32 << 20;
+/// A coded body is expected to grow by this factor.
+const GROWTH: u64 = 8;
 /// A coded body may grow by this factor ...
 const RATIO: u64 = 200;
 /// ... once it is larger than this.
@@ -32,8 +35,6 @@ pub(super) struct Received {
     pub blob: Blob,
     /// The file to commit; `None` while the disk takes none.
     pub staging: Option<Staging>,
-    /// Memory taken in place of a file.
-    pub memory: Option<Permit>,
     /// Its digests under the algorithms that were asked for.
     pub digests: Vec<Digest>,
 }
@@ -56,12 +57,17 @@ pub(super) async fn receive(
             return Err(Error::Unexpected { upstream, reason });
         }
     };
-    let opening = Arc::clone(store);
-    let opened = tokio::task::spawn_blocking(move || Sink::bounded(&opening, limit, MEMORY)).await;
-    let plain = opened.map_err(|_| Error::Abandoned)?.hashing(algorithms);
-    // A document in memory counts for as long as it is there, with what will be made of it.
-    let memory = if plain.is_in_memory() { Some(budget.take(limit.min(MEMORY) * 2).await?) } else { None };
-    let mut sink = if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(plain) };
+    let (opening, memory) = (Arc::clone(store), budget.clone());
+    let opened = tokio::task::spawn_blocking(move || Sink::bounded(&opening, limit, MEMORY, &memory)).await;
+    let mut plain = opened.map_err(|_| Error::Abandoned)?.hashing(algorithms);
+    if plain.is_in_memory() || store.fault().is_some() {
+        // Nothing is held yet: this is when to wait. A disk that is full opens a file, and fails later.
+        let growth = if gzip { GROWTH } else { 1 };
+        let announced = content_length(&reply).map_or(MEMORY, |announced| announced.saturating_mul(growth));
+        plain.hold(budget.take(announced.min(limit).min(MEMORY) * 2).await?);
+    }
+    let mut sink =
+        if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(Box::new(plain)) };
     let mut body = Batches::new(reply.body);
     let mut arrived: u64 = 0;
     while let Some(batch) = body.next().await? {
@@ -84,7 +90,7 @@ pub(super) async fn receive(
     let plain = finish.map_err(|error| failed(&error, &upstream, limit, gzip))?;
     let digests = if algorithms.is_empty() { Vec::new() } else { plain.digests().of(algorithms) };
     let (blob, staging) = plain.finish();
-    Ok(Received { blob, staging, memory, digests })
+    Ok(Received { blob, staging, digests })
 }
 
 /// A body in pieces that are worth a call to the disk.
@@ -128,6 +134,9 @@ fn failed(error: &io::Error, upstream: &str, limit: u64, gzip: bool) -> Error {
     if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastLimit>) {
         return Error::TooLarge { upstream: upstream.to_owned(), limit };
     }
+    if NoMemory::is_in(error) {
+        return busy();
+    }
     if gzip
         && matches!(
             error.kind(),
@@ -142,7 +151,7 @@ fn failed(error: &io::Error, upstream: &str, limit: u64, gzip: bool) -> Error {
 
 /// Undoes the content coding on the way to the sink.
 enum Decoder {
-    Plain(Sink),
+    Plain(Box<Sink>),
     Gzip(Box<MultiGzDecoder<Sink>>),
 }
 
@@ -163,7 +172,7 @@ impl Decoder {
 
     fn finish(self) -> io::Result<Sink> {
         match self {
-            Self::Plain(plain) => Ok(plain),
+            Self::Plain(plain) => Ok(*plain),
             Self::Gzip(decoder) => decoder.finish(),
         }
     }

@@ -20,9 +20,11 @@ use crate::clock::http_date;
 use crate::error::Error;
 use crate::intent::{Metadata, Raw, Rewrite};
 use crate::links::Chosen;
+use crate::memory::{Budget, busy};
 use crate::store::body::BodyError;
 use crate::store::buffer::Buffer;
-use crate::store::{Blob, Sink, Staging, Variant};
+use crate::store::sink::NoMemory;
+use crate::store::{Blob, Sink, Staging, Store, Variant};
 
 /// Changes whenever the same document would be spliced or encoded to other bytes.
 const VERSION: u8 = 1;
@@ -220,15 +222,19 @@ impl Cache {
 
     async fn make(&self, recipe: Recipe) -> Result<(Blob, Option<Staging>), Error> {
         // A rendered form is made in memory from the whole document; a spliced one takes none worth counting.
+        let (memory, length) = (&self.engine.memory, recipe.raw.length() * 2);
         let permit = match recipe.metadata.rewrite {
-            Rewrite::Render(_) => Some(self.engine.memory.take(recipe.raw.length() * 2).await?),
+            // It has taken as much already, and nobody waits for memory while holding some.
+            Rewrite::Render(_) if recipe.raw.permit().is_some() => None,
+            Rewrite::Render(_) => Some(memory.take(length).await?),
             _ => None,
         };
+        let memory = memory.clone();
         let store = Arc::clone(&self.engine.store);
         let upstream = self.upstream();
         let work = move || {
             let _permit = permit;
-            recipe.make(&store, &upstream)
+            recipe.make(&store, &memory, &upstream)
         };
         self.engine.workshop.run(work).await?
     }
@@ -242,7 +248,7 @@ impl Cache {
 /// A document with its links replaced, made while it is sent.
 fn spliced(raw: Blob, table: &Table, base: &str) -> Content {
     let length = table.spliced_length(raw.length(), base.len());
-    if raw.in_memory().is_some() && table.is_in_memory() {
+    if raw.in_memory().is_some() && raw.permit().is_none() && table.is_in_memory() {
         let mut bytes = Vec::with_capacity(length as usize);
         // Both are in memory, where nothing fails but damage; the length tells.
         let _ = Spliced::new(raw, table.edits(), base.to_owned()).read_to_end(&mut bytes);
@@ -280,8 +286,10 @@ struct Recipe {
 
 impl Recipe {
     /// Makes it. Blocks on the disk and takes long for large documents.
-    fn make(self, store: &Arc<crate::store::Store>, upstream: &str) -> Result<(Blob, Option<Staging>), Error> {
-        let storage = |error| Error::Storage(Arc::new(error));
+    fn make(self, store: &Store, memory: &Budget, upstream: &str) -> Result<(Blob, Option<Staging>), Error> {
+        let storage = |error| if NoMemory::is_in(&error) { busy() } else { Error::Storage(Arc::new(error)) };
+        // As large as the document, or smaller: that has taken as much for it, if it is in memory for want of a disk.
+        let sink = Sink::new(store, u64::MAX, memory).granted(self.raw.permit(), self.raw.length());
         let plain: Box<dyn Read> = match self.metadata.rewrite {
             Rewrite::Render(render) => {
                 let bytes = self.raw.read_all().map_err(storage)?;
@@ -299,17 +307,12 @@ impl Recipe {
             Rewrite::Edits => Box::new(Spliced::new(self.raw, self.edits, self.base)),
             Rewrite::Verbatim => Box::new(Spliced::new(self.raw, Edits::none(), self.base)),
         };
-        encode(plain, self.coding, store).map_err(storage)
+        encode(plain, self.coding, sink).map_err(storage)
     }
 }
 
 /// Encodes a stream into a new file, or into memory while the disk takes none.
-fn encode(
-    mut plain: Box<dyn Read>,
-    coding: Coding,
-    store: &Arc<crate::store::Store>,
-) -> std::io::Result<(Blob, Option<Staging>)> {
-    let sink = Sink::new(store, u64::MAX);
+fn encode(mut plain: Box<dyn Read>, coding: Coding, sink: Sink) -> std::io::Result<(Blob, Option<Staging>)> {
     let sink = match coding {
         Coding::Identity => {
             let mut sink = sink;

@@ -83,7 +83,7 @@ impl<F: Future> Future for Limited<F> {
             return Poll::Ready(());
         }
         let turn = this.pace.turn();
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             return Poll::Pending;
         }
         if *this.turn != turn {

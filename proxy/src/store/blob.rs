@@ -14,6 +14,7 @@ use super::body::Seen;
 use super::evict::Evictor;
 use super::inventory::Pin;
 use super::opened::Held;
+use crate::memory::Permit;
 
 /// An open blob. One that the store opened is not evicted while it is open.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 enum Content {
     Memory(Bytes),
+    /// The same, where what they take is counted.
+    Held(Bytes, Arc<Permit>),
     File(Arc<File>),
 }
 
@@ -45,6 +48,20 @@ impl Blob {
     /// Bytes in memory.
     pub fn memory(id: BlobId, bytes: Bytes) -> Self {
         Self { id, length: bytes.len() as u64, content: Content::Memory(bytes), place: None }
+    }
+
+    /// Bytes in memory that the budget has granted, for want of a disk.
+    pub fn held(id: BlobId, bytes: impl AsRef<[u8]> + Send + 'static, permit: Arc<Permit>) -> Self {
+        let bytes = permit.hold(bytes);
+        Self { id, length: bytes.len() as u64, content: Content::Held(bytes, permit), place: None }
+    }
+
+    /// The memory that is taken for it, and what is made of it, until it is gone.
+    pub fn permit(&self) -> Option<&Arc<Permit>> {
+        match &self.content {
+            Content::Held(_, permit) => Some(permit),
+            Content::Memory(_) | Content::File(_) => None,
+        }
     }
 
     /// An open file of this length.
@@ -70,7 +87,7 @@ impl Blob {
     /// The bytes, if they are in memory.
     pub fn in_memory(&self) -> Option<&Bytes> {
         match &self.content {
-            Content::Memory(bytes) => Some(bytes),
+            Content::Memory(bytes) | Content::Held(bytes, _) => Some(bytes),
             Content::File(_) => None,
         }
     }
@@ -78,7 +95,7 @@ impl Blob {
     /// The file, unless the bytes are in memory.
     pub fn as_file(&self) -> Option<&Arc<File>> {
         match &self.content {
-            Content::Memory(_) => None,
+            Content::Memory(_) | Content::Held(..) => None,
             Content::File(file) => Some(file),
         }
     }
@@ -91,7 +108,7 @@ impl Blob {
     /// Everything. Blocks on the disk; only for blobs whose size is bounded by the caller.
     pub fn read_all(&self) -> io::Result<Bytes> {
         match &self.content {
-            Content::Memory(bytes) => Ok(bytes.clone()),
+            Content::Memory(bytes) | Content::Held(bytes, _) => Ok(bytes.clone()),
             Content::File(file) => {
                 let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
                 file.read_exact_at(&mut bytes, 0).inspect_err(|error| self.damaged(error))?;
@@ -103,7 +120,7 @@ impl Blob {
     /// Fills `buffer` from `offset` on, as far as there are bytes. Blocks on the disk.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.content {
-            Content::Memory(bytes) => {
+            Content::Memory(bytes) | Content::Held(bytes, _) => {
                 let rest = bytes.get(offset as usize..).unwrap_or_default();
                 let count = rest.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&rest[..count]);

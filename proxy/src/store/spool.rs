@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,10 +15,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::body::{self, BodyError, ByteStream};
-use super::window::Window;
+use super::window::{self, Window};
+use crate::memory::Permit;
 
 /// Held back at the end of a body until it is verified, so that wrong bytes never arrive whole.
 pub const HELD_BACK: u64 = 64 << 10;
+
+/// Bytes of memory that a body takes at most once the disk fails: the window, and what is on its way to it.
+pub const IN_MEMORY: u64 = window::LIMIT + (512 << 10);
 
 /// How far a fill has come.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +43,18 @@ pub struct Spool {
     file: Mutex<Option<Arc<File>>>,
     /// Bytes that did not go to the file.
     window: Window,
+    /// What the budget has granted for the window.
+    permit: OnceLock<Permit>,
 }
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { progress: watch::Sender::new(Progress::default()), file: Mutex::new(None), window: Window::default() }
+        Self {
+            progress: watch::Sender::new(Progress::default()),
+            file: Mutex::new(None),
+            window: Window::default(),
+            permit: OnceLock::new(),
+        }
     }
 }
 
@@ -65,6 +76,16 @@ impl Spool {
             progress.released = progress.released.max(released);
             grows
         });
+    }
+
+    /// Counts its memory for as long as anybody reads it.
+    pub fn hold(&self, permit: Permit) {
+        let _ = self.permit.set(permit);
+    }
+
+    /// Whether its memory is counted.
+    pub fn is_held(&self) -> bool {
+        self.permit.get().is_some()
     }
 
     /// Passes bytes on in memory, because the disk fails: waits until the slowest reader has room. An error means

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::spool::NobodyReads;
 
 /// Bytes held for readers that are behind.
-const LIMIT: u64 = 4 << 20;
+pub(super) const LIMIT: u64 = 4 << 20;
 /// A reader that keeps the window full this long is left behind.
 const PATIENCE: Duration = Duration::from_mins(1);
 

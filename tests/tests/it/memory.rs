@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tests::fixture::BASE;
+use tests::fixture::{BASE, NPM};
 use tests::rig::Setup;
-use tests::{Ask, Manifest, Reply, Rig, Upstream};
+use tests::wait::until;
+use tests::{Ask, Fixture, Gate, Manifest, Reply, Rig, Upstream};
+
+use crate::disk::Tmpfs;
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -107,4 +110,72 @@ async fn a_document_beyond_the_limit_is_refused_by_name() {
     let rig = Rig::serve([manifest]).await;
     let answer = rig.get("/npm/large-0").await.expect_status(502);
     assert!(answer.text().contains("maxMetadataSize"), "{}", answer.text());
+}
+
+/// A rig on a disk that opens files and takes nothing of what is written, with this much memory for what it leaves.
+async fn on_a_full_disk(manifest: Manifest, memory: &str) -> Option<(Tmpfs, Rig)> {
+    let disk = Tmpfs::mount("size=4m")?;
+    let ballast = std::fs::write(disk.path().join("ballast"), vec![0; 5 << 20]);
+    assert!(ballast.is_err(), "the disk takes more than its size");
+    let setup = Setup::default().manifest(manifest).storage(disk.path());
+    let rig = setup.argument("--metadata-memory").argument(memory).start().await;
+    Some((disk, rig))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_that_the_disk_does_not_take() {
+    let upstream = Upstream::start().await;
+    // All of them arrive at once, but for their ends.
+    let (versions, ends) = (versions(6 * MEBIBYTE), Gate::shut());
+    for number in 0..30 {
+        let reply = Reply::new(200)
+            .header("Content-Type", "application/json")
+            .bytes(format!("{{\"_id\":\"large-{number}\",\"name\":\"large-{number}\",\"versions\":{{"))
+            .bytes(versions.clone())
+            .hold(&ends)
+            .bytes("},\"dist-tags\":{\"latest\":\"1.0.0\"}}");
+        upstream.set(&format!("{BASE}large-{number}"), reply);
+    }
+    let manifest = Manifest::at("npm", "npm", &upstream.url(BASE)).with("upstream.readTimeout", "300s");
+    let Some((_disk, rig)) = on_a_full_disk(manifest, "48Mi").await else { return };
+    let measured = async {
+        until("documents to arrive", || async { (ends.arrived() >= 3).then_some(()) }).await;
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        let peak = rig.peak_memory() / MEBIBYTE as u64;
+        ends.open();
+        peak
+    };
+    let fetched = join_all((0..30).map(|number| fetch(&rig, number, 6 * MEBIBYTE)));
+    let (peak, _) = tokio::join!(measured, fetched);
+    assert!(peak < 150, "{peak} MiB resident");
+    assert_eq!(upstream.total(), 30, "nobody was sent away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_the_disk_does_not_take_and_nobody_reads() {
+    let upstream = Upstream::start().await;
+    let mut fixture = Fixture::new(&NPM);
+    let files: Vec<usize> = (0..60).map(|number| fixture.publish(&format!("2.{number}.0"), 5 << 20)).collect();
+    fixture.install(&upstream);
+    let Some((_disk, rig)) = on_a_full_disk(Manifest::of(&NPM, &upstream), "24Mi").await else { return };
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    let opened = files.iter().map(|file| {
+        let (client, ask) = (rig.client(), Ask::get(&fixture.artifact(*file)));
+        tokio::spawn(async move { client.open(ask).await })
+    });
+    let mut opened: Vec<_> = opened.collect();
+    until("files to begin", || async {
+        (opened.iter().filter(|opened| opened.is_finished()).count() >= 5).then_some(())
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let peak = rig.peak_memory() / MEBIBYTE as u64;
+    assert!(peak < 110, "{peak} MiB resident");
+    // Whoever gives up gives others their turn.
+    opened.drain(..).for_each(|opened| opened.abort());
+    until("a file for who reads it", || async {
+        let answer = rig.get(&fixture.artifact(files[59])).await;
+        (answer.is_complete_success() && answer.bytes() == fixture.bytes(files[59])).then_some(())
+    })
+    .await;
 }

@@ -19,6 +19,7 @@ use crate::date;
 use crate::error::Error;
 use crate::fetch::Reply;
 use crate::intent::{Key, Metadata, Raw, Reading, Reference, ServedAs, Unexpected};
+use crate::memory::Permit;
 use crate::store::{Blob, BlobId, Document, Record, RecordId, State, Store};
 
 /// Milliseconds within which a document may change twice without a trace.
@@ -140,16 +141,15 @@ impl Cache {
     ) -> Result<Understood, Error> {
         let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
-        // its permit already: nobody waits for memory while holding some.
-        let permit = match received.memory {
-            Some(permit) => permit,
-            None => self.engine.memory.take(received.blob.length() * 2).await?,
+        // taken as much already: nobody waits for memory while holding some.
+        let permit = match received.blob.permit() {
+            Some(permit) => Arc::clone(permit),
+            None => Arc::new(self.engine.memory.take(received.blob.length() * 2).await?),
         };
         let (asked, headers) = (metadata.clone(), headers.clone());
         let (content_type, url) = (document.content_type.clone(), document.url.clone());
         let store = Arc::clone(&self.engine.store);
         let work = move || {
-            let _permit = permit;
             revalidate::verify(&asked, &headers, &received.blob, &upstream)?;
             let bytes = received.blob.read_all().map_err(|error| Error::Storage(Arc::new(error)))?;
             let headers = Some(&headers);
@@ -165,11 +165,11 @@ impl Cache {
                 }
                 Some(replacement) => {
                     drop(bytes);
-                    stage(&store, replacement.into(), &mut files)
+                    stage(&store, &permit, replacement.into(), &mut files)
                 }
             };
             let facts = (reading.by_digest, reading.valid_until, reading.revision);
-            let extract = table::encode(reading).map(|bytes| stage(&store, bytes.into(), &mut files));
+            let extract = table::encode(reading).map(|bytes| stage(&store, &permit, bytes.into(), &mut files));
             Ok::<_, Error>((raw, extract, files, said, facts))
         };
         let (raw, extract, files, said, (by_digest, valid_until, revision)) = self.engine.workshop.run(work).await??;
@@ -242,15 +242,22 @@ fn is_too_young(headers: &HeaderMap, now: Millis) -> bool {
 /// Small bytes are served from memory until their file is committed, rather than read back.
 const SMALL: usize = 64 << 10;
 
-/// Puts bytes into a file that is still to be committed; where the disk fails they stay in memory.
-pub(in crate::cache) fn stage(store: &Arc<Store>, bytes: Bytes, files: &mut Vec<Finished>) -> Blob {
+/// Puts bytes into a file that is still to be committed; where the disk fails they stay in memory, as part of what
+/// was taken for those that they are made of. Blocks on the disk.
+pub(in crate::cache) fn stage(
+    store: &Arc<Store>,
+    permit: &Arc<Permit>,
+    bytes: Bytes,
+    files: &mut Vec<Finished>,
+) -> Blob {
     let id = BlobId::of(&bytes);
     match store.stage().and_then(|staging| staging.write_at(0, &bytes).map(|()| staging)) {
         Ok(staging) => {
             let file = Arc::clone(staging.file());
             files.push(Finished::new(staging, id));
-            if bytes.len() <= SMALL { Blob::memory(id, bytes) } else { Blob::file(id, bytes.len() as u64, file) }
+            let length = bytes.len() as u64;
+            if bytes.len() <= SMALL { Blob::memory(id, bytes) } else { Blob::file(id, length, file) }
         }
-        Err(_) => Blob::memory(id, bytes),
+        Err(_) => Blob::held(id, bytes, Arc::clone(permit)),
     }
 }

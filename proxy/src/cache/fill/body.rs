@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::fetch::{FetchError, Reply};
 use crate::intent::{Artifact, Shape, Unexpected};
 use crate::resolve::{Expected, Target};
-use crate::store::spool::HELD_BACK;
+use crate::store::spool::{self, HELD_BACK};
 use crate::store::{BlobId, RecordId};
 
 /// The first bytes of what gzip makes (RFC 1952 §2.3.1).
@@ -85,6 +85,11 @@ impl Cache {
             }
             intake = intake.take(offset, batch.clone()).await?;
             if intake.staging.is_none() {
+                if !fill.spool.is_held() {
+                    // For the whole window at once, before it holds anything: nobody waits with memory in hand.
+                    let rest = announced.map_or(spool::IN_MEMORY, |announced| announced - offset);
+                    fill.spool.hold(self.engine.memory.take(rest.min(spool::IN_MEMORY)).await?);
+                }
                 fill.spool
                     .pass(offset, batch)
                     .await
@@ -196,7 +201,7 @@ fn is_coded(reply: &Reply, artifact: &Artifact) -> bool {
         && !artifact.magic.starts_with(GZIP)
 }
 
-pub(super) fn content_length(reply: &Reply) -> Option<u64> {
+pub(in crate::cache) fn content_length(reply: &Reply) -> Option<u64> {
     reply.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
