@@ -166,7 +166,7 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Millis>,
     /// Whether the upstream serves the files that it names by their digests too.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_digest: bool,
     /// Its detached signature, fetched with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -336,11 +336,6 @@ impl Record {
         }
         Ok(serde_json::from_slice(bytes)?)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// A record that says nothing.
