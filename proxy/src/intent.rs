@@ -12,7 +12,7 @@ use crate::date::Millis;
 use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
-pub use artifact::{Artifact, Shape, Source, Template};
+pub use artifact::{Artifact, Shape, Source, Template, is_no_page, is_no_page_or_json};
 pub use index::{Generation, Indexed, NamedFile, NamedInIndexes, NewScan, ScanIndex, Within};
 
 mod artifact;

@@ -273,7 +273,7 @@ impl Cache {
         let (mut received_body, mut intake) = self.take_body(artifact, &target, reply, fill).await?;
         let arrived = intake.staging.as_ref().map(|staging| Arc::clone(staging.file()));
         let verified = self.verify(id, artifact, target.expected, &mut received_body, arrived, &upstream).await?;
-        let Arrived { length, digests } = received_body;
+        let Arrived { length, digests, .. } = received_body;
         if length == 0 && verified.is_none() {
             return Err(unexpected(&upstream, EMPTY));
         }

@@ -6,7 +6,7 @@ use crds::UpstreamSettings;
 
 use super::Ecosystem;
 use crate::client::{ClientSetup, Endpoint};
-use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, OnceGone, Refusal, Shape, Source};
+use crate::intent::{Artifact, Intent, Key, Lifetime, Metadata, OnceGone, Refusal, Shape, Source, is_no_page, is_no_page_or_json};
 use crate::request::Call;
 use crate::upstream_path::UpstreamPath;
 use name::{escape, is_canonical, is_module, is_version, unescape};
@@ -94,6 +94,7 @@ fn version_file(module: &str, version: &str, kind: &str) -> Artifact {
         listed_by: if kind == "info" { |_, _| Vec::new() } else { recorded_in },
         follows: |key| FILES.map(|kind| file_key(&key.package, &key.version, kind)).into(),
         magic,
+        may_begin: if kind == "info" { is_no_page } else { is_no_page_or_json },
         shape,
         ..Artifact::at(key, Source::Layout(place(module, version, kind)), content_type)
     }

@@ -86,6 +86,7 @@ fn file(folder: &[&str], name: &str) -> Result<Intent, Refusal> {
                 checksum_siblings: Some(&SIBLINGS),
                 follows: layout::description,
                 magic: layout::magic(name),
+                may_begin: layout::may_begin(name),
                 ..Artifact::at(place.key(name, "file"), Source::Layout(from), kind)
             }))
         }

@@ -28,6 +28,9 @@ pub struct Artifact {
     pub content_type: &'static str,
     /// First bytes that every such file has; empty where there is no such thing.
     pub magic: &'static [u8],
+    /// Whether a body that begins so may be such a file. Asked where no digest vouches for it: what a portal or a broken
+    /// registry sends with status 200 may be labelled as anything.
+    pub may_begin: fn(&[u8]) -> bool,
     /// The digests that go with it: where [`Self::listings`] are empty, it is verified by those of the upstream.
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
     /// What every such file is made like.
@@ -42,6 +45,19 @@ pub struct Artifact {
     pub lasting: bool,
     /// See [`Metadata::passive`].
     pub passive: bool,
+}
+
+/// Whether a body that begins so is no web page.
+pub fn is_no_page(first: &[u8]) -> bool {
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    !["<!doctype html", "<html"]
+        .iter()
+        .any(|page| text.get(..page.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(page.as_bytes())))
+}
+
+/// Whether a body that begins so is neither a web page nor the JSON in which registries report errors.
+pub fn is_no_page_or_json(first: &[u8]) -> bool {
+    is_no_page(first) && !first.trim_ascii_start().starts_with(b"{")
 }
 
 /// What is known of a kind of file, whatever its digest. It is checked before the file's end is released.
@@ -69,6 +85,7 @@ impl Artifact {
             follows: |_| Vec::new(),
             content_type,
             magic: &[],
+            may_begin: is_no_page,
             checksum_siblings: None,
             shape: Shape::Opaque,
             spare: None,
@@ -113,4 +130,26 @@ pub struct Template {
     pub build: fn(Raw<'_>, &Artifact, Option<&ListedFile>) -> Result<String, Unexpected>,
     /// Whether `build` needs the listing's entry; else it is looked up beside the body.
     pub needs_listing: fn(Raw<'_>) -> bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_errors_are_told_from_files() {
+        for (first, file, page_or_json) in [
+            (&b"<!DOCTYPE html><title>"[..], false, false),
+            (b"\xef\xbb\xbf\n <HTML lang=en>", false, false),
+            (b"  {\"errors\":[", true, false),
+            (b"<?xml version=\"1.0\"?><project>", true, true),
+            (b"<html", false, false),
+            (b"<htm", true, true),
+            (b"PK\x03\x04", true, true),
+            (b"module example.com/a {", true, true),
+            (b"", true, true),
+        ] {
+            assert_eq!((is_no_page(first), is_no_page_or_json(first)), (file, page_or_json), "{first:?}");
+        }
+    }
 }

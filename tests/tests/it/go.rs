@@ -91,6 +91,8 @@ async fn neither_a_page_nor_nothing_is_a_go_mod() {
         let (path, upstream_path) = file("1.0.0", kind);
         for (what, reply) in [
             ("a page", Reply::ok(page).header("Content-Type", "text/html")),
+            ("a page that is labelled as a file", Reply::ok(page).header("Content-Type", "application/octet-stream")),
+            ("an error", Reply::ok(r#"{"errors":["sign in"]}"#).header("Content-Type", "application/json")),
             ("nothing", Reply::ok("").header("Content-Type", "text/plain")),
             ("an empty page", Reply::ok("").header("Content-Type", "text/html; charset=utf-8")),
         ] {

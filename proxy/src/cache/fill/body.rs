@@ -22,6 +22,8 @@ use crate::store::{BlobId, RecordId};
 /// The first bytes of what gzip makes (RFC 1952 §2.3.1).
 const GZIP: &[u8] = b"\x1f\x8b";
 
+/// Why the beginning of a body is that of no file.
+const PAGE: &str = "a page or an error where a file was asked for";
 /// Why nothing is no file.
 pub(super) const EMPTY: &str = "an empty body where a file was asked for";
 
@@ -72,11 +74,17 @@ impl Cache {
             fill.spool.announce(length);
         }
         let received = self.engine.metrics.bytes_from_upstream.get_or_create_owned(&self.label());
-        let mut length: u64 = 0;
+        let (mut length, mut begins_right): (u64, bool) = (0, true);
         while let Some(batch) = body.next().await? {
             received.inc_by(batch.len() as u64);
             if length == 0 && !starts_like(&batch, artifact.magic) {
                 return Err(unexpected(&upstream, "bytes that are no such file (a login page, perhaps)"));
+            }
+            if length == 0 {
+                begins_right = (artifact.may_begin)(&batch);
+                if !begins_right && target.expected.is_nothing() {
+                    return Err(unexpected(&upstream, PAGE));
+                }
             }
             let offset = length;
             length += batch.len() as u64;
@@ -110,7 +118,7 @@ impl Cache {
             return Err(unexpected(&upstream, &format!("{length} bytes where it must have {size}")));
         }
         let digests = std::mem::replace(&mut intake.hasher, Hasher::under([])).finish();
-        Ok((Arrived { length, digests }, intake))
+        Ok((Arrived { length, digests, begins_right }, intake))
     }
 
     /// Compares what arrived with what was expected. Returns the published digest that agrees, if there is one.
@@ -144,6 +152,9 @@ impl Cache {
             }
             return Ok(Some(digest.clone()));
         }
+        if !body.begins_right {
+            return Err(unexpected(upstream, PAGE));
+        }
         // Nothing published: the first bytes ever seen are the right ones until somebody purges them.
         if let Some(record) = self.record(id).await
             && let Some(pinned) = record.artifact()
@@ -162,6 +173,8 @@ impl Cache {
 pub(in crate::cache) struct Arrived {
     pub(in crate::cache) length: u64,
     pub(in crate::cache) digests: Digests,
+    /// See [`Artifact::may_begin`].
+    pub(in crate::cache) begins_right: bool,
 }
 
 /// How much of `length` received bytes clients may have before anything is verified.

@@ -1,6 +1,6 @@
 //! What a path says: group, artifact and version, and whether the file may change.
 
-use crate::intent::Key;
+use crate::intent::{Key, is_no_page, is_no_page_or_json};
 
 /// A folder of a repository. Different folders are different places.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,11 @@ pub(super) fn content_type(name: &str) -> &'static str {
         "gz" | "tgz" => "application/gzip",
         _ => "application/octet-stream",
     }
+}
+
+/// How such a file may begin, see [`crate::intent::Artifact::may_begin`].
+pub(super) fn may_begin(name: &str) -> fn(&[u8]) -> bool {
+    if matches!(extension(name), "module" | "json") { is_no_page } else { is_no_page_or_json }
 }
 
 /// The first bytes of every such file: archives that nobody puts a script in front of, as is done with jars.

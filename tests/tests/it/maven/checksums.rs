@@ -175,7 +175,11 @@ fn no_files() -> [(&'static str, Reply); 3] {
 async fn neither_a_page_nor_nothing_is_kept_where_no_digest_tells() {
     let repository = Repository::with(|manifest| manifest.with("cache.negativeTTL", "0s")).await;
     for (number, path) in [JAR, POM].into_iter().enumerate() {
-        for (kind, reply) in no_files() {
+        let mislabelled = [
+            ("a page that is labelled as a file", Reply::ok(PAGE).header("Content-Type", "application/octet-stream")),
+            ("an error", Reply::ok(r#"{"errors":["sign in"]}"#).header("Content-Type", "application/json")),
+        ];
+        for (kind, reply) in no_files().into_iter().chain(mislabelled) {
             repository.set(path, reply);
             let asked = repository.asked(path);
             for _ in 0..2 {
