@@ -93,6 +93,8 @@ ecosystems! {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -121,5 +123,65 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every source file below a folder, seen from that of this crate.
+    fn sources(folder: &str) -> Vec<(String, String)> {
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    found.push((path.display().to_string(), std::fs::read_to_string(path).unwrap()));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn no_ecosystem_does_io_or_reads_a_clock() {
+        let sources = sources("src/ecosystem");
+        assert!(sources.len() > Kind::ALL.len());
+        for (path, text) in
+            sources.into_iter().filter(|(path, _)| !path.ends_with("/tests.rs") && !path.ends_with("/testing.rs"))
+        {
+            let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for word in
+                ["std::fs", "std::net", "std::io", "std::time::Instant", "SystemTime", "tokio", "reqwest", "hyper"]
+            {
+                assert!(!program.contains(word), "{word} in {path}");
+            }
+            let others =
+                program.split("crate::").skip(1).map(|rest| rest.split([':', ';', ',']).next().unwrap_or_default());
+            for module in others {
+                let engine = ["cache", "fetch", "store", "clock", "server", "handle", "resolve", "respond"];
+                assert!(!engine.contains(&module), "crate::{module} in {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_guide_shows_what_is_in_the_sources() {
+        let without_space = |text: &str| text.split_whitespace().collect::<String>();
+        let all: String = ["src", "../crds/src", "../tests/src", "../tests/tests"]
+            .into_iter()
+            .flat_map(sources)
+            .map(|(_, text)| without_space(&text))
+            .collect();
+        let guide =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ecosystems.md")).unwrap();
+        let blocks: Vec<&str> =
+            guide.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+        assert!(blocks.len() >= 8);
+        for block in blocks {
+            assert!(all.contains(&without_space(block)), "not in the sources any more:\n{block}");
+        }
+        let smallest = &sources("src/ecosystem").into_iter().find(|(path, _)| path.ends_with("/gradle.rs")).unwrap().1;
+        assert!(smallest.lines().count() < 120);
+        assert!(without_space(&guide).contains(&without_space(smallest.split("#[cfg(test)]").next().unwrap())));
     }
 }
