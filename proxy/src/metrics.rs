@@ -57,6 +57,8 @@ pub struct Metrics {
     pub upstream_requests: Family<UpstreamLabels, Counter>,
     /// Seconds to the head of an upstream's answer.
     pub upstream_latency: Family<EcosystemLabel, Histogram>,
+    /// Requests that an upstream will still answer within its limit, as it said last.
+    pub upstream_ratelimit_remaining: Family<OriginLabel, Gauge>,
     /// Artifacts and documents fetched for the cache.
     pub fills: Family<EcosystemLabel, Counter>,
     /// Bodies whose digest was not the published one.
@@ -102,6 +104,7 @@ impl Metrics {
             bytes_from_upstream: Family::default(),
             upstream_requests: Family::default(),
             upstream_latency: Family::new_with_constructor(latency),
+            upstream_ratelimit_remaining: Family::default(),
             fills: Family::default(),
             digest_mismatches: Family::default(),
             unverified: Family::default(),
@@ -126,6 +129,11 @@ impl Metrics {
             "Time to the head of an upstream's answer",
             Unit::Seconds,
             metrics.upstream_latency.clone(),
+        );
+        registry.register(
+            "upstream_ratelimit_remaining",
+            "Requests left of an upstream's limit, as it said last",
+            metrics.upstream_ratelimit_remaining.clone(),
         );
         registry.register("fills", "Documents and artifacts fetched for the cache", metrics.fills.clone());
         registry.register("digest_mismatches", "Bodies with a wrong digest", metrics.digest_mismatches.clone());

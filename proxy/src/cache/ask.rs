@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::fetch::retry_after::retry_after;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl};
 use crate::intent::{Forward, Refusal};
-use crate::metrics::{UpstreamLabels, status_class};
+use crate::metrics::{OriginLabel, UpstreamLabels, status_class};
 use crate::store::RecordId;
 
 /// How long caches on the way to the upstream are passed by, unless a right answer comes first.
@@ -34,6 +34,10 @@ impl Cache {
         if self.is_ours(&reply) {
             let rejected = reply.status == StatusCode::UNAUTHORIZED && self.settings.upstream.auth.is_some();
             self.state.rejected.store(rejected, Ordering::Relaxed);
+            if let Some(remaining) = remaining(&reply.headers) {
+                let origin = OriginLabel { origin: self.upstream() };
+                metrics.upstream_ratelimit_remaining.get_or_create(&origin).set(remaining);
+            }
         }
         Ok(reply)
     }
@@ -103,6 +107,12 @@ impl Cache {
             None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
         }
     }
+}
+
+/// How many requests are left of a registry's limit, where it says so: `76;w=21600`, or the number alone.
+fn remaining(headers: &HeaderMap) -> Option<i64> {
+    let said = ["ratelimit-remaining", "x-ratelimit-remaining"].iter().find_map(|name| headers.get(*name))?;
+    said.to_str().ok()?.split(';').next()?.trim().parse().ok()
 }
 
 /// Whether a 401 asks for a token, which it has had if a token could be had.

@@ -138,6 +138,11 @@ async fn a_registry_that_limits_us_gets_no_more_requests_and_the_tag_is_served()
     let latest = tag(&upstream, "a", "x", &image("one", &[]));
     rig.get("/v2/a/manifests/x").await.expect_status(200);
     rig.until_written().await;
+    for (said, remaining) in [("3;w=21600", 3), ("0;w=21600", 0)] {
+        upstream.then(&at("a/manifests/x"), Reply::new(304).header("RateLimit-Remaining", said));
+        rig.get("/v2/a/manifests/x").await.expect_status(200);
+        assert_eq!(rig.metrics().await.sum("packageproxy_upstream_ratelimit_remaining", &[]), remaining);
+    }
     upstream.fail_with(Reply::new(429).header("Retry-After", "60"));
     let before = upstream.total();
     for _ in 0..3 {
