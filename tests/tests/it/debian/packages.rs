@@ -1,5 +1,8 @@
 //! Packages: what the indexes say of a path decides.
 
+use tests::bytes_of::{corrupted, seeded};
+use tests::fixture::LARGE_LENGTH;
+
 use super::*;
 
 const DEB: &str = "pool/main/l/lab/lab_1_all.deb";
@@ -38,6 +41,30 @@ async fn a_package_is_verified_by_the_index_that_names_it() {
     // After a restart nobody has asked for an index yet.
     rig.restart().await;
     assert!(get_deb(&rig).await.expect_status(200).is_hit());
+}
+
+/// What is longer than the part that is read ahead flows before its digest is known: the end is held back until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_that_flows_does_not_reach_its_end_with_a_wrong_byte() {
+    let good = seeded(b"!<arch>\n", 1, LARGE_LENGTH);
+    let mut of_the_middle = good.to_vec();
+    of_the_middle[LARGE_LENGTH / 2] ^= 1;
+    for evil in [of_the_middle.into(), corrupted(&good)] {
+        assert!(evil != good && evil.len() == good.len());
+        let upstream = Upstream::start().await;
+        let rig = updated(&upstream, &State::naming(&[(DEB, &good)])).await;
+        deb_at(&upstream, &evil);
+        let open = rig.client().open(Ask::get(&format!("/debian/{DEB}"))).await.expect("a head");
+        assert_eq!(open.status, 200, "it is long enough to flow");
+        let broken = open.finish().await.body.expect_err("wrong bytes were completed");
+        assert!(broken.received.len() < good.len(), "all of them arrived");
+        rig.until_written().await;
+        assert!(rig.stored_copies(&evil).is_empty(), "wrong bytes were kept");
+        assert_eq!(rig.metrics().await.sum("packageproxy_digest_mismatches_total", &[]), 1);
+        deb_at(&upstream, &good);
+        assert!(get_deb(&rig).await.expect_status(200).bytes() == &good);
+        assert!(rig.until_hit(&format!("/debian/{DEB}")).await.bytes() == &good);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
