@@ -1,5 +1,8 @@
 //! Indexes that are large, or that pretend to be: they pass, and memory stays bounded.
 
+use data_encoding::BASE64;
+use tests::bytes_of::seeded;
+
 use super::*;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -40,6 +43,65 @@ async fn a_large_index_is_never_in_memory_whole() {
     }
     let used = rig.peak_memory().saturating_sub(before);
     assert!(used < 40 * MEBIBYTE, "{} MiB above idle for 50 MB of text", used / MEBIBYTE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_and_other_indexes_of_one_head_come_as_one_state_in_little_memory() {
+    const STANZAS: usize = 20_000;
+    const INDEXES: [&str; 3] =
+        ["main/binary-amd64/Packages.xz", "main/source/Sources.xz", "main/i18n/Translation-en.xz"];
+    let upstream = Upstream::start().await;
+    let (rig, before) = idle(&upstream).await;
+    let path = |number: usize| format!("pool/main/p/p{number}/p{number}_1_all.deb");
+    let source = "pool/main/l/lab/lab_1.dsc";
+    // Each state names other contents, so that no index of one fits the head of the other.
+    let state = |seed: u64| {
+        let digest = |bytes: &[u8]| HEXLOWER.encode(&Sha256::digest(bytes));
+        let (content, signed) = (deb(&format!("content {seed}")), format!("source {seed}"));
+        let packed = digest(&content);
+        let mut text = String::new();
+        for number in 0..STANZAS {
+            // Random bytes: three quarters of this text are left of it when it is packed.
+            let filler = BASE64.encode(&seeded(b"", seed * 1_000_000 + number as u64, 500));
+            let _ = write!(
+                text,
+                "Package: p{number}\nDescription: {filler}\nFilename: {}\nSize: {}\nSHA256: {packed}\n\n",
+                path(number),
+                content.len(),
+            );
+        }
+        let sources = format!(
+            "Package: lab\nDirectory: pool/main/l/lab\nChecksums-Sha256:\n {} {} lab_1.dsc\n\n",
+            digest(signed.as_bytes()),
+            signed.len(),
+        );
+        let translation = format!("Package: lab\nDescription-en: state {seed}\n\n");
+        let packed = [text, sources, translation].map(|text| xz(text.as_bytes()));
+        State { indexes: INDEXES.into_iter().zip(packed).collect(), fields: "" }
+    };
+    let (old, new) = (state(1), state(2));
+    assert!(old.index(INDEXES[0]).len() >= 8 << 20, "{} bytes packed", old.index(INDEXES[0]).len());
+    old.publish(&upstream);
+    until_head(&rig, &old).await;
+    // Head and indexes on one connection, as apt does it: all are of the state of the head that was given, and the next
+    // head brings all of the next one.
+    for (given, following) in [(&old, &new), (&new, &old)] {
+        let asks = ["InRelease"].iter().chain(&INDEXES).map(|name| Ask::get(&here(name))).collect();
+        let answers = rig.client().keep_alive(asks).await;
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("an answer").expect_status(200)).collect();
+        assert_eq!(answers[0].text(), given.head());
+        for (name, answer) in INDEXES.iter().zip(&answers[1..]) {
+            assert!(answer.bytes() == given.index(name), "{name} is of another state");
+        }
+        for wrong in [&path(0), &path(STANZAS - 1), source] {
+            upstream.set(&format!("{BASE}{wrong}"), Resource::file(deb("wrong")));
+            rig.get(&format!("/debian/{wrong}")).await.expect_status(502);
+        }
+        following.publish(&upstream);
+        until_head(&rig, following).await;
+    }
+    let used = rig.peak_memory().saturating_sub(before);
+    assert!(used < 40 * MEBIBYTE, "{} MiB above idle", used / MEBIBYTE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
