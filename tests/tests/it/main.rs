@@ -12,6 +12,7 @@ mod credentials;
 mod debian;
 mod disk;
 mod drain;
+mod examples;
 mod faults;
 mod go;
 mod gradle;
