@@ -7,6 +7,8 @@ use tests::fixture::{BASE, NPM, PYPI, SMALL};
 use tests::rig::Setup;
 use tests::{Fixture, Manifest, Reply, Resource, Rig, Upstream};
 
+mod republished;
+
 /// Number of the release with a file of a megabyte.
 const MEGABYTE: usize = 2;
 
@@ -40,14 +42,15 @@ async fn start() -> (Fixture, Upstream, Rig) {
     (fixture, upstream, rig)
 }
 
-fn lose(fixture: &Fixture, rig: &Rig, release: usize) {
-    let copies = rig.stored_copies(fixture.bytes(release));
+/// Takes the one copy of these bytes from the disk.
+fn lose(rig: &Rig, bytes: &[u8]) {
+    let copies = rig.stored_copies(bytes);
     assert_eq!(copies.len(), 1, "{copies:?}");
     fs::remove_file(&copies[0]).unwrap();
 }
 
-async fn purge(rig: &Rig, proxy: &str) {
-    let arguments = ["purge", "--proxy", proxy, "--package", "tiny-lab", "--admin", "{admin}"];
+async fn purge(rig: &Rig, proxy: &str, package: &str) {
+    let arguments = ["purge", "--proxy", proxy, "--package", package, "--admin", "{admin}"];
     let (code, printed) = rig.command(&arguments).await;
     assert_eq!(code, Some(0), "{printed}");
 }
@@ -72,7 +75,7 @@ async fn the_first_bytes_stay_while_they_are_held() {
 async fn lost_bytes_come_back_only_as_they_were() {
     let (fixture, upstream, rig) = start().await;
     for release in [SMALL, MEGABYTE] {
-        lose(&fixture, &rig, release);
+        lose(&rig, fixture.bytes(release));
         let answer = rig.get(&fixture.artifact(release)).await.expect_status(200);
         assert!(answer.bytes() == fixture.bytes(release));
         rig.until_hit(&fixture.artifact(release)).await;
@@ -86,7 +89,7 @@ async fn changed_bytes_are_refused_until_a_purge() {
         let (fixture, upstream, mut rig) = start().await;
         let (path, at) = (fixture.artifact(release), fixture.upstream_artifact(release));
         let changed = corrupted(fixture.bytes(release));
-        lose(&fixture, &rig, release);
+        lose(&rig, fixture.bytes(release));
         // A 404 in between is no reason to take whatever comes next.
         upstream.unset(&at);
         rig.get(&path).await.expect_status(404);
@@ -109,7 +112,7 @@ async fn changed_bytes_are_refused_until_a_purge() {
         rig.until_written().await;
         assert!(rig.stored_copies(&changed).is_empty(), "changed bytes were kept");
         // It lifts the pin and the pause.
-        purge(&rig, "pypi").await;
+        purge(&rig, "pypi", "tiny-lab").await;
         let answer = rig.get(&path).await.expect_status(200);
         assert!(answer.bytes() == &changed);
         let kept = rig.until_hit(&path).await;
@@ -131,7 +134,7 @@ async fn a_purge_lifts_the_pause_after_wrong_digests() {
     assert_eq!(upstream.count(&at), 2);
     fixture.install(&upstream);
     rig.get(&fixture.artifact(SMALL)).await.expect_status(502);
-    purge(&rig, "npm").await;
+    purge(&rig, "npm", "tiny-lab").await;
     let answer = rig.get(&fixture.artifact(SMALL)).await.expect_status(200);
     assert!(answer.bytes() == fixture.bytes(SMALL));
     let (code, printed) =
