@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::Digest as _;
 use tests::fixture::container::{digest, image, manifest};
 use tests::wait::until;
-use tests::{Ask, Manifest, Reply, Resource};
+use tests::{Ask, Manifest, Reply, Resource, Upstream};
 
 use super::{at, blob, serve, tag};
 
@@ -275,4 +275,31 @@ async fn what_was_pushed_a_moment_ago_can_be_pulled() {
     rig.get("/v2/a/manifests/latest").await.expect_status(200);
     rig.get(&child).await.expect_status(200);
     assert_eq!(rig.get(&layer).await.expect_status(200).text(), "layer");
+}
+
+/// A manifest may say where else a layer lies: whoever follows that goes wherever a manifest sends him.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_addresses_of_a_layer_are_not_visited() {
+    let sentinel = Upstream::start().await;
+    // The filter of addresses would let them pass.
+    let (upstream, rig) = serve(Manifest::allowing_loopback).await;
+    let (held, foreign): (&[u8], &[u8]) = (b"a layer of the registry", b"a layer of somewhere else");
+    let mut document = image("a", &[("1", held), ("2", foreign)]);
+    for (number, bytes) in [held, foreign].into_iter().enumerate() {
+        let path = format!("/blobs/{}", digest(bytes));
+        sentinel.set(&path, Resource::file(bytes.to_vec()));
+        document["layers"][number]["urls"] = json!([sentinel.url(&path)]);
+        document["layers"][number]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip".into();
+    }
+    let name = tag(&upstream, "a", "x", &document);
+    blob(&upstream, "a", held);
+    for path in ["/v2/a/manifests/x".to_owned(), format!("/v2/a/manifests/{name}")] {
+        let answer = rig.get(&path).await.expect_status(200);
+        assert!(answer.text().contains(&sentinel.url("/")), "it is passed on as it is");
+    }
+    let layer = async |bytes| rig.get(&format!("/v2/a/blobs/{}", digest(bytes))).await;
+    assert_eq!(layer(held).await.expect_status(200).bytes(), held);
+    layer(foreign).await.expect_status(404);
+    assert_eq!(upstream.count(&at(&format!("a/blobs/{}", digest(foreign)))), 1, "the registry is asked");
+    assert_eq!(sentinel.connections(), 0);
 }

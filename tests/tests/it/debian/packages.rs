@@ -300,3 +300,33 @@ async fn installers_are_verified_by_the_list_beside_them() {
     upstream.set(&at(&path), Resource::file(image.clone()));
     assert_eq!(get(&rig, &path).await.bytes(), &image);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_leads_nobody_out_of_the_archive() {
+    let (upstream, sentinel) = (Upstream::start().await, Upstream::start().await);
+    let (good, outside) = (deb("good"), deb("outside"));
+    let elsewhere = sentinel.url("/x.deb");
+    let state = State::naming(&[(&elsewhere, &outside), ("../../x.deb", &outside), (DEB, &good)]);
+    state.publish(&upstream);
+    deb_at(&upstream, &good);
+    for server in [&upstream, &sentinel] {
+        server.set("/x.deb", Resource::file(outside.clone()));
+    }
+    // The filter of addresses would let it pass.
+    let rig = start(&upstream, Manifest::allowing_loopback).await;
+    for name in ["InRelease", PACKAGES] {
+        get(&rig, name).await;
+    }
+    // As clients put the name behind the address of the archive, or make less of it.
+    let escaped = elsewhere.replace(':', "%3a").replace('/', "%2f");
+    let bare = elsewhere.replace("//", "/");
+    for name in [&elsewhere, &bare, &escaped, "../../x.deb", "..%2f..%2fx.deb", "%2e%2e/%2e%2e/x.deb"] {
+        let answer = rig.get(&format!("/debian/{name}")).await;
+        assert!(answer.status.is_client_error(), "{name}: {}", answer.status);
+    }
+    assert_eq!(sentinel.connections(), 0, "an index led to another server");
+    let strayed = upstream.requests().into_iter().find(|request| !request.target.starts_with(BASE));
+    assert!(strayed.is_none(), "an index led out of the archive: {strayed:?}");
+    // What else the index names is as good as ever.
+    assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+}
