@@ -1,17 +1,27 @@
 //! The upstream's credential: where it goes, in which form, and where it must never be seen.
 
 use serde_json::json;
-use tests::fixture::{LARGE, NPM, SMALL};
+use tests::fixture::{LARGE, MAVEN, NPM, SMALL};
 use tests::rig::Setup;
-use tests::{Fixture, Manifest, Reply, Resource, Rig, Upstream};
+use tests::{Fixture, Manifest, Protocol, Reply, Resource, Rig, Upstream};
+
+mod addresses;
 
 const CANARY: &str = "CANARY-7d40b1";
 
 async fn start(auth: serde_json::Value, secrets: &[(&str, &str)]) -> (Fixture, Upstream, Rig) {
+    start_of(&NPM, auth, secrets).await
+}
+
+async fn start_of(
+    protocol: &'static dyn Protocol,
+    auth: serde_json::Value,
+    secrets: &[(&str, &str)],
+) -> (Fixture, Upstream, Rig) {
     let upstream = Upstream::start().await;
-    let fixture = Fixture::new(&NPM);
+    let fixture = Fixture::new(protocol);
     fixture.install(&upstream);
-    let manifest = Manifest::of(&NPM, &upstream)
+    let manifest = Manifest::of(protocol, &upstream)
         .always_revalidating()
         .allowing_loopback()
         .with("upstream.allowPlaintextAuth", true)
@@ -51,15 +61,19 @@ async fn every_form_goes_out_as_it_should() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_of_its_own_stays_with_its_origin_too() {
-    let header = json!({"type": "Header", "headerName": "PRIVATE-TOKEN", "secretRef": {"name": "account"}});
-    let (fixture, upstream, rig) = start(header, &[("token", CANARY)]).await;
-    let other = Upstream::start().await;
-    other.set("/cdn", Resource::file(fixture.bytes(LARGE).clone()));
-    upstream.set(&fixture.upstream_artifact(LARGE), Reply::redirect(&other.url("/cdn")));
-    let answer = rig.get(&fixture.artifact(LARGE)).await.expect_status(200);
-    assert!(answer.bytes() == fixture.bytes(LARGE));
-    assert!(other.requests().iter().all(|request| !request.mentions(CANARY)));
-    assert_eq!(other.total(), 1);
+    for protocol in [&NPM as &'static dyn Protocol, &MAVEN] {
+        let header = json!({"type": "Header", "headerName": "PRIVATE-TOKEN", "secretRef": {"name": "account"}});
+        let (fixture, upstream, rig) = start_of(protocol, header, &[("token", CANARY)]).await;
+        let other = Upstream::start().await;
+        other.set("/cdn", Resource::file(fixture.bytes(LARGE).clone()));
+        upstream.set(&fixture.upstream_artifact(LARGE), Reply::redirect(&other.url("/cdn")));
+        let answer = rig.get(&fixture.artifact(LARGE)).await.expect_status(200);
+        assert!(answer.bytes() == fixture.bytes(LARGE), "{}", protocol.name());
+        assert!(other.requests().iter().all(|request| !request.mentions(CANARY)), "{}", protocol.name());
+        assert_eq!(other.total(), 1, "{}", protocol.name());
+        let sent = upstream.requests();
+        assert!(!sent.is_empty() && sent.iter().all(|request| request.header("private-token") == Some(CANARY)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
