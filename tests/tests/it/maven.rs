@@ -14,6 +14,7 @@ use tests::{Manifest, Reply, Resource, Rig, Upstream};
 mod checksums;
 mod clients;
 mod documents;
+mod signatures;
 mod snapshots;
 mod sources;
 
