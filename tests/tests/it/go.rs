@@ -10,6 +10,7 @@ use tests::{Ask, Fixture, Gate, Manifest, Reply, Resource, Rig, Upstream};
 
 mod addresses;
 mod database;
+mod registries;
 
 const PACKAGE: &str = "tiny-lab";
 
