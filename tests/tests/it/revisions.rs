@@ -10,14 +10,26 @@ struct Case {
     package: &'static str,
     path: &'static str,
     of_day: fn(u8) -> Resource,
+    /// How often it is asked for until it is taken: a head whose signature lies beside it once more after that.
+    reads: usize,
 }
 
-const CASES: [Case; 4] = [
-    Case { protocol: &DEBIAN, package: "dists/stable", path: "dists/stable/InRelease", of_day: head },
-    Case { protocol: &MAVEN, package: "org.lab:tiny", path: "org/lab/tiny/maven-metadata.xml", of_day: versions },
-    Case { protocol: &NPM, package: "tiny", path: "tiny", of_day: packument },
-    Case { protocol: &PYPI, package: "tiny", path: "simple/tiny/", of_day: page },
+const CASES: [Case; 5] = [
+    Case { protocol: &DEBIAN, package: "dists/stable", path: "dists/stable/InRelease", of_day: head, reads: 1 },
+    Case { protocol: &DEBIAN, package: "dists/stable", path: "dists/stable/Release", of_day: head, reads: 2 },
+    Case {
+        protocol: &MAVEN,
+        package: "org.lab:tiny",
+        path: "org/lab/tiny/maven-metadata.xml",
+        of_day: versions,
+        reads: 1,
+    },
+    Case { protocol: &NPM, package: "tiny", path: "tiny", of_day: packument, reads: 1 },
+    Case { protocol: &PYPI, package: "tiny", path: "simple/tiny/", of_day: page, reads: 1 },
 ];
+
+/// Of whatever `Release` there is.
+const SIGNATURE: &str = "dists/stable/Release.gpg";
 
 fn head(day: u8) -> Resource {
     let digest = "ab".repeat(32);
@@ -45,6 +57,7 @@ impl Case {
     }
 
     async fn start(&self, upstream: &Upstream, ttl: &str) -> Rig {
+        upstream.set(&format!("{BASE}{SIGNATURE}"), Resource::file("signature"));
         let manifest = Manifest::of(self.protocol, upstream).with("cache.metadataTTL", ttl);
         Rig::serve([manifest.with("cache.staleWhileRevalidate", "0s")]).await
     }
@@ -68,19 +81,24 @@ async fn two_servers_that_take_turns_show_one_document() {
         let new = case.served(2).await;
         let upstream = Upstream::start().await;
         let path = case.upstream_path();
-        // Every other answer is of the server that lags behind; a fifth one is never asked for here.
-        for day in [2, 1, 2, 1] {
-            upstream.then(&path, (case.of_day)(day));
+        // Once the new one is here, every other answer is of the server that lags behind; a further one is never asked
+        // for here.
+        let days = [&vec![2; case.reads][..], &[1, 2, 1]].concat();
+        for day in &days {
+            upstream.then(&path, (case.of_day)(*day));
         }
         upstream.set(&path, (case.of_day)(3));
         let rig = case.start(&upstream, "1s").await;
-        until("four answers", || async {
+        until("all answers", || async {
             let is_new = case.get(&rig).await == new;
             let asked = upstream.count(&path);
-            assert!(is_new || asked > 4, "{} after {asked} answers", case.protocol.name());
-            (asked >= 4).then_some(())
+            assert!(is_new || asked > days.len(), "{} after {asked} answers", case.path);
+            (asked >= days.len()).then_some(())
         })
         .await;
+        // The signature was asked for with the head that was taken, and not with one that was held off.
+        let signed = usize::from(case.reads > 1);
+        assert_eq!(upstream.count(&format!("{BASE}{SIGNATURE}")), signed, "{}", case.path);
         // And what is newer than both comes in at once.
         let newest = case.served(3).await;
         until("the newest", || async { (case.get(&rig).await == newest).then_some(()) }).await;
@@ -109,6 +127,6 @@ async fn an_older_document_comes_in_once_it_stays_or_is_forced() {
         }
         // Held off once at least.
         until("the older document", || async { (case.get(&rig).await == old).then_some(()) }).await;
-        assert!(upstream.count(&path) >= 3, "{}", case.protocol.name());
+        assert!(upstream.count(&path) >= case.reads + 2, "{}", case.path);
     }
 }
