@@ -69,29 +69,37 @@ pub(super) async fn a_cache_on_the_way_that_holds_wrong_bytes_is_passed_by(proto
 }
 
 pub(super) async fn broken_bodies(protocol: &'static dyn Protocol) {
+    const LENGTH: usize = 200_000;
     let mut case = Case::new(protocol).await;
     let first = case.fixture.package.releases.len();
-    for number in 0..5 {
-        case.fixture.publish(&format!("4.{number}.0"), 200_000);
+    case.fixture.publish("4.0.0", LENGTH);
+    // At both ends, where bodies begin to flow, and in the middle of what flows.
+    let length = case.fixture.bytes(first).len();
+    let ways = ["cut", "reset", "no last chunk", "close-delimited and short"];
+    let breaks = [1, 65_536, 90_000, length - 1].into_iter().flat_map(|at| ways.map(|way| (way, at)));
+    let breaks: Vec<_> = breaks.chain([("cut", 0)]).collect();
+    for number in 1..breaks.len() {
+        case.fixture.publish(&format!("4.{number}.0"), LENGTH);
     }
     case.fixture.install(&case.upstream);
-    for number in 0..5 {
-        let release = first + number;
+    for (release, (way, at)) in (first..).zip(breaks) {
         let bytes = case.fixture.bytes(release).clone();
-        let half = bytes.slice(..90_000);
+        assert!(at < bytes.len());
+        let part = bytes.slice(..at);
         let resource = Resource::file(bytes);
         // Whatever is asked, ranges included, breaks in this way.
-        let (way, reply) = match number {
-            0 => ("cut", resource.cut_after(90_000)),
-            1 => ("reset", resource.reset_after(90_000)),
-            2 => ("no last chunk", Reply::ok(half).unfinished_chunks()),
-            3 => ("close-delimited and short", Reply::ok(half).until_close()),
-            _ => ("nothing after the head", resource.cut_after(0)),
+        let reply = match way {
+            "cut" => resource.cut_after(at),
+            "reset" => resource.reset_after(at),
+            "no last chunk" => Reply::ok(part.clone()).unfinished_chunks(),
+            _ => Reply::ok(part.clone()).until_close(),
         };
-        case.upstream.set(&case.fixture.upstream_artifact(release), reply);
-        assert!(!case.arrives_whole(release).await, "{way}: a part was taken for the whole");
-        case.fixture.install(&case.upstream);
+        let path = case.fixture.upstream_artifact(release);
+        case.upstream.set(&path, reply);
+        assert!(!case.arrives_whole(release).await, "{way} after {at}: a part was taken for the whole");
+        case.upstream.set(&path, Resource::file(case.fixture.bytes(release).clone()));
         case.assert_true_bytes(&case.artifact(release).await, release);
+        assert!(at == 0 || case.rig.stored_copies(&part).is_empty(), "{way} after {at}: a part was kept");
     }
 }
 
