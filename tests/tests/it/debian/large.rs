@@ -85,7 +85,10 @@ async fn large_and_other_indexes_of_one_head_come_as_one_state_in_little_memory(
     until_head(&rig, &old).await;
     // Head and indexes on one connection, as apt does it: all are of the state of the head that was given, and the next
     // head brings all of the next one.
-    for (given, following) in [(&old, &new), (&new, &old)] {
+    for (given, following, fetched) in [(&old, &new, 0), (&new, &old, 2)] {
+        for name in INDEXES {
+            assert_eq!(upstream.count(&at(name)), fetched, "{name}: what is in use comes with the head");
+        }
         let asks = ["InRelease"].iter().chain(&INDEXES).map(|name| Ask::get(&here(name))).collect();
         let answers = rig.client().keep_alive(asks).await;
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("an answer").expect_status(200)).collect();
