@@ -17,6 +17,8 @@ async fn the_signature_of_a_file_and_its_digest_stay_in_step() {
         repository.put(&path, &right);
         repository.set(&path, Resource::file(wrong.clone()));
         repository.get(&path).await.expect_status(502);
+        // The answer does not wait until what was staged is off the disk.
+        repository.rig.until_written().await;
         assert!(repository.rig.stored_copies(&wrong).is_empty());
         repository.put(&path, &right);
         if signature_first {
