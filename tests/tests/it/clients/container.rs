@@ -18,7 +18,7 @@ use image::{Layout, PLATFORMS, TAG};
 use registry::{ACCOUNT, Registry};
 
 mod containerd;
-mod image;
+pub(crate) mod image;
 pub(crate) mod registry;
 
 /// The registry in the names of images: nobody's, so that a request which passes the proxy by finds nothing.
@@ -72,7 +72,8 @@ fn client_file(manifests: &Path, proxy: &Proxy, name: &str) -> String {
     format!("{}\n", after[..end].trim_end())
 }
 
-fn push(layout: &Layout, registry: &Registry, repository: &str, account: bool) {
+/// Pushes an image with all its architectures, with the account or as anybody.
+pub(crate) fn push(layout: &Layout, registry: &Registry, repository: &str, account: bool) {
     let mut command = machine::client("skopeo", Path::new("/nonexistent"));
     command.args(["copy", "--quiet", "--all", "--insecure-policy", "--dest-tls-verify=false"]);
     if account {

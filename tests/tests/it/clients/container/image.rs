@@ -1,7 +1,8 @@
 //! Images as an OCI layout: several layers, two architectures, one index.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,25 +15,31 @@ use tests::fixture::container::digest;
 use crate::clients::machine;
 
 /// What the layers share a folder with: the tag that the layout gives the index.
-pub(super) const TAG: &str = "multi";
+pub(crate) const TAG: &str = "multi";
 /// The architectures of the index.
 pub(super) const PLATFORMS: [&str; 2] = ["amd64", "arm64"];
 
 /// A layout below a folder, for `oci:FOLDER:multi`.
-pub(super) struct Layout {
+pub(crate) struct Layout {
     root: PathBuf,
 }
 
 impl Layout {
     /// Makes an image whose layers hold files that `seed` tells from other images.
     pub(super) fn new(root: PathBuf, seed: u64) -> Self {
+        Self::with(root, seed, &[], &["/usr/bin/app"])
+    }
+
+    /// The same with further files in the first layer, and what is run of them. Both architectures get the same files:
+    /// whoever runs the image has that of the machine.
+    pub(crate) fn with(root: PathBuf, seed: u64, files: &[(&str, Vec<u8>)], command: &[&str]) -> Self {
         fs::create_dir_all(root.join("blobs/sha256")).expect("a folder");
         let layout = Self { root };
         // The first layer is the same for both, the others are not.
-        let base = layout.layer(
-            "base",
-            &[("etc/os-release", b"NAME=lab\n".to_vec()), ("bin/tool", seeded(b"", seed, 5_000).to_vec())],
-        );
+        let mut common =
+            vec![("etc/os-release", b"NAME=lab\n".to_vec()), ("bin/tool", seeded(b"", seed, 5_000).to_vec())];
+        common.extend(files.iter().cloned());
+        let base = layout.layer("base", &common);
         let manifests: Vec<Value> = PLATFORMS
             .iter()
             .zip(1..)
@@ -40,7 +47,7 @@ impl Layout {
                 let large = seeded(b"", seed * 10 + number, 3_000_000).to_vec();
                 let program = layout.layer("program", &[("usr/bin/app", large)]);
                 let settings = layout.layer("settings", &[("etc/app/arch", architecture.as_bytes().to_vec())]);
-                layout.manifest(architecture, &[&base, &program, &settings])
+                layout.manifest(architecture, command, &[&base, &program, &settings])
             })
             .collect();
         let index =
@@ -57,9 +64,34 @@ impl Layout {
         format!("oci:{}:{TAG}", self.root.display())
     }
 
-    fn manifest(&self, architecture: &str, layers: &[&Layer]) -> Value {
+    /// The digest of the index, which the tag names.
+    pub(crate) fn index(&self) -> String {
+        let read = |path: &Path| -> Value {
+            serde_json::from_slice(&fs::read(path).expect("a file of the layout")).expect("JSON")
+        };
+        read(&self.root.join("index.json"))["manifests"][0]["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// What a client of one architecture pulls: the digests of index and manifest, then those of configuration and layers.
+    pub(crate) fn parts(&self, architecture: &str) -> ([String; 2], Vec<String>) {
+        let read = |digest: &str| -> Value {
+            let path = self.root.join("blobs").join(digest.replace(':', "/"));
+            serde_json::from_slice(&fs::read(path).expect("a blob")).expect("JSON")
+        };
+        let text = |value: &Value| value["digest"].as_str().expect("a digest").to_owned();
+        let index = self.index();
+        let listed = read(&index)["manifests"].as_array().expect("manifests").clone();
+        let own = listed.iter().find(|listed| listed["platform"]["architecture"] == architecture);
+        let manifest = text(own.expect("an architecture of the index"));
+        let read = read(&manifest);
+        let layers = read["layers"].as_array().expect("layers");
+        let blobs = [&read["config"]].into_iter().chain(layers).map(text).collect();
+        ([index, manifest], blobs)
+    }
+
+    fn manifest(&self, architecture: &str, command: &[&str], layers: &[&Layer]) -> Value {
         let config = json!({
-            "architecture": architecture, "os": "linux", "config": {"Cmd": ["/usr/bin/app"]},
+            "architecture": architecture, "os": "linux", "config": {"Cmd": command},
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| &layer.content).collect::<Vec<_>>()},
         });
         let manifest = json!({
@@ -78,7 +110,8 @@ impl Layout {
         for (path, bytes) in files {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
-            fs::write(path, bytes).expect("a file");
+            fs::write(&path, bytes).expect("a file");
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a file of this program");
         }
         let archive = self.root.join("work.tar");
         let mut tar = Command::new("tar");

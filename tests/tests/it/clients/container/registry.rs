@@ -20,7 +20,7 @@ const ISSUER: &str = "token server of the tests";
 const SERVICE: &str = "registry of the tests";
 
 /// The account that may push, and pull what is private.
-pub(super) const ACCOUNT: (&str, &str) = ("alice", "pass word");
+pub(crate) const ACCOUNT: (&str, &str) = ("alice", "pass word");
 
 /// A running registry.
 pub(crate) struct Registry {
@@ -43,12 +43,17 @@ impl Registry {
 
     /// One that takes nothing but tokens: for pulls from `public/` everybody gets one.
     pub(super) fn with_tokens(folder: &Path) -> Self {
-        let tokens = TokenServer::start(folder);
+        Self::with_tokens_at(Ipv4Addr::LOCALHOST, folder)
+    }
+
+    /// The same on another address of the machine.
+    pub(crate) fn with_tokens_at(ip: Ipv4Addr, folder: &Path) -> Self {
+        let tokens = TokenServer::start(ip, folder);
         let auth = json!({"token": {
             "realm": tokens.realm(), "service": SERVICE, "issuer": ISSUER,
             "rootcertbundle": folder.join("tokens.crt"),
         }});
-        Self::start(Ipv4Addr::LOCALHOST, folder, auth, Some(tokens))
+        Self::start(ip, folder, auth, Some(tokens))
     }
 
     fn start(ip: Ipv4Addr, folder: &Path, auth: Value, tokens: Option<TokenServer>) -> Self {
@@ -83,14 +88,15 @@ impl Registry {
     }
 
     /// Requests for tokens so far.
-    pub(super) fn tokens_asked(&self) -> usize {
+    pub(crate) fn tokens_asked(&self) -> usize {
         self.tokens.as_ref().map_or(0, |tokens| tokens.asked.load(Ordering::Relaxed))
     }
 
-    /// How many requests for a path it has answered with 200.
+    /// How many requests for a path it has answered, whatever with, except that there is no such thing.
     pub(super) fn answered(&self, path: &str) -> usize {
         let log = fs::read_to_string(&self.log).expect("a log");
-        log.lines().filter(|line| line.contains(&format!("\"GET {path} ")) && line.contains("\" 200 ")).count()
+        let is_of = |line: &&str| line.contains(&format!("\"GET {path} ")) && !line.contains("\" 404 ");
+        log.lines().filter(is_of).count()
     }
 
     /// Waits until it has noted such a request, which it does once the answer is gone.
@@ -137,12 +143,12 @@ struct TokenServer {
 }
 
 impl TokenServer {
-    fn start(folder: &Path) -> Self {
+    fn start(ip: Ipv4Addr, folder: &Path) -> Self {
         let (key, certificate) = (folder.join("tokens.key"), folder.join("tokens.crt"));
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tokens", "-keyout"]);
         machine::run(openssl.arg(&key).arg("-out").arg(&certificate).stderr(Stdio::null()));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
