@@ -46,7 +46,9 @@ impl Layout {
             .map(|(architecture, number)| {
                 let large = seeded(b"", seed * 10 + number, 3_000_000).to_vec();
                 let program = layout.layer("program", &[("usr/bin/app", large)]);
-                let settings = layout.layer("settings", &[("etc/app/arch", architecture.as_bytes().to_vec())]);
+                // No two images share a layer, or a node that has the one would not pull all of the other.
+                let text = format!("{architecture} of {seed}\n");
+                let settings = layout.layer("settings", &[("etc/app/arch", text.into_bytes())]);
                 layout.manifest(architecture, command, &[&base, &program, &settings])
             })
             .collect();
