@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tests::{Manifest, Resource, Rig, Upstream};
 
+use super::java;
 use super::machine::{self, client, tests_folder};
 use super::maven::printed_file;
 use super::scenario::{Run, Scenario, copy};
@@ -23,11 +24,19 @@ fn gradle_resolves_ranges_and_copies_files() {
         never_asked: "never/asked/maven-metadata.xml",
         except: &[],
     };
+    java::gets_nothing(scenario.application, |run| {
+        let mut gradle = gradle(run);
+        java::confine(&mut gradle).arg("files");
+        gradle
+    });
     let tree = scenario.run(|run| {
+        let mut gradle = gradle(run);
         if let Some(base) = run.registry {
+            // The proxy is all that Gradle reaches; else what the proxy lacks could come from the registry.
+            java::confine(&mut gradle);
             script(run.home, "maven", base, "packageproxy.gradle");
         }
-        machine::run(gradle(run).arg("files"));
+        machine::run(gradle.arg("files"));
         run.project.join("files")
     });
     assert!(tree.count(".jar") >= 9, "{} jars", tree.count(".jar"));
