@@ -11,6 +11,7 @@ pub(crate) mod container;
 mod debian;
 mod go;
 mod gradle;
+mod ivy;
 mod java;
 mod machine;
 mod maven;
