@@ -20,5 +20,6 @@ mod private;
 mod proxy;
 mod python;
 mod report;
+mod sbt;
 mod scenario;
 mod tree;

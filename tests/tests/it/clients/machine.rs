@@ -39,6 +39,11 @@ pub(super) fn node_tool(script: &str) -> PathBuf {
     tool(&format!("npm/node_modules/{script}"))
 }
 
+/// The program that fetches sbt and starts it.
+pub(super) fn sbt_launcher() -> PathBuf {
+    tool("sbt/sbt-launch.jar")
+}
+
 fn tool(path: &str) -> PathBuf {
     let tool = tests_folder().join(".tools").join(path);
     assert!(tool.exists(), "{} is absent: run tests/install", tool.display());

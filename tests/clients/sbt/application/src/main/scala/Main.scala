@@ -1,0 +1,5 @@
+import cats.syntax.option._
+
+object Main {
+  def main(arguments: Array[String]): Unit = println("built".some)
+}
