@@ -103,6 +103,7 @@ async fn neither_a_page_nor_nothing_is_a_go_mod() {
                 let answer = rig.get(&path).await.expect_status(502);
                 assert!(!answer.text().contains("sign in"), "{kind}, {what}: {}", answer.text());
             }
+            rig.until_written().await;
             assert!(rig.stored_copies(page.as_bytes()).is_empty(), "{kind}, {what}");
             assert_eq!(upstream.count(&upstream_path), asked + 2, "{kind}, {what}: it was kept");
         }

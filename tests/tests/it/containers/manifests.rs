@@ -170,6 +170,7 @@ async fn bytes_that_are_not_what_a_digest_says() {
     // A tag whose header lies.
     upstream.set(&at("a/manifests/x"), lying());
     rig.get("/v2/a/manifests/x").await.expect_status(502);
+    rig.until_written().await;
     assert!(rig.stored_copies(wrong.to_string().as_bytes()).is_empty());
     // The other algorithm is computed as well.
     let long = |document: &serde_json::Value| {

@@ -137,6 +137,7 @@ async fn a_registry_that_refuses_a_head_is_asked_by_get() {
         assert_eq!(head.header("content-length"), layer.len().to_string(), "{refusal}");
         let methods: Vec<_> = upstream.requests_of(&at(&path)).into_iter().map(|request| request.method).collect();
         assert_eq!(methods, ["HEAD", "GET"], "{refusal}");
+        rig.until_written().await;
         assert!(rig.stored_copies(&layer).is_empty(), "nothing is fetched for a HEAD");
     }
 }

@@ -57,6 +57,7 @@ async fn each_package_is_verified_by_the_index_of_its_component_and_architecture
             upstream.set(&format!("{BASE}{path}"), Resource::file(wrong));
             package(&rig, path).await.expect_status(502);
         }
+        rig.until_written().await;
         for wrong in paths.iter().chain([&"nobody"]) {
             assert!(rig.stored_copies(&content(wrong)).is_empty(), "{wrong}");
         }

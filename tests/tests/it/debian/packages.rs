@@ -31,6 +31,7 @@ async fn a_package_is_verified_by_the_index_that_names_it() {
     let mut rig = updated(&upstream, &State::naming(&[(DEB, &good)])).await;
     deb_at(&upstream, &evil);
     get_deb(&rig).await.expect_status(502);
+    rig.until_written().await;
     assert!(rig.stored_copies(&evil).is_empty());
     deb_at(&upstream, &good);
     let answer = get_deb(&rig).await.expect_status(200);
@@ -126,6 +127,7 @@ async fn an_index_that_was_asked_for_by_either_digest_verifies() {
             get(&rig, name).await;
         }
         get_deb(&rig).await.expect_status(502);
+        rig.until_written().await;
         assert!(rig.stored_copies(&evil).is_empty(), "{asked}");
         deb_at(&upstream, &good);
         assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
@@ -154,6 +156,7 @@ async fn a_flat_repository_verifies_wherever_it_begins() {
             rig.get(&format!("/debian/sub/./{name}")).await.expect_status(200);
         }
         rig.get(&format!("/debian/{encoded}")).await.expect_status(502);
+        rig.until_written().await;
         assert!(rig.stored_copies(&evil).is_empty(), "{filename}");
         upstream.set(&format!("{BASE}{encoded}"), Resource::file(good.clone()));
         assert_eq!(rig.get(&format!("/debian/{encoded}")).await.expect_status(200).bytes(), &good, "{filename}");

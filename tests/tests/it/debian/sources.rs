@@ -72,6 +72,7 @@ async fn every_file_of_a_source_package_is_verified_by_the_index() {
             rig.get(&format!("/debian/{path}")).await.expect_status(502);
         }
         let wrong = files.iter().map(|((_, right), _)| if is_swapped { Bytes::clone(right) } else { altered(right) });
+        rig.until_written().await;
         for bytes in wrong {
             assert!(rig.stored_copies(&bytes).is_empty());
         }

@@ -32,6 +32,7 @@ async fn another_address_gives_what_the_first_cannot_and_is_not_believed_more() 
         let wrong = zip(&folder("1.1.0"), &go_mod(PACKAGE), 99, fixture.bytes(LARGE).len());
         second.set(&upstream_path, Resource::file(wrong.clone()));
         assert_refused(&rig, &path, "another zip").await;
+        rig.until_written().await;
         assert!(rig.stored_copies(&wrong).is_empty());
         second.set(&file("1.1.0", "mod").1, Resource::new("module evil.example\n", "text/plain"));
         assert_refused(&rig, &file("1.1.0", "mod").0, "another go.mod").await;

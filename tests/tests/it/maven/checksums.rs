@@ -186,6 +186,7 @@ async fn neither_a_page_nor_nothing_is_kept_where_no_digest_tells() {
                 let answer = repository.get(path).await.expect_status(502);
                 assert!(!answer.text().contains("sign in"), "{path}, {kind}: {}", answer.text());
             }
+            repository.rig.until_written().await;
             assert!(repository.rig.stored_copies(PAGE.as_bytes()).is_empty(), "{path}, {kind}");
             assert_eq!(repository.asked(path), asked + 2, "{path}, {kind}: it was kept");
         }
