@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
@@ -42,7 +42,7 @@ pub enum Expected {
     /// None, but these bytes were the first ones seen under this name.
     Pinned(BlobId),
     /// Still being asked for, beside the body.
-    Pending(JoinHandle<Result<Vec<Digest>, Error>>),
+    Pending(oneshot::Receiver<Result<Vec<Digest>, Error>>),
     /// The head of the file's answer will say it, or what lies beside the file.
     Beside(&'static ChecksumSiblings),
     /// To be asked for once the head has arrived: nobody else is to look for what the upstream does not hold.
@@ -56,19 +56,21 @@ impl Expected {
     where
         L: Future<Output = Result<Vec<Digest>, Error>> + Send + 'static,
     {
-        Self::Pending(tokio::spawn(async move {
+        let (found, pending) = oneshot::channel();
+        tokio::spawn(async move {
             let began = Instant::now();
-            loop {
+            let is_wanted = || !found.is_closed() && began.elapsed() < PATIENCE;
+            let outcome = loop {
                 match look().await {
-                    Err(Error::Fetch(FetchError::Timeout { phase: Phase::Queue, .. }))
-                        if began.elapsed() < PATIENCE =>
-                    {
+                    Err(Error::Fetch(FetchError::Timeout { phase: Phase::Queue, .. })) if is_wanted() => {
                         tokio::time::sleep(PAUSE).await;
                     }
-                    outcome => return outcome,
+                    outcome => break outcome,
                 }
-            }
-        }))
+            };
+            let _ = found.send(outcome);
+        });
+        Self::Pending(pending)
     }
 
     pub(crate) fn of(digests: Vec<Digest>) -> Self {

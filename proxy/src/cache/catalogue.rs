@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::generation::{Closed, Open};
-use super::names::Names;
+use super::names::{Found, Names};
 use super::{Cache, Client, REFRESH_PAUSE, Served};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -96,21 +96,25 @@ impl Cache {
 
     async fn named(self: &Arc<Self>, named: &NamedInIndexes) -> Result<Option<Digest>, Error> {
         let catalogue = &self.state.generations.catalogue;
-        if let Some(digest) = self.look_in_names(&named.path).await? {
-            return Ok(Some(digest));
+        let is_likely = |found: &Option<Found>| found.as_ref().is_some_and(|found| found.is_likely);
+        let mut found = self.look_in_names(&named.path).await?;
+        if !is_likely(&found) {
+            found = self.look_in_closed(named).await?;
         }
-        if let Some(digest) = self.look_in_closed(named).await? {
-            return Ok(Some(digest));
-        }
-        if let Some(by) = &named.by {
+        if found.is_none()
+            && let Some(by) = &named.by
+        {
             self.fetch_index(by).await;
         }
-        let is_learnt = catalogue.learnt().await;
-        match self.look_in_names(&named.path).await? {
+        if !is_likely(&found) {
+            let is_learnt = catalogue.learnt().await;
+            found = self.look_in_names(&named.path).await?;
             // One of those that are still being read may name it.
-            None if !is_learnt => Err(Error::Busy { retry_after: REFRESH_PAUSE }),
-            found => Ok(found),
+            if !is_learnt && !is_likely(&found) {
+                return Err(Error::Busy { retry_after: REFRESH_PAUSE });
+            }
         }
+        Ok(found.map(|found| found.digest))
     }
 
     /// Has an index here. If that fails, what it names is served as it comes.
@@ -123,13 +127,15 @@ impl Cache {
         }
     }
 
-    /// Looks through the generations on disk that are not open, the newest first, and opens the one that names a path.
-    async fn look_in_closed(self: &Arc<Self>, named: &NamedInIndexes) -> Result<Option<Digest>, Error> {
+    /// Looks through the generations on disk that are not open, the newest first, and opens those that name a path, up to
+    /// the one that means it in earnest.
+    async fn look_in_closed(self: &Arc<Self>, named: &NamedInIndexes) -> Result<Option<Found>, Error> {
         let generations = &self.state.generations;
         let _one_at_a_time = generations.catalogue.searching.lock().await;
         // Whoever came before may have found it.
-        if let Some(digest) = self.look_in_names(&named.path).await? {
-            return Ok(Some(digest));
+        let mut possible = self.look_in_names(&named.path).await?;
+        if possible.as_ref().is_some_and(|found| found.is_likely) {
+            return Ok(possible);
         }
         let closed = match generations.opened.closed() {
             Some(closed) => closed,
@@ -144,13 +150,16 @@ impl Cache {
             };
             let open = self.open_apart(&head, &document).await?;
             let (found, _) = look(self.names_of(open).await?.names.into(), &named.path).await?;
-            if found.is_some() {
+            if let Some(found) = found {
                 // What is damaged is fetched again when a client asks for it.
                 let _ = self.open(&head, &document).await;
-                return Ok(found);
+                if found.is_likely {
+                    return Ok(Some(found));
+                }
+                possible = possible.or(Some(found));
             }
         }
-        Ok(None)
+        Ok(possible)
     }
 
     /// Finds on disk the generations that are not open: those that an earlier process left.
@@ -177,7 +186,7 @@ impl Cache {
         found
     }
 
-    async fn look_in_names(self: &Arc<Self>, path: &str) -> Result<Option<Digest>, Error> {
+    async fn look_in_names(self: &Arc<Self>, path: &str) -> Result<Option<Found>, Error> {
         let (found, is_damaged) = look(self.names().await?, path).await?;
         if !is_damaged {
             return Ok(found);
@@ -275,9 +284,9 @@ impl Cache {
     }
 }
 
-/// The digest that these names give a path, and whether some of them could not be read. Whoever means the path in earnest
+/// What these names say of a path, and whether some of them could not be read. Whoever means the path in earnest
 /// comes before those that may mean it.
-async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Digest>, bool), Error> {
+async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Found>, bool), Error> {
     if names.is_empty() {
         return Ok((None, false));
     }
@@ -287,12 +296,12 @@ async fn look(names: Arc<[Names]>, path: &str) -> Result<(Option<Digest>, bool),
         let mut possible = None;
         for names in names.iter() {
             match names.find(&path) {
-                Ok(Some(found)) if found.is_likely => return (Some(found.digest), is_damaged),
+                Ok(Some(found)) if found.is_likely => return (Some(found), is_damaged),
                 Ok(found) => possible = possible.or(found),
                 Err(_) => is_damaged = true,
             }
         }
-        (possible.map(|found| found.digest), is_damaged)
+        (possible, is_damaged)
     };
     tokio::task::spawn_blocking(look).await.map_err(|_| Error::Abandoned)
 }

@@ -52,6 +52,8 @@ impl Intake {
             let arrived = offset + batch.len() as u64;
             if !(self.staging.is_some() && self.has_room(arrived) && self.staging.as_ref().is_some_and(written)) {
                 self.staging = None;
+                // What others want to keep may have the room.
+                self.reservation = None;
             }
             self
         };

@@ -35,13 +35,16 @@ impl Cache {
         files: &mut Vec<Finished>,
     ) -> Result<Option<Blob>, Error> {
         // Entries are at least a line each, and compress to no less than a few bytes.
-        let permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
+        let mut permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
         let store = Arc::clone(&self.engine.store);
         let work = move || {
             let bytes = scanned(&blob, scan)?;
             let mut files = Vec::new();
-            // Decoder and entries are gone: what is left of them takes no more than they did.
-            let names = bytes.map(|bytes| stage(&store, &Arc::new(permit), bytes.into(), &mut files));
+            let names = bytes.map(|bytes| {
+                // Decoder and entries are gone: what is left of them may be held for long where the disk fails.
+                permit.shrink(bytes.len() as u64);
+                stage(&store, &Arc::new(permit), bytes.into(), &mut files)
+            });
             Ok::<_, io::Error>((names, files))
         };
         let (names, staged) = self.engine.workshop.run(work).await?.unwrap_or_else(|error| {

@@ -77,7 +77,9 @@ pub fn outranks(
     let (Some(ours), Some(other), Some(fresh_for)) = (held.revision, revision, fresh_for(lifetime, settings)) else {
         return false;
     };
-    other < ours && now.saturating_sub(held.older_since.unwrap_or(now)) < fresh_for
+    // Dated by a clock that was wrong, it begins now.
+    let since = held.older_since.filter(|since| *since <= now).unwrap_or(now);
+    other < ours && now - since < fresh_for
 }
 
 /// How long a document is fresh; `None`: for good.

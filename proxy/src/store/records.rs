@@ -85,7 +85,7 @@ impl Records {
         }
         let found = self.read(id, read).await;
         // What was learnt while the disk was read is newer.
-        self.known.get(&id).or(found)
+        self.get(id).or(found)
     }
 
     fn read(self: &Arc<Self>, id: RecordId, read: impl FnOnce() -> Option<Record> + Send + 'static) -> Reading {
@@ -191,7 +191,9 @@ impl Turn {
             return;
         }
         readings.under_way.remove(&self.id);
+        let is_kept = readings.kept.get(&self.id).is_some_and(|(_, record)| record.is_some());
         if let Some(record) = found
+            && !is_kept
             && self.records.known.get(&self.id).is_none()
         {
             self.records.known.insert(self.id, Arc::clone(record));

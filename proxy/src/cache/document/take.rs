@@ -104,7 +104,7 @@ impl Cache {
         {
             tracing::debug!(proxy = %self.settings.name, package.name = %metadata.key.package,
                 "the upstream sent an older revision: one of its servers lags behind");
-            let before = Document { older_since: Some(before.older_since.unwrap_or(now)), ..before.clone() };
+            let before = Document { older_since: Some(before.older_since.unwrap_or(now).min(now)), ..before.clone() };
             let record = self.state.writer.confirm(id, now, &held.record, &before, since);
             self.state.unwritten.renew(id, &record);
             let document = StoredDocument { record, ..held };

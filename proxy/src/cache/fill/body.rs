@@ -19,8 +19,8 @@ use crate::resolve::{Expected, Target};
 use crate::store::spool::{self, HELD_BACK};
 use crate::store::{BlobId, RecordId};
 
-/// The first bytes of what gzip makes (RFC 1952 §2.3.1).
-const GZIP: &[u8] = b"\x1f\x8b";
+/// Bytes by which a page is told from a file.
+const BEGINNING: usize = 64;
 
 /// Why the beginning of a body is that of no file.
 const PAGE: &str = "a page or an error where a file was asked for";
@@ -74,14 +74,15 @@ impl Cache {
             fill.spool.announce(length);
         }
         let received = self.engine.metrics.bytes_from_upstream.get_or_create_owned(&self.label());
-        let (mut length, mut begins_right): (u64, bool) = (0, true);
+        let (mut length, mut beginning, mut begins_right): (u64, Vec<u8>, bool) = (0, Vec::new(), true);
         while let Some(batch) = body.next().await? {
             received.inc_by(batch.len() as u64);
             if length == 0 && !starts_like(&batch, artifact.magic) {
                 return Err(unexpected(&upstream, "bytes that are no such file (a login page, perhaps)"));
             }
-            if length == 0 {
-                begins_right = (artifact.may_begin)(&batch);
+            if beginning.len() < BEGINNING {
+                beginning.extend(batch.iter().take(BEGINNING - beginning.len()));
+                begins_right = (artifact.may_begin)(&beginning);
                 if !begins_right && target.expected.is_nothing() {
                     return Err(unexpected(&upstream, PAGE));
                 }
@@ -207,11 +208,11 @@ pub(super) fn is_web_page(reply: &Reply) -> bool {
 }
 
 /// Whether an answer comes in a content coding although none was asked for. Some stores label what is compressed itself
-/// so.
+/// so; the first bytes of such files tell.
 fn is_coded(reply: &Reply, artifact: &Artifact) -> bool {
     let coding = reply.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
     coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-        && !artifact.magic.starts_with(GZIP)
+        && artifact.magic.is_empty()
 }
 
 pub(in crate::cache) fn content_length(reply: &Reply) -> Option<u64> {

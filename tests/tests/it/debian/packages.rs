@@ -164,6 +164,29 @@ async fn a_flat_repository_verifies_wherever_it_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_means_a_path_in_earnest_decides() {
+    let upstream = Upstream::start().await;
+    let (of_root, of_folder) = (deb("root"), deb("folder"));
+    for (folder, content) in [("", &of_root), ("sub/", &of_folder)] {
+        let state = State { indexes: vec![("Packages", stanzas(&[("./lab_1_all.deb", content)]).into())], fields: "" };
+        upstream.set(&format!("{BASE}{folder}InRelease"), Resource::new(state.head(), "text/plain"));
+        upstream.set(&format!("{BASE}{folder}Packages"), Resource::file(state.index("Packages").clone()));
+        upstream.set(&format!("{BASE}{folder}lab_1_all.deb"), Resource::file(content.clone()));
+    }
+    let mut rig = start(&upstream, |manifest| manifest).await;
+    for name in ["InRelease", "Packages", "sub/InRelease", "sub/Packages"] {
+        rig.get(&format!("/debian/{name}")).await.expect_status(200);
+    }
+    rig.until_written().await;
+    rig.kill().await;
+    rig.start().await;
+    // The index of the folder, which is open then, might mean the root's file as well.
+    for (path, content) in [("sub/lab_1_all.deb", &of_folder), ("lab_1_all.deb", &of_root)] {
+        assert_eq!(rig.get(&format!("/debian/{path}")).await.expect_status(200).bytes(), content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_indexes_are_known_after_a_restart() {
     let upstream = Upstream::start().await;
     let (good, evil) = (deb("good"), deb("evil"));
