@@ -68,6 +68,8 @@ async fn a_length_alone_pushes_nothing_out() {
         rig.get(&fixture.artifact(*release)).await.expect_status(200);
         rig.until_hit(&fixture.artifact(*release)).await;
     }
+    // Their own promises have ended.
+    rig.until_written().await;
     let mut client = rig.client().open(Ask::get(&fixture.artifact(announced))).await.unwrap();
     assert!(client.read(900 << 10).await);
     until("a promise", || async { (rig.status().await["storage"]["reserved"].as_u64() > Some(0)).then_some(()) }).await;
