@@ -14,6 +14,15 @@ const UNIT: u64 = 4 << 10;
 /// How long a document waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What to do where memory is not free at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Wait for it: whoever asks holds none.
+    Wait,
+    /// Give up: whoever asks holds some, for which others wait.
+    GiveUp,
+}
+
 /// A budget of bytes.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -34,6 +43,14 @@ impl Budget {
         match tokio::time::timeout(PATIENCE, permits).await {
             Ok(Ok(permit)) => Ok(Permit(permit)),
             Ok(Err(_)) | Err(_) => Err(busy()),
+        }
+    }
+
+    /// [`Self::take`] or [`Self::take_now`].
+    pub async fn take_with(&self, patience: Patience, bytes: u64) -> Result<Permit, Error> {
+        match patience {
+            Patience::Wait => self.take(bytes).await,
+            Patience::GiveUp => self.take_now(bytes),
         }
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 # Rows of the table, and whether the client holds the lists already.
 ROWS = {"apt-get update, no lists": False, "apt-get update, unchanged": True}
 FLEET = "the same requests of many at once"
+IDLE = "a second without a client"
 STANZAS = {"main/binary-amd64/Packages": 40_000, "main/source/Sources": 10_000, "main/i18n/Translation-en": 10_000}
 
 
@@ -112,6 +113,33 @@ def fleet(server, script, requests):
     return (used(server) - before) / int(re.search(r"(\d+) requests in", text)[1]) * requests / 1e6
 
 
+def idle(servers, settle):
+    """Nanoseconds of each server's processor in a second without a client: files are watched, clocks are looked at."""
+    for server in servers:
+        settle(server)
+    before, began = [used(server) for server in servers], time.monotonic()
+    time.sleep(10)
+    passed = time.monotonic() - began
+    return [(used(server) - start) / passed for server, start in zip(servers, before)]
+
+
+def alternate(servers, clients, settle, unasked, updates, keep):
+    """Milliseconds of each server's processor for one update, by name, without what it does unasked. The servers take
+    turns after each update: what else the machine does, and what the last client has left in the processor's caches, is
+    the same for all."""
+    for server in servers:
+        settle(server)
+    before, began = [used(server) for server in servers], time.monotonic()
+    for _ in range(updates):
+        for client in clients:
+            client.update(keep)
+    for server in servers:
+        settle(server)
+    passed = time.monotonic() - began
+    return {server.name: (used(server) - start - rate * passed) / updates / 1e6
+            for server, start, rate in zip(servers, before, unasked)}
+
+
 def measure(servers, work, settle, rounds, updates):
     """Milliseconds of the server's processor for one update, by row and server, a round each."""
     wanted = paths(work / "registry")
@@ -119,27 +147,27 @@ def measure(servers, work, settle, rounds, updates):
     listed = ", ".join(f'"/debian/{path}"' for path in wanted)
     script.write_text(f"local paths, next = {{{listed}}}, 0\n"
                       'request = function() next = next % #paths + 1; return wrk.format("GET", paths[next]) end\n')
-    results = {}
+    clients = [Client(work / f"apt-{server.name}", server.archive, work / "keys/key.gpg") for server in servers]
+    for client in clients:
+        client.update(False)
+    unasked = idle(servers, settle)
+    results = {(IDLE, server.name): [rate / 1e6] for server, rate in zip(servers, unasked)}
     for _ in range(rounds):
+        for row, keep in ROWS.items():
+            for name, cost in alternate(servers, clients, settle, unasked, updates, keep).items():
+                results.setdefault((row, name), []).append(cost)
         for server in servers:
-            client = Client(work / "apt", server.archive, work / "keys/key.gpg")
-            client.update(False)
-            for row, keep in ROWS.items():
-                settle(server)
-                before = used(server)
-                for _ in range(updates):
-                    client.update(keep)
-                results.setdefault((row, server.name), []).append((used(server) - before) / updates / 1e6)
             settle(server)
             results.setdefault((FLEET, server.name), []).append(fleet(server, script, len(wanted)))
     return results
 
 
 def table(results, servers, rounds, updates):
-    lines = [f"{rounds} rounds of {updates} updates:", "", "| update | server | CPU ms/update | CPU to nginx |", "|---|---|--:|--:|"]
-    for row in [*ROWS, FLEET]:
+    lines = [f"{rounds} rounds of {updates} updates, the servers in turn:", "", "| update | server | CPU ms | CPU to nginx |", "|---|---|--:|--:|"]
+    for row in [*ROWS, FLEET, IDLE]:
         for server in servers:
             own, yardstick = results[row, server.name], results[row, "nginx"]
             ratio = statistics.median(mine / theirs for mine, theirs in zip(own, yardstick))
-            lines.append(f"| {row} | {server.name} | {statistics.median(own):.2f} | {ratio:.2f} |")
+            of = "" if row == IDLE else f"{ratio:.2f}"
+            lines.append(f"| {row} | {server.name} | {statistics.median(own):.2f} | {of} |")
     return "\n".join(lines) + "\n"

@@ -17,9 +17,10 @@ use crate::fetch::{Ask, Purpose, SafeUrl, Validators};
 use crate::intent::{Key, ListedFile, Metadata, OnceGone, Revalidate, Unexpected};
 use crate::store::{Blob, Record, RecordId};
 
-pub(super) use take::stage;
+pub(super) use understand::stage;
 
 mod take;
+mod understand;
 
 /// A document with what is already open of it.
 #[derive(Clone, Debug)]

@@ -35,7 +35,8 @@ impl Cache {
         files: &mut Vec<Finished>,
     ) -> Result<Option<Blob>, Error> {
         // Entries are at least a line each, and compress to no less than a few bytes.
-        let mut permit = self.engine.memory.take((blob.length() * 2).min(ENTRIES) + DECODER).await?;
+        let needed = (blob.length() * 2).min(ENTRIES) + DECODER;
+        let mut permit = self.engine.memory.take_with(blob.patience(), needed).await?;
         let store = Arc::clone(&self.engine.store);
         let work = move || {
             let bytes = scanned(&blob, scan)?;

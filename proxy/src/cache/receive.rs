@@ -14,7 +14,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::fetch::{BodyStream, FetchError, Reply};
 use crate::intent::Unexpected;
-use crate::memory::{Budget, busy};
+use crate::memory::{Budget, Patience, busy};
 use crate::store::sink::{NoMemory, PastLimit};
 use crate::store::{Blob, Sink, Staging, Store};
 
@@ -39,11 +39,12 @@ pub(super) struct Received {
     pub digests: Vec<Digest>,
 }
 
-/// Takes a whole body.
+/// Takes a whole body. `patience` is what to do where the disk takes none and memory is short.
 pub(super) async fn receive(
     reply: Reply,
     store: &Arc<Store>,
     budget: &Budget,
+    patience: Patience,
     limit: u64,
     algorithms: &[Algorithm],
 ) -> Result<Received, Error> {
@@ -61,10 +62,10 @@ pub(super) async fn receive(
     let opened = tokio::task::spawn_blocking(move || Sink::bounded(&opening, limit, MEMORY, &memory)).await;
     let mut plain = opened.map_err(|_| Error::Abandoned)?.hashing(algorithms);
     if plain.is_in_memory() || store.fault().is_some() {
-        // Nothing is held yet: this is when to wait. A disk that is full opens a file, and fails later.
+        // Of this body nothing is held yet: this is when to wait. A disk that is full opens a file, and fails later.
         let growth = if gzip { GROWTH } else { 1 };
         let announced = content_length(&reply).map_or(MEMORY, |announced| announced.saturating_mul(growth));
-        plain.hold(budget.take(announced.min(limit).min(MEMORY) * 2).await?);
+        plain.hold(budget.take_with(patience, announced.min(limit).min(MEMORY) * 2).await?);
     }
     let mut sink =
         if gzip { Decoder::Gzip(Box::new(MultiGzDecoder::new(plain))) } else { Decoder::Plain(Box::new(plain)) };

@@ -10,6 +10,7 @@ use std::io;
 
 use crate::digest::Digest;
 use crate::intent::{Edit, Link, ListedFile, Reading};
+use crate::memory::Patience;
 use crate::store::Blob;
 
 /// Bytes of the head: lengths of both parts, and what the edits remove and add.
@@ -173,6 +174,11 @@ impl Edits {
     /// None at all.
     pub fn none() -> Self {
         Self { lines: Lines::new(Blob::memory(crate::store::BlobId::of(b""), bytes::Bytes::new()), 0, 0) }
+    }
+
+    /// As of the blob that they are read from.
+    pub fn patience(&self) -> Patience {
+        self.lines.blob.patience()
     }
 
     /// The next edit.

@@ -226,7 +226,7 @@ impl Cache {
         let permit = match recipe.metadata.rewrite {
             // It has taken as much already, and nobody waits for memory while holding some.
             Rewrite::Render(_) if recipe.raw.permit().is_some() => None,
-            Rewrite::Render(_) => Some(memory.take(length).await?),
+            Rewrite::Render(_) => Some(memory.take_with(recipe.edits.patience(), length).await?),
             _ => None,
         };
         let memory = memory.clone();

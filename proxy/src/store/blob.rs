@@ -14,7 +14,7 @@ use super::body::Seen;
 use super::evict::Evictor;
 use super::inventory::Pin;
 use super::opened::Held;
-use crate::memory::Permit;
+use crate::memory::{Patience, Permit};
 
 /// An open blob. One that the store opened is not evicted while it is open.
 #[derive(Clone, Debug)]
@@ -62,6 +62,11 @@ impl Blob {
             Content::Held(_, permit) => Some(permit),
             Content::Memory(_) | Content::File(_) => None,
         }
+    }
+
+    /// What whoever holds this does where more memory is not free at once.
+    pub fn patience(&self) -> Patience {
+        if self.permit().is_some() { Patience::GiveUp } else { Patience::Wait }
     }
 
     /// An open file of this length.

@@ -1,0 +1,130 @@
+//! Which file a name means to a client: that of the generation whose head it was given, else of the current one.
+
+use std::sync::Arc;
+
+use super::{Client, Open};
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::intent::{Artifact, Indexed, Metadata, Within};
+use crate::store::BlobId;
+
+/// An index file, and the generation that says which bytes it is.
+pub struct Found {
+    /// The file.
+    pub artifact: Artifact,
+    head: Metadata,
+    raw: BlobId,
+}
+
+impl Cache {
+    /// The file that a name means to this client: of the generation that it was given, else of the current one.
+    pub async fn indexed(self: &Arc<Self>, indexed: &Indexed, client: Client) -> Result<Found, Error> {
+        // Its own connection tells for certain, whatever heads others behind its address were given.
+        for within in &indexed.within {
+            for head in &within.heads {
+                let id = self.space.record_id(&head.key);
+                let Some(open) = self.state.generations.given.on_connection(client, id) else { continue };
+                self.state.generations.opened.touch(id, open.raw);
+                if let Some(found) = self.found(&open, within).await? {
+                    return self.unless_suspect(found, &open, within).await;
+                }
+            }
+        }
+        let mut known = Vec::new();
+        for within in &indexed.within {
+            for head in &within.heads {
+                let given = self.given_to(client, head);
+                if let [one, other] = given.as_slice() {
+                    self.same_in_both(one, other, within).await?;
+                }
+                known.extend(given.into_iter().map(|open| (open, within)));
+            }
+        }
+        for within in &indexed.within {
+            for head in &within.heads {
+                if let Some(document) = self.stored_document(head).await {
+                    known.push((self.open(head, &document).await?, within));
+                }
+            }
+        }
+        if known.is_empty() {
+            known.push(self.first_head(indexed).await?);
+        }
+        for (open, within) in &known {
+            if let Some(found) = self.found(open, within).await? {
+                return self.unless_suspect(found, open, within).await;
+            }
+        }
+        // Named by a head that was published a moment ago, or by none at all: the upstream knows.
+        let Some((open, within)) = known.last() else { return Err(self.unlisted()) };
+        let document = self.asked_again(&open.head).await?;
+        let open = self.open(&open.head, &document).await?;
+        self.found(&open, within).await?.ok_or_else(|| self.unlisted())
+    }
+
+    /// An error if a name means other bytes in one generation than in another, and nothing tells which of them a client
+    /// was given: it has to begin anew.
+    async fn same_in_both(&self, one: &Arc<Open>, other: &Arc<Open>, within: &Within) -> Result<(), Error> {
+        let digests =
+            async |open: &Arc<Open>| Ok::<_, Error>(open.look_up(&within.name).await?.map(|file| file.digests));
+        if digests(one).await? == digests(other).await? {
+            return Ok(());
+        }
+        Err(Error::OutOfStep { upstream: self.upstream() })
+    }
+
+    /// Asks for the head again if the last body of this file was wrong.
+    async fn unless_suspect(self: &Arc<Self>, found: Found, open: &Arc<Open>, within: &Within) -> Result<Found, Error> {
+        if !self.state.distrust.is_suspect(self.space.record_id(&found.artifact.key)) {
+            return Ok(found);
+        }
+        // If that fails, what is cached may still be right.
+        let Ok(document) = self.asked_again(&open.head).await else { return Ok(found) };
+        let open = self.open(&open.head, &document).await?;
+        match self.found(&open, within).await? {
+            Some(now) if now.artifact.key == found.artifact.key => Ok(now),
+            // It holds the head before: the file of another one would not fit.
+            _ => Err(Error::OutOfStep { upstream: self.upstream() }),
+        }
+    }
+
+    async fn found(&self, open: &Arc<Open>, within: &Within) -> Result<Option<Found>, Error> {
+        let Some(file) = open.look_up(&within.name).await? else { return Ok(None) };
+        let artifact = open.artifact(&file);
+        Ok(artifact.map(|artifact| Found { artifact, head: open.head.clone(), raw: open.raw }))
+    }
+
+    /// The first head that the upstream has.
+    async fn first_head<'a>(self: &Arc<Self>, indexed: &'a Indexed) -> Result<(Arc<Open>, &'a Within), Error> {
+        let mut missing = None;
+        for within in &indexed.within {
+            for head in &within.heads {
+                match self.document(head).await {
+                    Ok((document, _)) => return Ok((self.open(head, &document).await?, within)),
+                    Err(error @ Error::Missing { .. }) => missing = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(missing.unwrap_or_else(|| self.unlisted()))
+    }
+
+    /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to
+    /// begin anew.
+    pub async fn out_of_step(self: &Arc<Self>, found: &Found, error: Error) -> Error {
+        if !matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. }) {
+            return error;
+        }
+        let wait = self.settings.cache.revalidation_wait;
+        let gone_on = || Error::OutOfStep { upstream: self.upstream() };
+        match tokio::time::timeout(wait, self.asked_again(&found.head)).await {
+            Ok(Ok(document)) if document.record.document().is_some_and(|document| document.raw == found.raw) => error,
+            Ok(Ok(_) | Err(Error::OutOfStep { .. })) | Err(_) => gone_on(),
+            Ok(Err(_)) => error,
+        }
+    }
+
+    fn unlisted(&self) -> Error {
+        Error::Unlisted { upstream: self.upstream() }
+    }
+}
