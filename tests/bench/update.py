@@ -123,25 +123,26 @@ def idle(servers, settle):
     return [(used(server) - start) / passed for server, start in zip(servers, before)]
 
 
-def alternate(servers, clients, settle, unasked, updates, keep):
-    """Milliseconds of each server's processor for one update, by name, without what it does unasked. The servers take
-    turns after each update: what else the machine does, and what the last client has left in the processor's caches, is
-    the same for all."""
-    for server in servers:
-        settle(server)
-    before, began = [used(server) for server in servers], time.monotonic()
-    for _ in range(updates):
-        for client in clients:
+def alternate(servers, clients, unasked, updates, keep):
+    """Milliseconds of each server's processor for each of many updates, by name, without what it does unasked. The
+    servers take turns: what else the machine does, and what the last client has left in the processor's caches, is the
+    same for all."""
+    costs = {server.name: [] for server in servers}
+    marks = {}
+    for _ in range(updates + 1):
+        for server, client, rate in zip(servers, clients, unasked):
+            # From one turn to the next: what is left to do once the client has gone belongs to its update.
+            now, time_now = used(server), time.monotonic()
+            if server.name in marks:
+                before, time_before = marks[server.name]
+                costs[server.name].append((now - before - rate * (time_now - time_before)) / 1e6)
+            marks[server.name] = now, time_now
             client.update(keep)
-    for server in servers:
-        settle(server)
-    passed = time.monotonic() - began
-    return {server.name: (used(server) - start - rate * passed) / updates / 1e6
-            for server, start, rate in zip(servers, before, unasked)}
+    return costs
 
 
-def measure(servers, work, settle, rounds, updates):
-    """Milliseconds of the server's processor for one update, by row and server, a round each."""
+def measure(servers, work, settle, updates, rounds):
+    """Milliseconds of the server's processor for one update, by row and server."""
     wanted = paths(work / "registry")
     script = work / "fleet.lua"
     listed = ", ".join(f'"/debian/{path}"' for path in wanted)
@@ -152,22 +153,22 @@ def measure(servers, work, settle, rounds, updates):
         client.update(False)
     unasked = idle(servers, settle)
     results = {(IDLE, server.name): [rate / 1e6] for server, rate in zip(servers, unasked)}
+    for row, keep in ROWS.items():
+        for name, costs in alternate(servers, clients, unasked, updates, keep).items():
+            results[row, name] = costs
     for _ in range(rounds):
-        for row, keep in ROWS.items():
-            for name, cost in alternate(servers, clients, settle, unasked, updates, keep).items():
-                results.setdefault((row, name), []).append(cost)
         for server in servers:
             settle(server)
             results.setdefault((FLEET, server.name), []).append(fleet(server, script, len(wanted)))
     return results
 
 
-def table(results, servers, rounds, updates):
-    lines = [f"{rounds} rounds of {updates} updates, the servers in turn:", "", "| update | server | CPU ms | CPU to nginx |", "|---|---|--:|--:|"]
+def table(results, servers, updates):
+    lines = [f"{updates} updates of each server in turn, medians:", "",
+             "| update | server | CPU ms | CPU to nginx |", "|---|---|--:|--:|"]
     for row in [*ROWS, FLEET, IDLE]:
         for server in servers:
-            own, yardstick = results[row, server.name], results[row, "nginx"]
-            ratio = statistics.median(mine / theirs for mine, theirs in zip(own, yardstick))
-            of = "" if row == IDLE else f"{ratio:.2f}"
-            lines.append(f"| {row} | {server.name} | {statistics.median(own):.2f} | {of} |")
+            own, yardstick = (statistics.median(results[row, name]) for name in (server.name, "nginx"))
+            ratio = "" if row == IDLE else f"{own / yardstick:.2f}"
+            lines.append(f"| {row} | {server.name} | {own:.2f} | {ratio} |")
     return "\n".join(lines) + "\n"
