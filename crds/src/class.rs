@@ -194,9 +194,9 @@ pub struct OwnerGrant {
 pub enum ConsumersLimit {
     /// None: only the namespace itself.
     Same,
-    /// A selector that is not empty.
+    /// A selector that is not empty, and networks.
     Selector,
-    /// Also the empty selector, which selects every namespace.
+    /// Also the empty selector, which selects every namespace, and the network of every address.
     All,
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::class::{ImagePullPolicy, PackageProxyClassSpec, PodSecurity};
 use crate::spec::{
-    AccessMode, CacheSpec, ClaimSpec, IpFamilyPolicy, KeyReference, LabelSelector, NetworkPolicyMode, PodSpec,
-    ResourcesSpec, RetentionPolicy, ServiceSpec, ServiceType, StorageType, Toggle,
+    AccessMode, CacheSpec, ClaimSpec, ConsumersSpec, IpFamilyPolicy, KeyReference, LabelSelector, NetworkPolicyMode,
+    PodSpec, ResourcesSpec, RetentionPolicy, ServiceSpec, ServiceType, StorageType, Toggle,
 };
 use crate::values::{ByteSize, Quantity};
 use crate::{PackageProxy, PackageProxySpec};
@@ -37,8 +37,8 @@ pub struct Workload {
     pub service: Service,
     /// TLS on the data port.
     pub tls: Option<Tls>,
-    /// Namespaces whose pods may use the proxy, besides its own.
-    pub consumers: Option<LabelSelector>,
+    /// Who may use the proxy, besides the pods of its own namespace.
+    pub consumers: ConsumersSpec,
     /// Namespaces whose pods may read its metrics.
     pub monitoring: Option<LabelSelector>,
     /// Which traffic is let through.
@@ -123,7 +123,7 @@ impl Workload {
             storage: storage(spec.cache.as_ref()),
             service: service(spec.service.clone().unwrap_or_default(), tls.is_some()),
             tls,
-            consumers: spec.consumers.as_ref().and_then(|consumers| consumers.namespace_selector.clone()),
+            consumers: spec.consumers.clone().unwrap_or_default(),
             monitoring: class.monitoring_namespace_selector.clone(),
             network_policy: spec.network_policy.unwrap_or(NetworkPolicyMode::Ingress),
             client_config: spec.client_config.as_ref().and_then(|config| config.config_map) != Some(Toggle::Disabled),

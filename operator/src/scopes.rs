@@ -177,7 +177,7 @@ impl Scopes {
         let outcome = self.claim(client, namespace).await;
         let mut state = self.state.lock();
         match outcome {
-            Ok(Claim::Held { is_new }) => state.hold(namespace, began, is_new, self.grace),
+            Ok(Claim::Held { goes_on, age }) => state.hold(namespace, began, goes_on, age, self.grace),
             Ok(Claim::Lost { holder }) => {
                 state.claimed.remove(namespace);
                 if state.others.insert(namespace.to_owned(), holder.clone()).is_none() {
@@ -196,38 +196,47 @@ impl Scopes {
 
     async fn claim(&self, client: &Client, namespace: &str) -> Result<Claim, kube::Error> {
         let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-        let ours = self.release.to_string();
+        let (ours, now) = (self.release.to_string(), Timestamp::now());
         let labels = BTreeMap::from([(LABEL.to_owned(), "namespace".to_owned())]);
-        let spec = LeaseSpec {
+        let mut spec = LeaseSpec {
             holder_identity: Some(ours.clone()),
             lease_duration_seconds: i32::try_from(BELIEVED.as_secs()).ok(),
-            renew_time: Some(MicroTime(Timestamp::now())),
+            acquire_time: Some(MicroTime(now)),
+            renew_time: Some(MicroTime(now)),
             ..LeaseSpec::default()
         };
         let Some(mut lease) = api.get_opt(CLAIM).await? else {
             let metadata = ObjectMeta { name: Some(CLAIM.to_owned()), labels: Some(labels), ..ObjectMeta::default() };
             api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await?;
-            return Ok(Claim::Held { is_new: true });
+            return Ok(Claim::Held { goes_on: false, age: Duration::ZERO });
         };
-        let there = lease.spec.replace(spec).unwrap_or_default();
+        let there = lease.spec.take().unwrap_or_default();
         let holder = there.holder_identity.clone().unwrap_or_default();
         let is_ours = holder == ours;
         let key = Key::new(namespace, CLAIM);
         if !is_ours && !holder.is_empty() && !self.silence.is_silent(&key, &there, BELIEVED) {
             return Ok(Claim::Lost { holder });
         }
+        let goes_on = is_ours && !has_lapsed(&there);
+        if goes_on {
+            spec.acquire_time.clone_from(&there.acquire_time);
+        }
+        let age = age(&spec, now);
+        lease.spec = Some(spec);
         lease.metadata.labels = Some(labels);
         api.replace(CLAIM, &PostParams::default(), &lease).await?;
-        Ok(Claim::Held { is_new: !is_ours || has_lapsed(&there) })
+        Ok(Claim::Held { goes_on, age })
     }
 }
 
 impl State {
-    /// Serves a namespace that is held; one that others may have taken meanwhile only after a grace, in which they notice.
-    fn hold(&mut self, namespace: &str, now: Instant, is_new: bool, grace: Duration) {
+    /// Serves a namespace that is held; one that others may have taken meanwhile only after a grace, in which they
+    /// notice. What is left of the grace is told by the Lease where this process does not know: it may have begun just
+    /// now, or have had no answer when it took the Lease.
+    fn hold(&mut self, namespace: &str, now: Instant, goes_on: bool, age: Duration, grace: Duration) {
         let from = match self.claimed.get(namespace) {
-            Some((from, until)) if !is_new && now < *until => *from,
-            None if !is_new => now,
+            Some((from, until)) if goes_on && now < *until => *from,
+            None if goes_on => now + grace.saturating_sub(age),
             _ => now + grace,
         };
         self.claimed.insert(namespace.to_owned(), (from, now + RENEWED));
@@ -242,12 +251,21 @@ fn has_lapsed(lease: &LeaseSpec) -> bool {
     silent.is_none_or(|seconds| seconds > RENEWED.as_secs_f64())
 }
 
+/// How long a Lease has been its holder's. One of an older version does not say, and counts as old; to a clock that is
+/// behind it has only begun.
+fn age(lease: &LeaseSpec, now: Timestamp) -> Duration {
+    let since = |acquired: &MicroTime| Duration::try_from(now.duration_since(acquired.0)).unwrap_or_default();
+    lease.acquire_time.as_ref().map_or(Duration::MAX, since)
+}
+
 /// What came of a try to hold a namespace.
 #[derive(Debug)]
 enum Claim {
     Held {
-        /// It was not this release's before, or not without a gap.
-        is_new: bool,
+        /// It was this release's before, without a gap.
+        goes_on: bool,
+        /// Since when it is this release's.
+        age: Duration,
     },
     Lost {
         /// Whose it is.
@@ -279,14 +297,14 @@ mod tests {
         assert!(some.serves("team") && !some.serves("other"));
         tokio::time::advance(RENEWED).await;
         assert!(!some.serves("team"), "it could not be renewed");
-        let hold = |is_new| some.state.lock().hold("team", Instant::now(), is_new, some.grace);
-        hold(false);
+        let hold = |goes_on| some.state.lock().hold("team", Instant::now(), goes_on, Duration::ZERO, some.grace);
+        hold(true);
         assert!(!some.serves("team"), "others may have begun to serve it");
         tokio::time::advance(some.grace).await;
         assert!(some.serves("team"));
-        hold(false);
-        assert!(some.serves("team"), "renewed in time");
         hold(true);
+        assert!(some.serves("team"), "renewed in time");
+        hold(false);
         assert!(!some.serves("team"), "another release held it meanwhile");
 
         let all = Scopes::new(Key::new("system", "b"), Scope::Cluster, Duration::ZERO);
@@ -302,10 +320,27 @@ mod tests {
             |ago: Duration| LeaseSpec { renew_time: Some(MicroTime(Timestamp::now() - ago)), ..LeaseSpec::default() };
         assert!(!has_lapsed(&renewed(Duration::ZERO)) && !has_lapsed(&renewed(RENEWED / 2)));
         assert!(has_lapsed(&renewed(BELIEVED)) && has_lapsed(&LeaseSpec::default()));
-        let mut state = State::default();
-        state.hold("team", Instant::now(), false, BELIEVED);
-        let (from, until) = state.claimed["team"];
-        assert_eq!(until - from, RENEWED, "a process that follows at once goes on");
+    }
+
+    #[test]
+    fn a_process_that_follows_at_once_goes_on_after_what_is_left_of_the_grace() {
+        let (now, seconds, acquired) = (Instant::now(), Duration::from_secs, Timestamp::now());
+        for (age, from) in [(0, 10), (3, 7), (10, 0), (11, 0)] {
+            let mut state = State::default();
+            state.hold("team", now, true, seconds(age), seconds(10));
+            assert_eq!(state.claimed["team"], (now + seconds(from), now + RENEWED), "{age}");
+            state.hold("team", now + seconds(5), true, seconds(age + 5), seconds(10));
+            assert_eq!(state.claimed["team"].0, now + seconds(from), "renewed");
+        }
+        let lease = LeaseSpec { acquire_time: Some(MicroTime(acquired)), ..LeaseSpec::default() };
+        for (lease, now, expected) in [
+            (&lease, acquired + seconds(3), seconds(3)),
+            (&lease, acquired, Duration::ZERO),
+            (&lease, acquired - seconds(3), Duration::ZERO),
+            (&LeaseSpec::default(), acquired, Duration::MAX),
+        ] {
+            assert_eq!(age(lease, now), expected, "{now}");
+        }
     }
 
     #[test]

@@ -81,6 +81,16 @@ pub(crate) fn java_trusts(authority: &str) -> String {
     )
 }
 
+/// What Gradle wants to hear of an address in the closure of the object that gets it. Over plain http it talks to this
+/// one host only unless it is told to; older versions lack the property and do not mind. Only `it` knows whether the
+/// property is there: a closure that is asked answers for itself.
+pub(crate) fn gradle_insecure(base: &str) -> &'static str {
+    match plain_host(base) {
+        None | Some("127.0.0.1") => "",
+        Some(_) => "; if (it.hasProperty('allowInsecureProtocol')) it.allowInsecureProtocol = true",
+    }
+}
+
 /// Whether a host is the machine itself.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');

@@ -4,8 +4,8 @@ use url::Url;
 
 use super::{ClassLimits, ConsumersLimit, PackageProxyClassSpec};
 use crate::problem::{Problem, ProblemKind, item};
-use crate::spec::{StorageType, UpstreamSpec};
-use crate::values::{ByteSize, HttpUrl};
+use crate::spec::{ConsumersSpec, StorageType, UpstreamSpec};
+use crate::values::{ByteSize, Cidr, HttpUrl};
 use crate::workload::{Storage, Workload};
 use crate::{PackageProxy, PackageProxySpec};
 
@@ -25,7 +25,7 @@ pub fn check(manifest: &PackageProxy, class: &PackageProxyClassSpec, owner_label
     problems.extend(replicas(&workload, limits));
     problems.extend(storage(&manifest.spec, &workload, limits));
     problems.extend(service_type(&workload, limits));
-    problems.extend(consumers(&manifest.spec, limits));
+    problems.extend(consumers(&workload, limits));
     problems
 }
 
@@ -155,24 +155,29 @@ fn service_type(workload: &Workload, limits: &ClassLimits) -> Option<Problem> {
     Some(violation("spec.service.type", message, "use one of these, or another class"))
 }
 
-/// A selector of every namespace is something else than one of some: the class has to allow it.
-fn consumers(spec: &PackageProxySpec, limits: &ClassLimits) -> Option<Problem> {
-    let selector = spec.consumers.as_ref()?.namespace_selector.as_ref()?;
-    let wanted = if selector.is_empty() { ConsumersLimit::All } else { ConsumersLimit::Selector };
+/// A selector of every namespace is something else than one of some, and the network of every address than another one:
+/// the class has to allow it.
+fn consumers(workload: &Workload, limits: &ClassLimits) -> Vec<Problem> {
+    let ConsumersSpec { namespace_selector, cidrs } = &workload.consumers;
     let allowed = limits.consumers.unwrap_or(ConsumersLimit::Selector);
-    let path = "spec.consumers.namespaceSelector";
-    match allowed {
-        _ if wanted <= allowed => None,
-        ConsumersLimit::Same => {
-            let message = "`namespaceSelector` must be absent with `limits.consumers` 'Same' of the class".to_owned();
-            Some(violation(path, message, "remove it: only pods of the same namespace may use the proxy"))
+    let wanted = |is_all: bool| if is_all { ConsumersLimit::All } else { ConsumersLimit::Selector };
+    let selector = namespace_selector.as_ref().map(|selector| wanted(selector.is_empty()));
+    let networks = cidrs.iter().map(|Cidr(network)| wanted(network.prefix_len() == 0)).max();
+    let fields = [
+        ("namespaceSelector", selector, "be empty", "name labels of the namespaces"),
+        ("cidrs", networks, "hold every address", "name smaller networks"),
+    ];
+    let exceeding = fields.into_iter().filter(|(_, wanted, ..)| wanted.is_some_and(|wanted| wanted > allowed));
+    let problem = |(field, _, must_not, remedy)| {
+        let path = format!("spec.consumers.{field}");
+        if allowed == ConsumersLimit::Same {
+            let message = format!("`{field}` must be absent with `limits.consumers` 'Same' of the class");
+            return violation(&path, message, "remove it: only pods of the same namespace may use the proxy");
         }
-        ConsumersLimit::Selector | ConsumersLimit::All => {
-            let message =
-                "`namespaceSelector` must not be empty with `limits.consumers` 'Selector' of the class".to_owned();
-            Some(violation(path, message, "name labels of the namespaces, or use a class with limits.consumers: All"))
-        }
-    }
+        let message = format!("`{field}` must not {must_not} with `limits.consumers` 'Selector' of the class");
+        violation(&path, message, format!("{remedy}, or use a class with limits.consumers: All"))
+    };
+    exceeding.map(problem).collect()
 }
 
 #[cfg(test)]

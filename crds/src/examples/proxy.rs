@@ -28,7 +28,7 @@ fn good() -> Vec<Example> {
                     "matchLabels": {"a.example/team": "a"},
                     "matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]},
                                          {"key": "old", "operator": "DoesNotExist"}],
-                }},
+                }, "cidrs": ["10.1.0.0/16", "fd00::/64"]},
                 "clientConfig": {"configMap": "Disabled"},
                 "pod": {
                     "labels": {"team": "a"}, "annotations": {"note": "a b"}, "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -169,6 +169,12 @@ fn service() -> Vec<Example> {
             requirement(json!({"key": "a", "operator": "Is"})),
             "spec.consumers.namespaceSelector.matchExpressions[0].operator",
             "is not a known value",
+        ),
+        rule(
+            "a network of consumers that is too long",
+            proxy(json!({"consumers": {"cidrs": ["10.1.0.0/16", "10.1.0.0/33"]}})),
+            "spec.consumers.cidrs[1]",
+            "`cidrs` must be networks such as '10.0.0.0/8' or 'fd00::/8'",
         ),
         rule(
             "an illegal annotation",

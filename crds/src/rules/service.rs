@@ -3,12 +3,14 @@
 use super::keys;
 use super::node::Node;
 use super::rule::Rule;
+use super::upstream;
 
 /// The rules of `service` and `consumers` below this place.
 pub(super) fn rules(at: &str) -> Vec<Rule> {
     let annotations = format!("{at}.service.annotations");
     let mut rules = vec![keys::valid(&annotations), keys::foreign(&annotations)];
     rules.extend(selector(&format!("{at}.consumers.namespaceSelector")));
+    rules.push(upstream::networks(&format!("{at}.consumers"), "cidrs"));
     rules
 }
 

@@ -32,17 +32,20 @@ pub(super) fn rules(at: &str) -> Vec<Rule> {
         rules.push(trust(&format!("{origin}.trust")));
     }
     rules.extend(plaintext(at));
-    rules.push(
-        Rule::at(
-            format!("{at}.allowedCIDRs[]"),
-            "`allowedCIDRs` must be networks such as '10.0.0.0/8' or 'fd00::/8'",
-            "isCIDR(self)",
-            |network| network.text().is_none_or(|text| text.parse::<Cidr>().is_ok()),
-        )
-        .remedy("write a network such as '10.0.0.0/8' or 'fd00::/8'"),
-    );
+    rules.push(networks(at, "allowedCIDRs"));
     rules.extend(bounds(at));
     rules
+}
+
+/// The form of each of the networks of a field at this place.
+pub(super) fn networks(at: &str, field: &str) -> Rule {
+    Rule::at(
+        format!("{at}.{field}[]"),
+        format!("`{field}` must be networks such as '10.0.0.0/8' or 'fd00::/8'"),
+        "isCIDR(self)",
+        |network| network.text().is_none_or(|text| text.parse::<Cidr>().is_ok()),
+    )
+    .remedy("write a network such as '10.0.0.0/8' or 'fd00::/8'")
 }
 
 /// The form of an address.

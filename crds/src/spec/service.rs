@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KeyReference, Reference};
 use crate::schema::plain_enum;
+use crate::values::Cidr;
 
 /// The Service of the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +94,10 @@ pub struct ConsumersSpec {
     /// The namespaces whose pods may; the empty selector selects all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
+    /// Networks whose addresses may: of nodes, which pull images, and of clients outside of the cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub cidrs: Vec<Cidr>,
 }
 
 /// A query over labels, as `metav1.LabelSelector`.

@@ -43,7 +43,7 @@ fn the_least_manifest() {
     assert_eq!(storage, Storage::Ephemeral { size_limit: 10 << 30 });
     let expected =
         Service { kind: ServiceType::ClusterIp, port: 80, annotations: BTreeMap::new(), ip_family_policy: None };
-    assert_eq!((service, tls, consumers, monitoring), (expected, None, None, None));
+    assert_eq!((service, tls, consumers, monitoring), (expected, None, ConsumersSpec::default(), None));
     let resources = json!({"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}});
     assert_eq!(pod, PodSpec { resources: serde_json::from_value(resources).unwrap(), ..PodSpec::default() });
 }
@@ -116,7 +116,7 @@ fn what_the_class_and_the_manifest_say() {
         "replicas": 0, "suspend": true, "networkPolicy": "Strict", "clientConfig": {"configMap": "Disabled"},
         "tls": {"secretRef": {"name": "npm-tls"}, "caConfigMapRef": {"name": "ca", "key": "ca.crt"}},
         "service": {"type": "LoadBalancer", "annotations": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"},
-        "consumers": {"namespaceSelector": {}}, "pod": {"imagePullSecrets": [{"name": "b"}, {"name": "c"}]},
+        "consumers": {"namespaceSelector": {}, "cidrs": ["10.1.0.0/16"]}, "pod": {"imagePullSecrets": [{"name": "b"}, {"name": "c"}]},
     });
     let found = workload(spec, class);
     assert_eq!(
@@ -131,9 +131,8 @@ fn what_the_class_and_the_manifest_say() {
     assert_eq!(found.service.ip_family_policy, Some(IpFamilyPolicy::PreferDualStack));
     let ca = Some(KeyReference { name: "ca".to_owned(), key: "ca.crt".to_owned() });
     assert_eq!(found.tls, Some(Tls { secret: "npm-tls".to_owned(), ca }));
-    assert_eq!(
-        (found.consumers, found.monitoring.map(|all| all.is_empty())),
-        (Some(LabelSelector::default()), Some(false))
-    );
+    let ConsumersSpec { namespace_selector, cidrs } = found.consumers;
+    assert_eq!((namespace_selector, cidrs), (Some(LabelSelector::default()), vec!["10.1.0.0/16".parse().unwrap()]));
+    assert_eq!(found.monitoring.map(|all| all.is_empty()), Some(false));
     assert_eq!(workload(json!({"service": {"port": 8443}}), json!({})).service.port, 8443);
 }

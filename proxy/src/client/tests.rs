@@ -25,6 +25,27 @@ fn hosts_of_plain_http() {
 }
 
 #[test]
+fn gradle_is_told_of_plain_http_but_for_the_one_host_that_it_lets_pass() {
+    for (base, is_told) in [
+        ("http://127.0.0.1:8080/maven/", false),
+        ("https://x.team.svc/", false),
+        ("http://localhost:8080/maven/", true),
+        ("http://[::1]:8080/maven/", true),
+        ("http://127.0.0.2/", true),
+        (PLAIN, true),
+    ] {
+        for kind in [Ecosystem::Maven, Ecosystem::Gradle] {
+            let setups = setups(kind, base, None, NAMESPACE);
+            let gradle = setups.iter().find(|setup| setup.client == "gradle").unwrap();
+            let told = "if (it.hasProperty('allowInsecureProtocol')) it.allowInsecureProtocol = true";
+            for text in [&gradle.command, &gradle.files[0].1] {
+                assert_eq!(text.contains(told), is_told, "{base}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn files_by_ecosystem() {
     for (kind, base, expected) in [
@@ -106,7 +127,7 @@ fn files_by_ecosystem() {
             &[(
                 "packageproxy-cache.gradle",
                 "gradle.settingsEvaluated { it.buildCache { remote(HttpBuildCache) { url = 'http://x.team.svc/'; push = false; \
-                 if (hasProperty('allowInsecureProtocol')) allowInsecureProtocol = true } } }\n",
+                 if (it.hasProperty('allowInsecureProtocol')) it.allowInsecureProtocol = true } } }\n",
             )],
         ),
         (
@@ -116,8 +137,8 @@ fn files_by_ecosystem() {
                 (
                     "packageproxy.gradle",
                     "def packageproxy = { if (it instanceof MavenArtifactRepository && it.name.startsWith('MavenRepo')) \
-                     it.with { url = 'http://x.team.svc/'; if (hasProperty('allowInsecureProtocol')) \
-                     allowInsecureProtocol = true } }\n\
+                     it.with { url = 'http://x.team.svc/'; if (it.hasProperty('allowInsecureProtocol')) \
+                     it.allowInsecureProtocol = true } }\n\
                      gradle.settingsEvaluated { it.pluginManagement.repositories.all(packageproxy); if \
                      (it.hasProperty('dependencyResolutionManagement')) \
                      it.dependencyResolutionManagement.repositories.all(packageproxy) }\n\
@@ -146,7 +167,7 @@ fn files_of_container_clients() {
                      \"/etc/packageproxy/ca.crt\"\n",
         ),
         (
-            "registries.conf",
+            "packageproxy.conf",
             "# https://x.team.svc/\n# its authority: cp /etc/packageproxy/ca.crt \
                      /etc/containers/certs.d/x.team.svc/ca.crt\n[[registry]]\nprefix = \
                      \"registry.example:5000\"\nlocation = \"registry.example:5000\"\n\n[[registry.mirror]]\n\

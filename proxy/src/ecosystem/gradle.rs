@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use super::Ecosystem;
-use crate::client::{ClientSetup, Endpoint, is_loopback, java_trusts, plain_host};
+use crate::client::{ClientSetup, Endpoint, gradle_insecure, java_trusts};
 use crate::intent::{Artifact, Intent, Key, Refusal, Source};
 use crate::request::Call;
 use crate::upstream_path::UpstreamPath;
@@ -34,11 +34,7 @@ impl Ecosystem for Gradle {
     }
 
     fn clients(&self, Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
-        // Older versions lack the property and do not mind.
-        let insecure = match plain_host(base) {
-            Some(host) if !is_loopback(host) => "; if (hasProperty('allowInsecureProtocol')) allowInsecureProtocol = true",
-            _ => "",
-        };
+        let insecure = gradle_insecure(base);
         let script = format!(
             "gradle.settingsEvaluated {{ it.buildCache {{ remote(HttpBuildCache) {{ url = '{base}'; push = false{insecure} }} }} }}"
         );

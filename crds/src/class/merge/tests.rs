@@ -76,6 +76,22 @@ fn unions_and_lists_are_taken_whole() {
 }
 
 #[test]
+fn what_one_ecosystem_has_reaches_its_proxies_alone() {
+    let upstream = json!({"namespace": "images.example", "checksumDatabase": "sums.example", "readTimeout": "5s"});
+    let class = json!({"defaults": {"upstream": upstream}});
+    for (ecosystem, expected) in [
+        ("npm", json!({"readTimeout": "5s"})),
+        ("container", json!({"namespace": "images.example", "readTimeout": "5s"})),
+        ("go", json!({"checksumDatabase": "sums.example", "readTimeout": "5s"})),
+    ] {
+        assert_eq!(merged(json!({"ecosystem": ecosystem}), class.clone())["upstream"], expected, "{ecosystem}");
+    }
+    // What a manifest itself says stays, and is told of.
+    let given = json!({"ecosystem": "npm", "upstream": {"namespace": "own.example"}});
+    assert_eq!(merged(given, class)["upstream"]["namespace"], "own.example");
+}
+
+#[test]
 fn the_registry_of_the_ecosystem() {
     let class = json!({"upstreams": {"npm": "https://class.example/npm/", "pypi": "https://class.example/pypi/"}});
     for (given, url) in [

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crds::spec::{LabelSelector, NetworkPolicyMode};
+use crds::spec::{ConsumersSpec, LabelSelector, NetworkPolicyMode};
+use crds::values::Cidr;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -35,10 +36,14 @@ pub(super) fn build(plan: &Plan) -> Option<Child> {
     Some(policy)
 }
 
-/// The pods of the proxy's own namespace, and those of the namespaces that the manifest selects.
+/// The pods of the proxy's own namespace, those of the namespaces that the manifest selects, and the networks that it
+/// names.
 fn consumers(plan: &Plan) -> Vec<Value> {
     let own = json!({"podSelector": {}});
-    std::iter::once(own).chain(plan.workload.consumers.as_ref().map(namespaces)).collect()
+    let ConsumersSpec { namespace_selector, cidrs } = &plan.workload.consumers;
+    // The API server may refuse a network with bits of a host.
+    let networks = cidrs.iter().map(|Cidr(network)| json!({"ipBlock": {"cidr": network.trunc().to_string()}}));
+    std::iter::once(own).chain(namespace_selector.as_ref().map(namespaces)).chain(networks).collect()
 }
 
 /// The operator, and monitoring.

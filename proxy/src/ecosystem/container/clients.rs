@@ -17,9 +17,14 @@ pub(super) fn clients(at: Endpoint<'_>) -> Vec<ClientSetup> {
         },
         ClientSetup {
             client: "podman",
-            command: written("\"$HOME/.config/containers\"", "registries.conf", &registries),
+            // A file for each registry, beside the user's own settings.
+            command: written(
+                "\"$HOME/.config/containers/registries.conf.d\"",
+                &format!("packageproxy-{namespace}.conf"),
+                &registries,
+            ),
             environment: Vec::new(),
-            files: vec![(".config/containers/registries.conf", registries)],
+            files: vec![(".config/containers/registries.conf.d/packageproxy.conf", registries)],
         },
         ClientSetup {
             client: "skopeo",
@@ -65,4 +70,20 @@ fn location(base: &str) -> &str {
 fn written(folder: &str, file: &str, text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("'{line}'")).collect();
     format!("mkdir -p {folder} && printf '%s\\n' {} > {folder}/{file}", lines.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_registry_has_a_file_beside_the_user_s_own() {
+        let of = |namespace| clients(Endpoint::new("http://x.team.svc/", None).of(namespace)).remove(1);
+        let (setup, other) = (of("registry.example:5000"), of("other.example"));
+        let folder = "\"$HOME/.config/containers/registries.conf.d\"";
+        let (begin, end) = (format!("mkdir -p {folder} && "), |name: &str| format!(" > {folder}/packageproxy-{name}.conf"));
+        assert!(setup.command.starts_with(&begin) && setup.command.ends_with(&end("registry.example:5000")), "{setup:?}");
+        assert!(other.command.ends_with(&end("other.example")), "{other:?}");
+        assert_eq!(setup.files[0].0, ".config/containers/registries.conf.d/packageproxy.conf");
+    }
 }

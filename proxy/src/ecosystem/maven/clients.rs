@@ -1,11 +1,11 @@
 //! What Maven, Gradle and sbt need to use the proxy. None of them takes a repository from the environment.
 
-use crate::client::{ClientSetup, Endpoint, is_loopback, java_trusts, plain_host};
+use crate::client::{ClientSetup, Endpoint, gradle_insecure, is_loopback, java_trusts, plain_host};
 
 /// The set-ups. A certificate authority is no setting of these clients: the files say how Java learns of it.
 pub(super) fn clients(Endpoint { base, authority, .. }: Endpoint<'_>) -> Vec<ClientSetup> {
     let is_plain = plain_host(base).is_some_and(|host| !is_loopback(host));
-    let mut all = vec![maven(base), gradle(base, is_plain), sbt(base, is_plain)];
+    let mut all = vec![maven(base), gradle(base), sbt(base, is_plain)];
     if let Some(authority) = authority {
         for (setup, (begin, end)) in all.iter_mut().zip([("<!-- ", " -->"), ("// ", ""), ("# ", "")]) {
             for (_, text) in &mut setup.files {
@@ -34,9 +34,8 @@ fn maven(base: &str) -> ClientSetup {
 }
 
 /// Takes the place of `mavenCentral()` wherever a build names it, for plug-ins too.
-fn gradle(base: &str, is_plain: bool) -> ClientSetup {
-    // Older versions lack the property and do not mind.
-    let insecure = if is_plain { "; if (hasProperty('allowInsecureProtocol')) allowInsecureProtocol = true" } else { "" };
+fn gradle(base: &str) -> ClientSetup {
+    let insecure = gradle_insecure(base);
     let script = format!(
         "def packageproxy = {{ if (it instanceof MavenArtifactRepository && it.name.startsWith('MavenRepo')) it.with {{ \
          url = '{base}'{insecure} }} }}\n\

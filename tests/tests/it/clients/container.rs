@@ -168,10 +168,16 @@ fn skopeo_pulls_by_the_registry_s_own_name() {
         false,
         |registry| skopeo(&folder, &format!("{}/team/app:{TAG}", registry.address()), &[]),
         |proxy, manifests| {
-            let settings = client_file(manifests, proxy, ".config/containers/registries.conf");
-            let path = folder.join("registries.conf");
-            fs::write(&path, settings).expect("a file");
-            skopeo(&folder, &format!("{NAMESPACE}/team/app:{TAG}"), &["--registries-conf", &path.display().to_string()])
+            // The command adds to what the user has.
+            let own = folder.join(".config/containers/registries.conf");
+            let settings = "unqualified-search-registries = [\"own.test\"]\n";
+            fs::create_dir_all(own.parent().expect("a folder")).expect("a folder");
+            fs::write(&own, settings).expect("a file");
+            let (base, manifests) = (format!("http://{}", proxy.address()), manifests.display().to_string());
+            let command = proxy::printed_command("podman", &["container", "--base", &base, "-f", &manifests]);
+            machine::run(machine::client("sh", &folder).args(["-c", &command]));
+            assert_eq!(fs::read_to_string(own).expect("a file"), settings);
+            skopeo(&folder, &format!("{NAMESPACE}/team/app:{TAG}"), &[])
         },
         |tree| tree.count(""),
     );

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::machine::{self, client};
+use super::machine::{self, client, tests_folder};
+use super::proxy;
 use super::scenario::{Run, Scenario};
 
 mod archive;
@@ -45,14 +46,42 @@ fn apt_updates_installs_and_fetches_sources() {
     assert!(tree.count(".dsc") == 1 && tree.count("_Packages") >= 1 && tree.count("_Sources") >= 1);
 }
 
+/// The command that `packageproxy client` prints makes apt ask the proxy alone, and that for another archive both.
+#[test]
+#[ignore = "needs apt: tests/run"]
+fn the_printed_command_leaves_apt_no_other_archive() {
+    let home = tests_folder().join(".work/apt-command");
+    let _ = fs::remove_dir_all(&home);
+    fs::create_dir_all(&home).expect("a folder");
+    let mut expected = Vec::new();
+    for (name, end) in [("debian", ""), ("debian-security", "-security")] {
+        let base = format!("http://registry.example/{name}");
+        let command = proxy::printed_command("apt", &["debian", "--root", "--base", &base]);
+        // Nothing of the machine's is touched.
+        let command = command.replace("/etc/apt/", &format!("{}/etc/apt/", home.display()));
+        let command = command.replace("apt-get update", "apt-get --print-uris update");
+        let printed = machine::run(client("sh", &home).args(["-c", &command]));
+        expected.push((base, end));
+        let asked: Vec<_> = heads(&printed).collect();
+        let are_alike = asked.len() == expected.len()
+            && asked.iter().zip(&expected).all(|((root, suite), (base, end))| root == base && suite.ends_with(end));
+        assert!(are_alike, "{asked:?} instead of {expected:?}");
+    }
+    let _ = fs::remove_dir_all(home);
+}
+
+/// The archives and suites whose heads an update asks for.
+fn heads(printed: &str) -> impl Iterator<Item = (&str, &str)> {
+    let addresses = printed.lines().filter_map(|line| line.strip_prefix('\'')?.split('\'').next());
+    addresses.filter_map(|address| address.strip_suffix("/InRelease")?.split_once("/dists/"))
+}
+
 /// The archives that this machine's apt reads and the keys sign, as this run reaches them, and their suites.
 fn suites(run: &Run<'_>) -> Vec<(String, String)> {
     let printed = machine::run(Command::new("apt-get").args(["--print-uris", "update"]));
-    let heads =
-        printed.lines().filter_map(|line| line.strip_prefix('\'')?.split('\'').next()?.strip_suffix("/InRelease"));
     let proxies = proxies(&run.project.with_file_name("manifests.yaml"));
     let mut found = Vec::new();
-    for (root, suite) in heads.filter_map(|head| head.split_once("/dists/")) {
+    for (root, suite) in heads(&printed) {
         let Some((name, _)) = proxies.iter().find(|(_, url)| url.trim_end_matches('/') == root) else { continue };
         let is_signed = name == "debian" || name == "debian-security";
         let own = run.registry.map(|base| base.replace("/debian/", &format!("/{name}/")));

@@ -34,7 +34,7 @@ fn gradle_resolves_ranges_and_copies_files() {
         if let Some(base) = run.registry {
             // The proxy is all that Gradle reaches; else what the proxy lacks could come from the registry.
             java::confine(&mut gradle);
-            script(run.home, "maven", base, "packageproxy.gradle");
+            script(run.home, "maven", &by_name(base), "packageproxy.gradle");
         }
         machine::run(gradle.arg("files"));
         run.project.join("files")
@@ -71,7 +71,7 @@ async fn a_build_takes_what_another_one_made() {
     upstream.set(&written.path(), Resource::file(written.body));
 
     let rig = Rig::serve([Manifest::at("gradle", "gradle", &upstream.url("/cache/"))]).await;
-    let base = format!("http://{}/gradle/", rig.data());
+    let base = by_name(&format!("http://{}/gradle/", rig.data()));
     let reading = |home: &Path| script(home, "gradle", &base, "packageproxy-cache.gradle");
     for _ in 0..2 {
         let printed = build(&reading);
@@ -85,6 +85,11 @@ async fn a_build_takes_what_another_one_made() {
     let printed = build(&|home| script(home, "gradle", &base, "packageproxy-cache.gradle"));
     assert!(printed.contains(":made\n") && !printed.contains("disabled"), "{printed}");
     let _ = fs::remove_dir_all(&folder);
+}
+
+/// The address with a host of which Gradle has to be told that plain http is meant.
+fn by_name(base: &str) -> String {
+    base.replace("127.0.0.1", "localhost")
 }
 
 /// Gradle with an empty home.

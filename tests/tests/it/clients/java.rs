@@ -15,7 +15,7 @@ fn closed() -> impl Iterator<Item = String> {
         [
             format!("-D{scheme}.proxyHost={}", nobody.ip()),
             format!("-D{scheme}.proxyPort={}", nobody.port()),
-            format!("-D{scheme}.nonProxyHosts=127.0.0.1"),
+            format!("-D{scheme}.nonProxyHosts=127.0.0.1|localhost"),
         ]
     })
 }

@@ -103,6 +103,14 @@ pub(super) fn program() -> PathBuf {
     program
 }
 
+/// The command for a client that `packageproxy client` prints.
+pub(super) fn printed_command(client: &str, arguments: &[&str]) -> String {
+    let printed = machine::run(Command::new(program()).arg("client").args(arguments));
+    let title = format!("# {client}");
+    let mut lines = printed.lines().skip_while(|line| *line != title).skip(1);
+    lines.next().unwrap_or_else(|| panic!("nothing for {client}: {printed}")).to_owned()
+}
+
 /// Writes the manifests that `packageproxy init` finds on this machine.
 pub(super) fn init(path: &Path) {
     let manifests = machine::run(Command::new(program()).arg("init").stdin(Stdio::null()));

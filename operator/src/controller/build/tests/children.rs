@@ -72,7 +72,10 @@ fn a_claim_never_shrinks() {
 #[test]
 fn the_policy_lets_in_who_is_named() {
     let class = json!({"monitoringNamespaceSelector": {"matchLabels": {"monitoring": "yes"}}});
-    let spec = json!({"consumers": {"namespaceSelector": {"matchExpressions": [{"key": "k", "operator": "Exists"}]}}});
+    let spec = json!({"consumers": {
+        "namespaceSelector": {"matchExpressions": [{"key": "k", "operator": "Exists"}]},
+        "cidrs": ["10.1.0.7/16", "fd00::/64"],
+    }});
     let plan = plan_in(&serde_json::from_value(class).unwrap(), spec);
     let policy = object(&build(&plan), ChildKind::NetworkPolicy, "left");
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]));
@@ -84,6 +87,8 @@ fn the_policy_lets_in_who_is_named() {
                 "from": [
                     {"podSelector": {}},
                     {"namespaceSelector": {"matchExpressions": [{"key": "k", "operator": "Exists"}]}},
+                    {"ipBlock": {"cidr": "10.1.0.0/16"}},
+                    {"ipBlock": {"cidr": "fd00::/64"}},
                 ],
                 "ports": [{"protocol": "TCP", "port": 8080}],
             },

@@ -39,6 +39,7 @@ fn only_what_needs_new_pods_makes_new_pods() {
         (json!({"replicas": 0}), false),
         (json!({"suspend": true}), false),
         (json!({"consumers": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}), false),
+        (json!({"consumers": {"cidrs": ["10.1.0.0/16"]}}), false),
         (json!({"networkPolicy": "Strict"}), false),
         (json!({"clientConfig": {"configMap": "Disabled"}}), false),
         (json!({"service": {"type": "NodePort", "annotations": {"a": "b"}}}), false),
