@@ -81,6 +81,12 @@ impl UpstreamSettings {
         let host = self.url.host_str().unwrap_or_default();
         self.namespace.clone().unwrap_or_else(|| format!("{host}{port}"))
     }
+
+    /// The addresses of the registry, the first one first, each with the account there.
+    pub fn addresses(&self) -> impl Iterator<Item = (&Url, Option<&AuthSettings>)> {
+        let fallbacks = self.fallbacks.iter().map(|fallback| (&fallback.url, fallback.auth.as_ref()));
+        std::iter::once((&self.url, self.auth.as_ref())).chain(fallbacks)
+    }
 }
 
 /// A Secret that authenticates to an upstream, and the form it takes on the wire.

@@ -1,11 +1,13 @@
 //! One proxy's cache: decides whether what is stored will do, and otherwise has it fetched, once, by a task of its
 //! own, whose outcome everyone gets who asked meanwhile.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crds::Settings;
+use parking_lot::Mutex;
+use url::Url;
 
 use crate::cache_status::CacheStatus;
 use crate::clock::{Clock, Millis};
@@ -93,8 +95,8 @@ struct Running {
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
     generations: generation::Generations,
-    /// Whether the upstream refused our credential the last time.
-    rejected: AtomicBool,
+    /// The addresses of the upstream that refused our credential the last time.
+    rejected: Mutex<HashSet<Url>>,
     purges: Arc<Purges>,
 }
 
@@ -121,7 +123,7 @@ impl Cache {
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone(), Arc::clone(&purges)),
             generations: generation::Generations::default(),
-            rejected: AtomicBool::new(false),
+            rejected: Mutex::default(),
             purges,
         };
         Self { engine, settings, fetch, space, state: Arc::new(state) }

@@ -45,7 +45,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The upstream does not accept the credential of this proxy.
-    #[error("the upstream rejected credentials of this proxy ({upstream}): renew the Secret of upstream.auth")]
+    #[error("the upstream rejected credentials of this proxy ({upstream}): renew the Secret of its auth")]
     CredentialRejected {
         /// Origin of the upstream.
         upstream: String,
@@ -136,5 +136,23 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a status says that there is no such thing: some stores refuse what they do not have. A 408 or a 429 says only
+/// that this was not the time to ask.
+pub(crate) fn means_none(status: u16) -> bool {
+    (400..=499).contains(&status) && !matches!(status, 408 | 429)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_that_there_is_none() {
+        let none = [200, 304, 400, 401, 403, 404, 408, 410, 429, 451, 499, 500, 503].into_iter();
+        let none: Vec<_> = none.filter(|status| means_none(*status)).collect();
+        assert_eq!(none, [400, 401, 403, 404, 410, 451, 499]);
     }
 }

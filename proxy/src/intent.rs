@@ -12,7 +12,7 @@ use crate::date::Millis;
 use crate::digest::{Algorithm, Digest};
 use crate::upstream_path::UpstreamPath;
 
-pub use artifact::{Artifact, Shape, Source, Template, is_no_page, is_no_page_or_json};
+pub use artifact::{Artifact, Shape, Source, Template, is_no_page, is_no_page_or_json, is_page_type};
 pub use index::{Generation, Indexed, NamedFile, NamedInIndexes, NewScan, ScanIndex, Within};
 
 mod artifact;
@@ -90,6 +90,8 @@ pub struct Metadata {
     /// Understands the upstream's bytes, once, when they are stored. `None`: they mean nothing to us and may be very
     /// many.
     pub read: Option<ReadDocument>,
+    /// Whether bytes that begin so may be it, where they mean nothing to us: as [`Artifact::may_begin`].
+    pub may_begin: fn(&[u8]) -> bool,
     /// Turns the stored bytes into what is served.
     pub rewrite: Rewrite,
     /// The `Content-Type` served, unless [`Rewrite::Render`] gives another.
@@ -121,6 +123,7 @@ impl Metadata {
             expect: None,
             limit: None,
             read: Some(read),
+            may_begin: is_no_page,
             rewrite: Rewrite::Verbatim,
             content_type,
             varies_by_accept: false,
@@ -133,8 +136,9 @@ impl Metadata {
     }
 
     /// A file that may change, of any size and any kind: never in memory, and passed on byte for byte.
-    pub fn opaque(key: Key, from: UpstreamPath, content_type: &'static str) -> Self {
-        Self { accept: None, read: None, ..Self::verbatim(key, from, |_| Ok(Reading::default()), content_type) }
+    pub fn opaque(key: Key, from: UpstreamPath, content_type: &'static str, may_begin: fn(&[u8]) -> bool) -> Self {
+        let document = Self::verbatim(key, from, |_| Ok(Reading::default()), content_type);
+        Self { accept: None, read: None, may_begin, ..document }
     }
 }
 
@@ -212,6 +216,8 @@ pub struct Reading {
     /// What the upstream must have by now, since it has this document: an earlier word that it does not have it no longer
     /// counts.
     pub present: Vec<Key>,
+    /// Whether it only says, with status 200, that there is no such thing.
+    pub absent: bool,
 }
 
 /// What a document's own content and headers say of how it is served.

@@ -11,7 +11,7 @@ use url::Url;
 use crate::cache::Cache;
 use crate::checksum_sibling::ChecksumSiblings;
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::Error;
+use crate::error::{Error, means_none};
 use crate::fetch::{FetchError, Phase, SafeUrl};
 use crate::intent::{Artifact, ListedFile, Metadata, Raw, Source, Template, Unexpected};
 use crate::store::BlobId;
@@ -277,9 +277,8 @@ impl Cache {
                     }
                 }
                 // This upstream does not have that kind of document: the next larger one will do.
-                Err(Error::Missing { .. } | Error::Withheld { .. } | Error::Upstream { status: 400..=499, .. }) => {
-                    unreadable = None;
-                }
+                Err(Error::Missing { .. } | Error::Withheld { .. }) => unreadable = None,
+                Err(Error::Upstream { status, .. }) if means_none(status) => unreadable = None,
                 Err(error @ Error::Unexpected { .. }) => unreadable = Some(error),
                 Err(error) => return Err(error),
             }

@@ -96,7 +96,7 @@ fn length(response: &mut Response<Body>, length: u64) {
 
 /// What needed a credential of ours is not for shared caches between us and the client.
 fn is_private(cache: &Cache) -> bool {
-    cache.settings().upstream.auth.is_some()
+    cache.settings().upstream.addresses().any(|(_, account)| account.is_some())
 }
 
 /// `Cache-Control` of what may change after so many seconds.

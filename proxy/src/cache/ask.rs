@@ -1,12 +1,13 @@
 //! Requests to the upstream: counted, and their refusals understood.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crds::AuthSettings;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use url::Url;
 
 use super::{Cache, words};
 use crate::ecosystem;
@@ -31,30 +32,41 @@ impl Cache {
         let labels = UpstreamLabels { ecosystem: self.settings.ecosystem.name(), outcome };
         metrics.upstream_requests.get_or_create(&labels).inc();
         let reply = result?;
-        if self.is_ours(&reply) {
-            let rejected = reply.status == StatusCode::UNAUTHORIZED && self.settings.upstream.auth.is_some();
-            self.state.rejected.store(rejected, Ordering::Relaxed);
+        let (address, account) = self.address_of(&reply);
+        if is_at(&reply, address) {
+            if reply.status == StatusCode::UNAUTHORIZED && account.is_some() {
+                self.state.rejected.lock().insert(address.clone());
+            } else {
+                self.state.rejected.lock().remove(address);
+            }
             if let Some(remaining) = remaining(&reply.headers) {
-                let origin = OriginLabel { origin: self.upstream() };
+                let origin = OriginLabel { origin: reply.url.origin() };
                 metrics.upstream_ratelimit_remaining.get_or_create(&origin).set(remaining);
             }
         }
         Ok(reply)
     }
 
-    /// Whether a reply is of the origin that our credential is for.
-    fn is_ours(&self, reply: &Reply) -> bool {
-        reply.url.origin() == self.upstream()
+    /// The address of the registry that a reply is of, perhaps by way of a redirect, and our account there.
+    fn address_of(&self, reply: &Reply) -> (&Url, Option<&AuthSettings>) {
+        let upstream = &self.settings.upstream;
+        let of_fallback = |base| upstream.addresses().skip(1).find(|(address, _)| *address == base);
+        match &reply.fallback {
+            None => (&upstream.url, upstream.auth.as_ref()),
+            Some(base) => of_fallback(base).unwrap_or((&upstream.url, None)),
+        }
     }
 
-    /// Whether the upstream refused our credential the last time.
+    /// Whether an address refused our credential the last time.
     pub fn credential_rejected(&self) -> bool {
-        self.state.rejected.load(Ordering::Relaxed)
+        let rejected = self.state.rejected.lock();
+        let mut addresses = self.settings.upstream.addresses();
+        addresses.any(|(address, account)| account.is_some() && rejected.contains(address))
     }
 
     /// Notes that another credential is used from now on: what the upstream said of the one before does not count.
     pub fn credential_renewed(&self) {
-        self.state.rejected.store(false, Ordering::Relaxed);
+        self.state.rejected.lock().clear();
         // It may be shown more.
         self.state.absent.clear();
     }
@@ -71,16 +83,13 @@ impl Cache {
     /// Turns a status that is no success into the error that it means.
     pub fn refused_by(&self, reply: &Reply) -> Error {
         let upstream = reply.url.origin();
+        let (address, account) = self.address_of(reply);
         match reply.status.as_u16() {
             status @ (404 | 410) => Error::Missing { status, upstream, text: "".into() },
-            401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
-                Error::CredentialRejected { upstream }
-            }
+            401 if account.is_some() && is_at(reply, address) => Error::CredentialRejected { upstream },
             // A registry that knows everybody's token and asks again has nothing for everybody. Whether it has
             // something for others is not ours to say, nor to remember.
-            401 if self.settings.upstream.auth.is_none() && is_challenge_of_tokens(&self.settings, reply) => {
-                Error::Withheld { upstream }
-            }
+            401 if account.is_none() && is_challenge_of_tokens(&self.settings, reply) => Error::Withheld { upstream },
             status => Error::Upstream { status, upstream, retry_after: retry_after(&reply.headers, Timestamp::now()) },
         }
     }
@@ -99,7 +108,7 @@ impl Cache {
     }
 
     /// The address of a call that is passed through.
-    pub async fn forward_address(self: &Arc<Self>, forward: &Forward) -> Result<url::Url, Error> {
+    pub async fn forward_address(self: &Arc<Self>, forward: &Forward) -> Result<Url, Error> {
         let Some(base) = &forward.base else { return Ok(forward.to.below(&self.settings.upstream.url)) };
         let find = base.find;
         match self.with_raw(&base.document, find).await? {
@@ -107,6 +116,11 @@ impl Cache {
             None => Err(Refusal::NotFound("the upstream offers no such service".to_owned()).into()),
         }
     }
+}
+
+/// Whether a reply is of the origin of an address, which is where our credential goes.
+fn is_at(reply: &Reply, address: &Url) -> bool {
+    reply.url.origin() == SafeUrl::from(address.clone()).origin()
 }
 
 /// How many requests are left of a registry's limit, where it says so: `76;w=21600`, or the number alone.

@@ -12,7 +12,7 @@ use super::{Cache, Served};
 use crate::cache_status::CacheStatus;
 use crate::checksum_sibling::{self, LONGEST};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::Error;
+use crate::error::{Error, means_none};
 use crate::fetch::{Purpose, Reply, SafeUrl, Wanted};
 use crate::intent::{Artifact, Metadata};
 use crate::resolve::Expected;
@@ -35,6 +35,17 @@ pub(super) struct Beside {
     is_last: bool,
 }
 
+/// How a document compares with what the upstream publishes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// Nothing that can be compared is published.
+    Unknown,
+    /// It has the digest that is published.
+    Equal,
+    /// It should have this one.
+    Other(Digest),
+}
+
 impl Cache {
     /// The digest of the document whose answer begins with this head, as far as there are such.
     pub(super) fn document_beside(
@@ -53,13 +64,13 @@ impl Cache {
 
     /// Compares a document that has arrived with what the upstream publishes of it. An error means that it is worth
     /// fetching both once more. Where they differ for good, the document is taken nevertheless, as clients take it
-    /// from the registry itself: public registries have such pairs. The digest that it should have is returned then.
+    /// from the registry itself: public registries have such pairs.
     pub(super) async fn compare_beside(
         &self,
         metadata: &Metadata,
         beside: Beside,
         found: &[Digest],
-    ) -> Result<Option<Digest>, Error> {
+    ) -> Result<Compared, Error> {
         // What cannot be learned in good time is no reason to withhold a document.
         let wait = self.settings.cache.revalidation_wait.min(BESIDE);
         let published = tokio::time::timeout(wait, beside.digests.settled()).await;
@@ -68,10 +79,10 @@ impl Cache {
         let Some(digest) =
             Digest::strongest_of(&published, |algorithm| found.iter().any(|own| own.algorithm() == algorithm))
         else {
-            return Ok(None);
+            return Ok(Compared::Unknown);
         };
         if own(digest).as_ref() == Some(digest) {
-            return Ok(None);
+            return Ok(Compared::Equal);
         }
         if !beside.is_last {
             tokio::time::sleep(LAG).await;
@@ -81,7 +92,7 @@ impl Cache {
         tracing::warn!(proxy = %self.settings.name, package.name = %metadata.key.package,
             package.version = %metadata.key.version, package.file = %metadata.key.file, expected = %digest,
             "passed on unverified: the upstream publishes the digest of something else beside it");
-        Ok(Some(digest.clone()))
+        Ok(Compared::Other(digest.clone()))
     }
 
     /// The digests of the file whose answer begins with this head: in its headers, else in what lies beside it, asked
@@ -128,8 +139,7 @@ impl Cache {
                     tracing::warn!(proxy = %self.settings.name, url = %url, algorithm = algorithm.name(),
                         "the checksum beside a file holds no digest: it is taken for absent");
                 }
-                // Some stores refuse what they do not have.
-                status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {}
+                status if means_none(status.as_u16()) => {}
                 _ => return Err(self.refused(reply).await),
             }
         }

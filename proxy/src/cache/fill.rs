@@ -21,7 +21,7 @@ use crate::resolve::{Expected, Target};
 use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
-pub(super) use body::{Arrived, content_length};
+pub(super) use body::{Arrived, BEGINNING, content_length};
 use body::{EMPTY, blob_id, is_odd, is_web_page, unexpected};
 
 mod body;
@@ -260,10 +260,10 @@ impl Cache {
         let source = reply.fallback.clone();
         fill.set_source(source.clone());
         if target.expected.is_nothing()
-            && let Some(pinned) = self.record(id).await.as_deref().and_then(Record::artifact)
+            && let Some(pin) = self.pin(id, artifact).await
         {
-            // The first bytes ever seen are the right ones until somebody purges them: held back like a digest.
-            target.expected = Expected::Pinned(pinned.blob);
+            // Held back like a digest.
+            target.expected = Expected::Pinned(pin);
         }
         self.engine.metrics.fills.get_or_create(&self.label()).inc();
         let upstream = reply.url.origin();

@@ -1,4 +1,5 @@
-//! Takes a document's body to a file as it arrives: content coding undone, length bounded, digest computed.
+//! Takes a document's body to a file as it arrives: content coding undone where it is to be read, length bounded, digest
+//! computed.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const RATIO_FROM: u64 = 10 << 20;
 
 /// A document that has arrived.
 pub(super) struct Received {
-    /// Its bytes, without content coding.
+    /// Its bytes.
     pub blob: Blob,
     /// The file to commit; `None` while the disk takes none.
     pub staging: Option<Staging>,
@@ -39,9 +40,19 @@ pub(super) struct Received {
     pub digests: Vec<Digest>,
 }
 
+/// What becomes of a content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coded {
+    /// It was asked for, and is undone.
+    Undone,
+    /// None was asked for: some stores label a file so that is compressed itself. Its bytes are kept as they come.
+    Kept,
+}
+
 /// Takes a whole body. `patience` is what to do where the disk takes none and memory is short.
 pub(super) async fn receive(
     reply: Reply,
+    coded: Coded,
     store: &Arc<Store>,
     budget: &Budget,
     patience: Patience,
@@ -52,6 +63,7 @@ pub(super) async fn receive(
     let coding = reply.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
     let gzip = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => false,
+        _ if coded == Coded::Kept => false,
         "gzip" | "x-gzip" => true,
         other => {
             let reason = Unexpected(format!("a document in the content coding {other:?}, which was not asked for"));

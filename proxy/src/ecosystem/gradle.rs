@@ -48,10 +48,11 @@ impl Ecosystem for Gradle {
     }
 }
 
-/// Equal keys stand for outputs of equal inputs, so that the first bytes seen are as good as any that come later.
+/// Equal keys stand for outputs of equal inputs, so that the first bytes seen are as good as any that come later, and
+/// those as good as the first: an archive of the same outputs has other times in it.
 fn entry(key: &str) -> Artifact {
     let source = Source::Layout(UpstreamPath::from_segments([key]));
-    Artifact::at(Key::file("", "", key, "entry"), source, ENTRY)
+    Artifact { pinned: false, ..Artifact::at(Key::file("", "", key, "entry"), source, ENTRY) }
 }
 
 fn is_key(key: &str) -> bool {

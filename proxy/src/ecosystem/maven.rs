@@ -71,22 +71,22 @@ fn file(folder: &[&str], name: &str) -> Result<Intent, Refusal> {
         // Signed anew with each version: not for good, as the signature of a release is.
         ([_, ..], "maven-metadata.xml.asc") => {
             let key = Place::of_document(folder).key(name, "signature");
-            let signature = Metadata::opaque(key, from, content_type(name));
+            let signature = Metadata::opaque(key, from, content_type(name), layout::may_begin(name));
             Ok(Intent::Metadata(Metadata { checksum_siblings: Some(&SIBLINGS), ..signature }))
         }
         ([], "archetype-catalog.xml") => document(document::catalogue, XML),
         ([".meta"], "prefixes.txt") => document(document::prefixes, "text/plain; charset=utf-8"),
         ([group, _, _, ..], _) if !group.starts_with('.') && is_file(name) && checksum_sibling::split(name).is_none() => {
-            let (place, kind) = (Place::of_file(folder), content_type(name));
+            let (place, kind, may_begin) = (Place::of_file(folder), content_type(name), layout::may_begin(name));
             if place.changes(name) {
-                let file = Metadata::opaque(place.key(name, "snapshot"), from, kind);
+                let file = Metadata::opaque(place.key(name, "snapshot"), from, kind, may_begin);
                 return Ok(Intent::Metadata(Metadata { checksum_siblings: Some(&SIBLINGS), ..file }));
             }
             Ok(Intent::Artifact(Artifact {
                 checksum_siblings: Some(&SIBLINGS),
                 follows: layout::description,
                 magic: layout::magic(name),
-                may_begin: layout::may_begin(name),
+                may_begin,
                 ..Artifact::at(place.key(name, "file"), Source::Layout(from), kind)
             }))
         }

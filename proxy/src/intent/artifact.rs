@@ -43,8 +43,16 @@ pub struct Artifact {
     pub indexed: Option<NamedInIndexes>,
     /// Whether the address always means these bytes.
     pub lasting: bool,
+    /// Whether, where no digest is published, the first bytes seen are the right ones until somebody purges them.
+    pub pinned: bool,
     /// See [`Metadata::passive`].
     pub passive: bool,
+}
+
+/// Whether a `Content-Type` is that of a web page.
+pub fn is_page_type(kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|page| essence.eq_ignore_ascii_case(page))
 }
 
 /// Whether a body that begins so is no web page.
@@ -92,6 +100,7 @@ impl Artifact {
             scan: None,
             indexed: None,
             lasting: true,
+            pinned: true,
             passive: false,
         }
     }

@@ -5,7 +5,10 @@ use http::Method;
 use serde_json::Value;
 use tests::bytes_of::seeded;
 use tests::fixture::BASE;
+use tests::rig::Setup;
 use tests::{Ask, Manifest, Reply, Resource, Rig, Upstream};
+
+use crate::pins::lose;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -13,9 +16,13 @@ fn entry() -> Bytes {
     seeded(&[0x1f, 0x8b], 1, 200_000)
 }
 
-async fn before(upstream: &Upstream) -> Rig {
+fn manifest(upstream: &Upstream) -> Manifest {
     let manifest = Manifest::at("gradle", "gradle", &upstream.url(BASE));
-    Rig::serve([manifest.with("upstream.retry.attempts", 0).with("upstream.readTimeout", "2s")]).await
+    manifest.with("upstream.retry.attempts", 0).with("upstream.readTimeout", "2s")
+}
+
+async fn before(upstream: &Upstream) -> Rig {
+    Rig::serve([manifest(upstream)]).await
 }
 
 /// As Gradle asks.
@@ -62,6 +69,23 @@ async fn an_entry_is_fetched_once_and_kept() {
     let kept = rig.send(get(KEY)).await.expect_status(200);
     assert!(kept.bytes() == &entry() && kept.is_hit(), "{}", kept.cache_status());
     assert_eq!(upstream.count(&format!("{BASE}{KEY}")), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_longer_held_may_come_as_another_writer_made_it() {
+    for length in [3_000, 200_000] {
+        let upstream = Upstream::start().await;
+        let setup = Setup::default().manifest(manifest(&upstream)).argument("--blob-memory").argument("0");
+        let (rig, path) = (setup.start().await, format!("/gradle/{KEY}"));
+        for seed in 1..4 {
+            let made = seeded(&[0x1f, 0x8b], seed, length);
+            upstream.set(&format!("{BASE}{KEY}"), Resource::file(made.clone()));
+            assert!(rig.send(get(KEY)).await.expect_status(200).bytes() == &made, "{seed}: {length} bytes");
+            assert!(rig.until_hit(&path).await.bytes() == &made, "{seed}: {length} bytes");
+            rig.until_written().await;
+            lose(&rig, &made);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

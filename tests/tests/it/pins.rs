@@ -43,7 +43,7 @@ async fn start() -> (Fixture, Upstream, Rig) {
 }
 
 /// Takes the one copy of these bytes from the disk.
-fn lose(rig: &Rig, bytes: &[u8]) {
+pub(crate) fn lose(rig: &Rig, bytes: &[u8]) {
     let copies = rig.stored_copies(bytes);
     assert_eq!(copies.len(), 1, "{copies:?}");
     fs::remove_file(&copies[0]).unwrap();

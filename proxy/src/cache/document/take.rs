@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, header};
 use super::understand::Understood;
 use super::{Afterwards, Refreshed, StoredDocument, header_text};
 use crate::cache::Cache;
-use crate::cache::checksum::Beside;
+use crate::cache::checksum::{Beside, Compared};
 use crate::cache::policy;
 use crate::cache::purges::Since;
-use crate::cache::receive;
+use crate::cache::receive::{self, Coded};
 use crate::clock::Millis;
 use crate::date;
 use crate::error::Error;
@@ -38,17 +38,17 @@ impl Cache {
         let headers = reply.headers.clone();
         let framed = reply.framed;
         let most = self.settings.cache.max_metadata_size;
-        let limit = match metadata.read {
-            Some(_) => metadata.limit.map_or(most, |limit| limit.min(most)),
-            None => most.max(self.engine.store.inventory().max_size()),
+        let (limit, coded) = match metadata.read {
+            Some(_) => (metadata.limit.map_or(most, |limit| limit.min(most)), Coded::Undone),
+            None => (most.max(self.engine.store.inventory().max_size()), Coded::Kept),
         };
         let algorithms = metadata.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
         let (store, memory) = (&self.engine.store, &self.engine.memory);
-        let received = receive::receive(reply, store, memory, Patience::Wait, limit, algorithms)
+        let received = receive::receive(reply, coded, store, memory, Patience::Wait, limit, algorithms)
             .await
             .map_err(|error| within_protocol(error, metadata.limit.filter(|limit| *limit <= most)))?;
         self.engine.metrics.bytes_from_upstream.get_or_create(&self.label()).inc_by(received.blob.length());
-        let other = self.compare_beside(metadata, beside, &received.digests).await?;
+        let compared = self.compare_beside(metadata, beside, &received.digests).await?;
         let now = self.now();
         let text = |name: HeaderName| header_text(&headers, name);
         let mut document = Document {
@@ -73,7 +73,8 @@ impl Cache {
         if metadata.generation.is_some() && is_too_young(&headers, now) {
             (document.etag, document.last_modified) = (None, None);
         }
-        if let Some(other) = other {
+        let is_vouched_for = compared == Compared::Equal;
+        if let Compared::Other(other) = compared {
             // Without validators it comes again and is compared again.
             (document.etag, document.last_modified) = (None, None);
             if metadata.read.is_none() {
@@ -95,7 +96,7 @@ impl Cache {
             return Ok((Refreshed { document, status: 200 }, Afterwards::Persist));
         }
         let Understood { raw, table, mut files, other_key, references, present } =
-            self.read_document(metadata, &mut document, received, &headers, upstream).await?;
+            self.read_document(metadata, &mut document, received, is_vouched_for, &headers, upstream).await?;
         if let Some(held) = held
             && let Some(before) = held.record.document()
             && policy::outranks(before, document.revision, metadata.lifetime, &self.settings.cache, now)

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::cache::Cache;
+use crate::cache::fill::BEGINNING;
 use crate::cache::receive::Received;
 use crate::cache::revalidate;
 use crate::cache::table::{self, Table};
 use crate::cache::write::Finished;
 use crate::error::Error;
-use crate::intent::{Key, Metadata, Raw, Reading, Reference, Unexpected};
+use crate::intent::{Key, Metadata, Raw, Reading, Reference, Unexpected, is_page_type};
 use crate::memory::Permit;
 use crate::store::{Blob, BlobId, Document, Store};
 
@@ -38,10 +39,17 @@ impl Cache {
         metadata: &Metadata,
         document: &mut Document,
         received: Received,
+        is_vouched_for: bool,
         headers: &HeaderMap,
         upstream: String,
     ) -> Result<Understood, Error> {
-        let Some(read) = metadata.read else { return take_opaque(&document.content_type, received, upstream) };
+        let Some(read) = metadata.read else {
+            if !is_vouched_for && !is_file(metadata, &document.content_type, &received.blob).await? {
+                let reason = Unexpected("a page, an error or nothing where a file was asked for".to_owned());
+                return Err(Error::Unexpected { upstream, reason });
+            }
+            return Ok(take_opaque(received));
+        };
         // The document once, and once more for what may be made of it. One that is in memory for want of a disk has
         // taken as much already: nobody waits for memory while holding some.
         let permit = match received.blob.permit() {
@@ -56,7 +64,11 @@ impl Cache {
             let bytes = received.blob.read_all().map_err(|error| Error::Storage(Arc::new(error)))?;
             let headers = Some(&headers);
             let raw = Raw { bytes: &bytes, content_type: &content_type, url: &url, key: &asked.key, headers };
-            let mut reading: Reading = read(raw).map_err(|reason| Error::Unexpected { upstream, reason })?;
+            let read = read(raw);
+            if matches!(&read, Ok(reading) if reading.absent) {
+                return Err(Error::Missing { status: 404, upstream, text: "".into() });
+            }
+            let mut reading: Reading = read.map_err(|reason| Error::Unexpected { upstream, reason })?;
             let named = (std::mem::take(&mut reading.references), std::mem::take(&mut reading.present));
             let said = (std::mem::take(&mut reading.served), reading.also.take(), named);
             let mut files = Vec::new();
@@ -87,15 +99,29 @@ impl Cache {
     }
 }
 
-/// Takes a document of which nothing is understood; its label tells a web page.
-fn take_opaque(content_type: &str, received: Received, upstream: String) -> Result<Understood, Error> {
-    if content_type.starts_with("text/html") || received.blob.length() == 0 {
-        let reason = Unexpected("a web page or nothing where a file was asked for".to_owned());
-        return Err(Error::Unexpected { upstream, reason });
+/// Whether bytes of which nothing is understood, and no digest is known, may be the file that was asked for: their label
+/// and their beginning tell a web page.
+async fn is_file(metadata: &Metadata, content_type: &str, blob: &Blob) -> Result<bool, Error> {
+    if is_page_type(content_type) || blob.length() == 0 {
+        return Ok(false);
     }
+    let blob = blob.clone();
+    let read = move || {
+        let mut beginning = vec![0; BEGINNING];
+        let count = blob.read_at(0, &mut beginning)?;
+        beginning.truncate(count);
+        Ok(beginning)
+    };
+    let beginning = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Abandoned)?;
+    let beginning = beginning.map_err(|error: std::io::Error| Error::Storage(Arc::new(error)))?;
+    Ok((metadata.may_begin)(&beginning))
+}
+
+/// Takes a document of which nothing is understood.
+fn take_opaque(received: Received) -> Understood {
     let files = received.staging.map(|staging| Finished::new(staging, received.blob.id())).into_iter().collect();
     let (references, present) = (Vec::new(), Vec::new());
-    Ok(Understood { raw: received.blob, table: None, files, other_key: None, references, present })
+    Understood { raw: received.blob, table: None, files, other_key: None, references, present }
 }
 
 /// Small bytes are served from memory until their file is committed, rather than read back.

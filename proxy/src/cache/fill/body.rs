@@ -14,13 +14,13 @@ use crate::cache::receive::Batches;
 use crate::digest::{Digest, Digests, Hasher};
 use crate::error::Error;
 use crate::fetch::{FetchError, Reply};
-use crate::intent::{Artifact, Shape, Unexpected};
+use crate::intent::{Artifact, Shape, Unexpected, is_page_type};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::{self, HELD_BACK};
 use crate::store::{BlobId, RecordId};
 
 /// Bytes by which a page is told from a file.
-const BEGINNING: usize = 64;
+pub(in crate::cache) const BEGINNING: usize = 64;
 
 /// Why the beginning of a body is that of no file.
 const PAGE: &str = "a page or an error where a file was asked for";
@@ -133,8 +133,7 @@ impl Cache {
         upstream: &str,
     ) -> Result<Option<Digest>, Error> {
         if let Expected::Pinned(pin) = &expected {
-            let changed = || Error::PinChanged { upstream: upstream.to_owned(), expected: format!("sha256:{pin}") };
-            return if blob_id(&body.digests) == *pin { Ok(None) } else { Err(changed()) };
+            return if blob_id(&body.digests) == *pin { Ok(None) } else { Err(pin_changed(upstream, pin)) };
         }
         let mut published = expected.settled().await?;
         self.look_into(artifact, body, &mut published, file, upstream).await?;
@@ -156,17 +155,18 @@ impl Cache {
         if !body.begins_right {
             return Err(unexpected(upstream, PAGE));
         }
-        // Nothing published: the first bytes ever seen are the right ones until somebody purges them.
-        if let Some(record) = self.record(id).await
-            && let Some(pinned) = record.artifact()
-            && blob_id(digests) != pinned.blob
-        {
-            return Err(Error::PinChanged {
-                upstream: upstream.to_owned(),
-                expected: format!("sha256:{}", pinned.blob),
-            });
+        match self.pin(id, artifact).await {
+            Some(pin) if blob_id(digests) != pin => Err(pin_changed(upstream, &pin)),
+            _ => Ok(None),
         }
-        Ok(None)
+    }
+
+    /// The first bytes ever seen under this name: where nothing is published, the right ones until somebody purges them.
+    pub(super) async fn pin(&self, id: RecordId, artifact: &Artifact) -> Option<BlobId> {
+        if !artifact.pinned {
+            return None;
+        }
+        self.record(id).await?.artifact().map(|pinned| pinned.blob)
     }
 }
 
@@ -203,8 +203,7 @@ pub(super) fn is_odd(reply: &Reply, artifact: &Artifact) -> bool {
 
 pub(super) fn is_web_page(reply: &Reply) -> bool {
     let kind = reply.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    ["text/html", "application/xhtml+xml"].iter().any(|page| essence.eq_ignore_ascii_case(page))
+    kind.is_some_and(is_page_type)
 }
 
 /// Whether an answer comes in a content coding although none was asked for. Some stores label what is compressed itself
@@ -217,6 +216,10 @@ fn is_coded(reply: &Reply, artifact: &Artifact) -> bool {
 
 pub(in crate::cache) fn content_length(reply: &Reply) -> Option<u64> {
     reply.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn pin_changed(upstream: &str, pin: &BlobId) -> Error {
+    Error::PinChanged { upstream: upstream.to_owned(), expected: format!("sha256:{pin}") }
 }
 
 pub(super) fn unexpected(upstream: &str, reason: &str) -> Error {

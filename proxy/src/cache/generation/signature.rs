@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::Client;
 use crate::cache::Cache;
-use crate::cache::receive;
+use crate::cache::receive::{self, Coded};
 use crate::cache::write::Finished;
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
@@ -57,7 +57,7 @@ impl Cache {
                 StatusCode::OK => {}
                 _ => return Err(self.refused(reply).await),
             }
-            receive::receive(reply, &self.engine.store, &self.engine.memory, patience, limit, &[]).await
+            receive::receive(reply, Coded::Undone, &self.engine.store, &self.engine.memory, patience, limit, &[]).await
         };
         let signature = match get(&of(&head.key), SIGNATURE, patience).await {
             Ok(signature) => signature,

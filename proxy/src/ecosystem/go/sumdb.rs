@@ -4,7 +4,9 @@
 use super::name::{escape, is_canonical, is_module, is_version, unescape};
 use super::{BINARY, RECORD, TEXT, below, capitals, not_found};
 use crate::digest::{Algorithm, Digest};
-use crate::intent::{Artifact, Intent, Key, ListedFile, Metadata, Raw, Reading, Refusal, Source, Unexpected};
+use crate::intent::{
+    Artifact, Intent, Key, ListedFile, Metadata, Raw, Reading, Refusal, Source, Unexpected, is_no_page, is_page_type,
+};
 use crate::rewrite::json;
 use crate::upstream_path::UpstreamPath;
 
@@ -19,7 +21,7 @@ pub(super) fn parse(database: &str, rest: &[&str], path: &[&str]) -> Result<Inte
     match rest {
         ["supported"] => {
             let key = Key::document(database, "supported");
-            Ok(Intent::Metadata(Metadata::verbatim(key, below(path), |_| Ok(Reading::default()), TEXT)))
+            Ok(Intent::Metadata(Metadata::verbatim(key, below(path), read_supported, TEXT)))
         }
         ["latest"] => {
             let key = Key::document(database, "tree");
@@ -99,6 +101,13 @@ impl Tile {
 fn parse_number(text: &str, most: usize) -> Option<u32> {
     let is_number = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
+}
+
+/// Whether the registry mirrors the database its status says; some have a page for every address that they do not know,
+/// and a client that believed it would not find the database at all.
+fn read_supported(raw: Raw<'_>) -> Result<Reading, Unexpected> {
+    let is_page = !is_no_page(raw.bytes) || (is_page_type(raw.content_type) && !raw.bytes.is_empty());
+    Ok(Reading { absent: is_page, ..Reading::default() })
 }
 
 fn read_head(raw: Raw<'_>) -> Result<Reading, Unexpected> {

@@ -123,6 +123,9 @@ fn documents_pass_byte_for_byte_or_not_at_all() {
     ] {
         assert_eq!(fetched(target, body).served("http://base/"), body, "{target}");
     }
+    let supported = "sumdb/sum.registry.example/supported";
+    assert!(fetched(supported, "<html>login</html>").read().unwrap().absent);
+    assert!(!fetched(supported, "").read().unwrap().absent);
     for (target, body) in [
         (list, "<html>login</html>"),
         (list, "nothing\n"),

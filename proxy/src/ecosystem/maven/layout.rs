@@ -59,16 +59,22 @@ pub(super) fn is_file(name: &str) -> bool {
 /// The description of the version that a file is of: the pom beside it, which comes first.
 pub(super) fn description(key: &Key) -> Vec<Key> {
     let artifact = key.package.trim_end_matches('/').rsplit([':', '/']).next().unwrap_or_default();
-    let stem = format!("{artifact}-{}", key.version);
-    let stem = match key.version.strip_suffix(SNAPSHOT) {
+    let stem = |artifact: &str| match key.version.strip_suffix(SNAPSHOT) {
         // A-1.0-20261120.101010-1-sources.jar is of A-1.0-20261120.101010-1.pom.
-        Some(version) => match timestamped(&key.file, &format!("{artifact}-{version}")) {
-            Some(stem) => stem.to_owned(),
-            None => return Vec::new(),
-        },
-        None => stem,
+        Some(version) => timestamped(&key.file, &format!("{artifact}-{version}")).map(str::to_owned),
+        None => Some(format!("{artifact}-{}", key.version)),
     };
-    vec![Key { file: format!("{stem}.pom"), ..key.clone() }]
+    let stems = [Some(artifact), of_any_scala(artifact)].into_iter().flatten().filter_map(stem);
+    stems.map(|stem| Key { file: format!("{stem}.pom"), ..key.clone() }).collect()
+}
+
+/// The name of a plug-in of sbt without the versions of Scala and sbt in that of its folder, `NAME_2.12_1.0`: older ones
+/// have it without these in the names of their files.
+fn of_any_scala(artifact: &str) -> Option<&str> {
+    let (rest, sbt) = artifact.rsplit_once('_')?;
+    let (name, scala) = rest.rsplit_once('_')?;
+    let is_version = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    (!name.is_empty() && is_version(scala) && is_version(sbt)).then_some(name)
 }
 
 /// `begin` with the date, the time and the number that follow it in a file's name.

@@ -90,16 +90,21 @@ fn what_requests_mean() {
 #[test]
 fn the_pom_of_a_file() {
     for (target, expected) in [
-        ("org/lab/tiny/1.0/tiny-1.0-sources.jar.asc", Some("tiny-1.0.pom")),
-        ("org/lab/tiny/1.0/tiny-1.0.pom", Some("tiny-1.0.pom")),
-        ("org/lab/tiny/1-SNAPSHOT/tiny-1-20261120.101010-21-tests.jar", Some("tiny-1-20261120.101010-21.pom")),
-        ("org/lab/tiny/1-SNAPSHOT/other-1-20261120.101010-21.jar", None),
-        ("org/lab/tiny/1-SNAPSHOT/tiny-1-x.jar", None),
-        ("a.b/c/tiny/1.0/tiny-1.0.jar", Some("tiny-1.0.pom")),
+        ("org/lab/tiny/1.0/tiny-1.0-sources.jar.asc", &["tiny-1.0.pom"][..]),
+        ("org/lab/tiny/1.0/tiny-1.0.pom", &["tiny-1.0.pom"]),
+        ("org/lab/tiny/1-SNAPSHOT/tiny-1-20261120.101010-21-tests.jar", &["tiny-1-20261120.101010-21.pom"]),
+        ("org/lab/tiny/1-SNAPSHOT/other-1-20261120.101010-21.jar", &[]),
+        ("org/lab/tiny/1-SNAPSHOT/tiny-1-x.jar", &[]),
+        ("a.b/c/tiny/1.0/tiny-1.0.jar", &["tiny-1.0.pom"]),
+        ("org/lab/sbt-y_2.12_1.0/1.0/sbt-y-1.0.jar", &["sbt-y_2.12_1.0-1.0.pom", "sbt-y-1.0.pom"]),
+        ("org/lab/sbt-y_3_2/1-SNAPSHOT/sbt-y-1-20261120.101010-2.jar", &["sbt-y-1-20261120.101010-2.pom"]),
+        ("org/lab/tiny_2.13/1.0/tiny_2.13-1.0.jar", &["tiny_2.13-1.0.pom"]),
+        ("org/lab/a_b_1.0/1.0/a_b_1.0-1.0.jar", &["a_b_1.0-1.0.pom"]),
+        ("org/lab/_2.12_1.0/1.0/a-1.0.jar", &["_2.12_1.0-1.0.pom"]),
     ] {
         let artifact = artifact(&Maven, target);
         let found: Vec<Key> = layout::description(&artifact.key);
-        assert_eq!(found.first().map(|key| key.file.as_str()), expected, "{target}");
+        assert_eq!(found.iter().map(|key| key.file.as_str()).collect::<Vec<_>>(), expected, "{target}");
         assert!(found.iter().all(|key| key.package == artifact.key.package && key.version == artifact.key.version));
     }
 }

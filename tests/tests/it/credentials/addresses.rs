@@ -1,6 +1,7 @@
 //! Several addresses of one registry, each with an account of its own.
 
 use tests::fixture::{BASE, GO};
+use tests::{Ask, Gate};
 
 use super::*;
 
@@ -93,6 +94,70 @@ async fn each_address_sees_its_own_token_alone() {
         assert!(cdn.requests().iter().all(|request| !request.mentions(FIRST) && !request.mentions(SECOND)), "{what}");
         for text in [rig.status().await.to_string(), rig.metrics().await.text().to_owned(), rig.logs().join("\n")] {
             assert!(!text.contains(FIRST) && !text.contains(SECOND), "{what}: a token is told");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_that_another_address_rejects_is_our_fault_too() {
+    for when in ["NotFound", "Unavailable"] {
+        let (fixture, [first, second], rig) = start_two(&GO, when, Some("Bearer"), Some("Bearer")).await;
+        let is_rejected = async || rig.status().await["proxies"][0]["credentials"]["rejected"] == true;
+        second.fail_with(Reply::new(401).header("WWW-Authenticate", "Bearer"));
+        for path in [fixture.metadata(), fixture.artifact(SMALL)] {
+            let answer = rig.get(&path).await.expect_status(502);
+            assert!(answer.text().contains("rejected credentials"), "{when}: {}", answer.text());
+            assert!(answer.header("www-authenticate").is_empty());
+        }
+        assert!(is_rejected().await, "{when}");
+        // That the first one takes its own says nothing of the other's.
+        first.recover();
+        first.set(&fixture.upstream_artifact(LARGE), Resource::file(fixture.bytes(LARGE).clone()));
+        rig.get(&fixture.artifact(LARGE)).await.expect_status(200);
+        assert!(is_rejected().await, "{when}");
+        assert_eq!(rig.status().await["proxies"][0]["upstream"]["reason"], "Unauthorized", "{when}");
+        second.recover();
+        if when == "Unavailable" {
+            first.fail_with(Reply::new(503));
+        }
+        rig.get(&fixture.metadata()).await.expect_status(200);
+        assert!(!is_rejected().await, "{when}");
+    }
+    // Where we have no account the client's may do.
+    let (fixture, [_first, second], rig) = start_two(&GO, "NotFound", Some("Bearer"), None).await;
+    second.fail_with(Reply::new(401));
+    rig.get(&fixture.metadata()).await.expect_status(401);
+    assert_eq!(rig.status().await["proxies"][0]["credentials"]["rejected"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_account_may_have_been_needed_for_is_private() {
+    for (first_auth, second_auth) in [(Some("Bearer"), None), (None, Some("Bearer")), (None, None)] {
+        let (fixture, [_first, second], rig) = start_two(&MAVEN, "NotFound", first_auth, second_auth).await;
+        let is_private = first_auth.or(second_auth).is_some();
+        let check = |what: &str, control: Option<&str>| {
+            let visibility = control.and_then(|control| control.split(',').next()).unwrap_or_default();
+            assert_eq!(
+                visibility,
+                if is_private { "private" } else { "public" },
+                "{what}: {first_auth:?} {second_auth:?}"
+            );
+        };
+        // Still on its way, and then held.
+        let (gate, resource) = (Gate::shut(), Resource::file(fixture.bytes(LARGE).clone()));
+        let (begin, rest) = (resource.body().slice(..100_000), resource.body().slice(100_000..));
+        second.set(&fixture.upstream_artifact(LARGE), resource.head().bytes(begin).hold(&gate).bytes(rest));
+        let open = rig.client().open(Ask::get(&fixture.artifact(LARGE))).await.unwrap();
+        let control = open.headers.get("cache-control").and_then(|value| value.to_str().ok());
+        check("a file that flows", control);
+        gate.open();
+        assert!(open.equals(fixture.bytes(LARGE)).await);
+        let file = rig.until_hit(&fixture.artifact(LARGE)).await;
+        check("a file", Some(file.header("cache-control")));
+        for path in
+            [fixture.metadata(), format!("{}.sha1", fixture.metadata()), format!("{}.sha1", fixture.artifact(LARGE))]
+        {
+            check(&path, Some(rig.get(&path).await.expect_status(200).header("cache-control")));
         }
     }
 }

@@ -60,3 +60,48 @@ async fn what_the_first_address_lacks_is_absent() {
     }
     assert_eq!(second.total(), 0, "it answers, so nobody else is asked");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_mirror_lacks_meanwhile_is_not_gone() {
+    for is_refused in [true, false] {
+        let (first, second) = (Upstream::start().await, Upstream::start().await);
+        let fixture = Fixture::new(&GO);
+        fixture.install(&first);
+        let branch = format!("{}/@v/main.info", escaped(PACKAGE));
+        first.set(&format!("{BASE}{branch}"), Resource::new(r#"{"Version":"v1.1.0"}"#, "application/json"));
+        let manifest = mirrored(&first, &second).always_revalidating().with("cache.negativeTTL", "1h");
+        let rig = Rig::serve([manifest]).await;
+        let held = [fixture.metadata(), format!("/go/{branch}")];
+        for path in &held {
+            rig.get(path).await.expect_status(200);
+        }
+        rig.until_written().await;
+        if is_refused {
+            first.stop().await;
+        } else {
+            first.fail_with(Reply::new(503));
+        }
+        let others = [file("1.0.0", "info").0, file("1.0.0", "mod").0, file("1.0.0", "zip").0];
+        for _ in 0..2 {
+            for path in &held {
+                let answer = rig.get(path).await.expect_status(200);
+                let how = answer.cache_status();
+                assert!(how.contains("fwd=stale") && !how.contains("fwd-status=404"), "{path}: {how}");
+            }
+            // The go command goes elsewhere on a 404.
+            for path in &others {
+                let answer = rig.get(path).await;
+                assert!(matches!(answer.status.as_u16(), 502..=504), "{path}: {}", answer.status);
+            }
+        }
+        assert!(second.count(&fixture.upstream_metadata()) > 0 && second.count(&file("1.0.0", "zip").1) > 0);
+        if is_refused {
+            first.resume().await;
+        } else {
+            first.recover();
+        }
+        for path in held.iter().chain(&others) {
+            rig.get(path).await.expect_status(200);
+        }
+    }
+}

@@ -52,11 +52,12 @@ async fn the_same_content_packed_otherwise_is_the_same_module() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_cannot_be_had_or_lie_release_nothing() {
     let (fixture, upstream, rig) = start(|manifest| manifest.with("upstream.readTimeout", "2s")).await;
-    let (path, _) = file("1.0.0", "zip");
+    let (path, upstream_path) = file("1.0.0", "zip");
     let true_record = record(PACKAGE, "1.0.0", fixture.bytes(SMALL));
     let text = |text: String| Reply::ok(text).header("Content-Type", "text/plain");
     for (what, reply) in [
         ("500", Reply::new(500)),
+        ("408", Reply::new(408)),
         ("silence", Reply::new(200).stall_head()),
         ("a page", Reply::ok("<html>sign in</html>").header("Content-Type", "text/html")),
         ("a cut record", text(true_record[..40].to_owned())),
@@ -69,9 +70,22 @@ async fn records_that_cannot_be_had_or_lie_release_nothing() {
         let answer = rig.get(&path).await;
         assert!(matches!(answer.status.as_u16(), 502..=504), "{what}: {}", answer.status);
     }
+    // Whoever wants to be left alone does not say that there is none. The zip is on its way by then.
+    let (gate, asked) = (Gate::shut(), upstream.count(&upstream_path));
+    upstream.set(&record_at("1.0.0"), Reply::new(429).hold_head(&gate));
+    let refuse = async {
+        upstream.wait_for(&upstream_path, asked + 1).await;
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(rig.get(&path), refuse);
+    assert!(matches!(answer.status.as_u16(), 502..=504), "429: {}", answer.status);
     // A module that the database does not know, as private ones are: the first bytes stay the right ones.
     upstream.set(&record_at("1.0.0"), Reply::new(404).text("not found"));
-    assert!(rig.get(&path).await.expect_status(200).bytes() == fixture.bytes(SMALL));
+    let after_the_pause = tests::wait::until("the end of the pause", || async {
+        let answer = rig.get(&path).await;
+        (answer.status == 200).then_some(answer)
+    });
+    assert!(after_the_pause.await.bytes() == fixture.bytes(SMALL));
 }
 
 /// A hash tile has no digest of its own, and is kept for good: what its address says of its length holds.
@@ -92,5 +106,43 @@ async fn a_tile_is_as_long_as_its_address_says() {
         }
         upstream.set(&format!("{BASE}{path}"), Reply::ok(right.clone()).chunked());
         assert!(*rig.get(&format!("/go/{path}")).await.expect_status(200).bytes() == right, "{tile}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_mirrored_byte_for_byte() {
+    let (fixture, upstream, rig) = start(|manifest| manifest.with("cache.negativeTTL", "1h")).await;
+    let head = format!("go.sum database tree\n9\nAAAA\n\n— {DATABASE} AAAA\n");
+    let below = |path: &str| format!("sumdb/{DATABASE}/{path}");
+    for (path, text) in [("supported", ""), ("latest", head.as_str())] {
+        upstream.set(&format!("{BASE}{}", below(path)), Resource::new(text.to_owned(), "text/plain"));
+        assert_eq!(rig.get(&format!("/go/{}", below(path))).await.expect_status(200).text(), text, "{path}");
+    }
+    let record = record(PACKAGE, "1.0.0", fixture.bytes(SMALL));
+    assert_eq!(rig.get(&format!("/go/{}", lookup(PACKAGE, "1.0.0"))).await.expect_status(200).text(), record);
+    // The tree has grown: there is the full tile in place of the partial one, which clients ask for next.
+    let (partial, full) = (below("tile/8/0/001.p/17"), below("tile/8/0/001"));
+    let tile = seeded(b"", 1, 256 * 32);
+    upstream.set(&format!("{BASE}{full}"), Resource::file(tile.clone()));
+    for _ in 0..2 {
+        rig.get(&format!("/go/{partial}")).await.expect_status(404);
+        assert!(*rig.get(&format!("/go/{full}")).await.expect_status(200).bytes() == tile);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_does_not_say_that_a_database_is_mirrored() {
+    let (_, upstream, rig) = start(|manifest| manifest).await;
+    let (path, page) = (format!("sumdb/{DATABASE}/supported"), "<!DOCTYPE html><html>sign in</html>");
+    let labelled = |kind: &str, body: &'static str| Reply::ok(body).header("Content-Type", kind);
+    for (what, reply, status) in [
+        ("a page", labelled("text/html; charset=utf-8", page), 404),
+        ("a page of another label", labelled("text/plain", page), 404),
+        ("a label", labelled("application/xhtml+xml", "<?xml version=\"1.0\"?>"), 404),
+        ("trouble", Reply::new(500), 502),
+        ("nothing, labelled by a careless server", labelled("text/html", ""), 200),
+    ] {
+        upstream.set(&format!("{BASE}{path}"), reply);
+        assert_eq!(rig.get(&format!("/go/{path}")).await.status, status, "{what}");
     }
 }

@@ -86,3 +86,25 @@ async fn the_signature_of_a_document_changes_with_it() {
     assert_in_step(5).await;
     assert_eq!(repository.unverified().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_beside_a_file_is_a_file_with_and_without_a_digest() {
+    let path = format!("{JAR}.sigstore.json");
+    for has_digest in [true, false] {
+        let repository = Repository::new().await;
+        let bundle = Bytes::from(json!({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json"}).to_string());
+        let page = Reply::ok("<html>sign in</html>").header("Content-Type", "application/json");
+        repository.set(&path, page);
+        repository.get(&path).await.expect_status(502);
+        repository.set(&path, Resource::new(bundle.clone(), "application/json"));
+        if has_digest {
+            repository.put_digest(&path, &hex::<Sha1>(&bundle));
+        }
+        assert_eq!(repository.get(&path).await.expect_status(200).bytes(), &bundle);
+        let kept = repository.until_hit(&path).await;
+        assert_eq!((kept.bytes(), kept.header("content-type")), (&bundle, "application/json"));
+        for (extension, digest) in digests(&bundle) {
+            assert_eq!(repository.get(&format!("{path}.{extension}")).await.expect_status(200).text(), digest);
+        }
+    }
+}

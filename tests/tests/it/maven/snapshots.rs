@@ -1,5 +1,9 @@
 //! Versions that are not released yet.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tests::wait::until;
 
 use super::*;
@@ -41,9 +45,51 @@ async fn a_file_with_a_time_in_its_name_never_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_or_nothing_is_no_such_file() {
     let repository = Repository::new().await;
-    for reply in [Reply::ok("<html>login</html>").header("Content-Type", "text/html"), Reply::ok("")] {
-        repository.set(CHANGING, reply);
-        repository.get(CHANGING).await.expect_status(502);
+    let labelled = |kind: &str, body: &'static str| Reply::ok(body).header("Content-Type", kind);
+    let page = "<!DOCTYPE html><html>login</html>";
+    for path in [CHANGING.to_owned(), format!("{METADATA}.asc")] {
+        for reply in [
+            labelled("text/html", page),
+            labelled("Text/HTML; charset=utf-8", "sign in"),
+            labelled("application/xhtml+xml", "<?xml version=\"1.0\"?>"),
+            labelled("application/java-archive", page),
+            labelled("application/octet-stream", "{\"errors\":[\"login\"]}"),
+            Reply::ok(page),
+            Reply::ok(""),
+        ] {
+            let what = format!("{path}: {reply:?}");
+            repository.set(&path, reply);
+            assert_eq!(repository.get(&path).await.status, 502, "{what}");
+        }
+    }
+    // Where the repository says that this is the file, it is.
+    let report = Bytes::from_static(page.as_bytes());
+    let path = CHANGING.replace(".jar", "-report.html");
+    repository.put(&path, &report);
+    repository.set(&path, labelled("text/html", page));
+    assert_eq!(repository.get(&path).await.expect_status(200).bytes(), &report);
+}
+
+/// Servers that take the ending for a content coding label such a file so, whatever was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_compressed_itself_stays_so() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&file(1, 3_000)).unwrap();
+    let bytes = Bytes::from(gzip.finish().unwrap());
+    for (coding, has_digest) in [("x-gzip", true), ("gzip", false)] {
+        let repository = Repository::new().await;
+        let path = CHANGING.replace(".jar", ".tar.gz");
+        repository.set(&path, Resource::file(bytes.clone()).header("Content-Encoding", coding));
+        if has_digest {
+            repository.put_digest(&path, &hex::<Sha1>(&bytes));
+        }
+        let answer = repository.get(&path).await.expect_status(200);
+        assert!(answer.bytes() == &bytes, "{coding}");
+        assert_eq!(answer.header("content-encoding"), "");
+        for (extension, digest) in digests(&bytes) {
+            assert_eq!(repository.get(&format!("{path}.{extension}")).await.expect_status(200).text(), digest);
+        }
+        assert_eq!(repository.unverified().await, 0);
     }
 }
 

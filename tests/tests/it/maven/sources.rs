@@ -19,21 +19,24 @@ fn put(upstream: &Upstream, path: &str, bytes: &Bytes) {
 async fn the_repository_that_gave_the_pom_gives_the_rest() {
     let (repository, other) = two().await;
     let (first, second) = (file(1, 3_000), file(2, 3_000));
-    put(&other, POM, &second);
-    put(&other, JAR, &second);
-    assert!(repository.get(POM).await.expect_status(200).bytes() == &second);
-    repository.until_hit(POM).await;
-    // The first one has a file of this name by now: of another build, perhaps.
-    repository.put(JAR, &first);
-    repository.put(POM, &first);
-    assert!(repository.get(JAR).await.expect_status(200).bytes() == &second);
-    assert_eq!(repository.get(&format!("{JAR}.sha1")).await.expect_status(200).text(), hex::<Sha1>(&second));
-    assert_eq!(repository.asked(&format!("{JAR}.sha1")), 0, "a digest is asked of whoever gave the file");
-    // What that one lacks is not taken from elsewhere.
-    let sources = "org/lab/tiny/1.0/tiny-1.0-sources.jar";
-    repository.put(sources, &first);
-    repository.get(sources).await.expect_status(404);
-    assert_eq!(repository.asked(sources), 0);
+    // Of plug-ins of sbt the folder says more than the names of the files.
+    for stem in ["org/lab/tiny/1.0/tiny-1.0", "org/lab/sbt-tiny_2.12_1.0/1.0/sbt-tiny-1.0"] {
+        let [pom, jar, sources] = [".pom", ".jar", "-sources.jar"].map(|end| format!("{stem}{end}"));
+        put(&other, &pom, &second);
+        put(&other, &jar, &second);
+        assert!(repository.get(&pom).await.expect_status(200).bytes() == &second);
+        repository.until_hit(&pom).await;
+        // The first one has a file of this name by now: of another build, perhaps.
+        repository.put(&jar, &first);
+        repository.put(&pom, &first);
+        assert!(repository.get(&jar).await.expect_status(200).bytes() == &second, "{stem}");
+        assert_eq!(repository.get(&format!("{jar}.sha1")).await.expect_status(200).text(), hex::<Sha1>(&second));
+        assert_eq!(repository.asked(&format!("{jar}.sha1")), 0, "a digest is asked of whoever gave the file");
+        // What that one lacks is not taken from elsewhere.
+        repository.put(&sources, &first);
+        repository.get(&sources).await.expect_status(404);
+        assert_eq!(repository.asked(&sources), 0, "{stem}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
