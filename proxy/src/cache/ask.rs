@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{Cache, words};
 use crate::ecosystem;
 use crate::error::Error;
+use crate::fetch::challenge::is_insufficient_scope;
 use crate::fetch::retry_after::retry_after;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl};
 use crate::intent::{Forward, Refusal};
@@ -32,7 +33,8 @@ impl Cache {
         metrics.upstream_requests.get_or_create(&labels).inc();
         let reply = result?;
         if self.is_ours(&reply) {
-            let rejected = reply.status == StatusCode::UNAUTHORIZED && self.settings.upstream.auth.is_some();
+            let refused = reply.status == StatusCode::UNAUTHORIZED && !is_withheld(&self.settings, &reply);
+            let rejected = refused && self.settings.upstream.auth.is_some();
             self.state.rejected.store(rejected, Ordering::Relaxed);
             if let Some(remaining) = remaining(&reply.headers) {
                 let origin = OriginLabel { origin: self.upstream() };
@@ -73,6 +75,7 @@ impl Cache {
         let upstream = reply.url.origin();
         match reply.status.as_u16() {
             status @ (404 | 410) => Error::Missing { status, upstream, text: "".into() },
+            401 | 403 if is_withheld(&self.settings, reply) => Error::Withheld { upstream },
             401 if self.settings.upstream.auth.is_some() && self.is_ours(reply) => {
                 Error::CredentialRejected { upstream }
             }
@@ -113,6 +116,11 @@ impl Cache {
 fn remaining(headers: &HeaderMap) -> Option<i64> {
     let said = ["ratelimit-remaining", "x-ratelimit-remaining"].iter().find_map(|name| headers.get(*name))?;
     said.to_str().ok()?.split(';').next()?.trim().parse().ok()
+}
+
+/// Whether a registry took the token and says that it allows too little, as for a repository that it does not have.
+fn is_withheld(settings: &crds::Settings, reply: &Reply) -> bool {
+    ecosystem::of(settings.ecosystem).uses_tokens() && is_insufficient_scope(&reply.headers)
 }
 
 /// Whether a 401 asks for a token, which it has had if a token could be had.
