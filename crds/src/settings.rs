@@ -7,6 +7,17 @@ use url::Url;
 
 use crate::Ecosystem;
 
+/// The registry whose images are named by a host that serves none of them.
+pub const HUB: &str = "docker.io";
+/// What its hosts have before that, the one that serves images first. All mean the same in the name of an image.
+pub const HUB_HOSTS: [&str; 2] = ["registry-1.", "index."];
+
+/// The registry that a host means in the name of an image.
+fn named(host: &str) -> &str {
+    let before = host.strip_suffix(HUB);
+    if before.is_some_and(|before| HUB_HOSTS.contains(&before)) { HUB } else { host }
+}
+
 /// One `PackageProxy`, complete: every field that a manifest may leave out has its value here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -79,7 +90,12 @@ impl UpstreamSettings {
     pub fn namespace(&self) -> String {
         let port = self.url.port().map_or(String::new(), |port| format!(":{port}"));
         let host = self.url.host_str().unwrap_or_default();
-        self.namespace.clone().unwrap_or_else(|| format!("{host}{port}"))
+        self.namespace.clone().unwrap_or_else(|| named(&format!("{host}{port}")).to_owned())
+    }
+
+    /// Whether a client that names this registry means this upstream.
+    pub fn is_named(&self, namespace: &str) -> bool {
+        named(&self.namespace()) == named(namespace)
     }
 
     /// The addresses of the registry, the first one first, each with the account there.
@@ -249,6 +265,33 @@ impl UpstreamSettings {
             queue_timeout: Duration::from_secs(10),
             retry: RetrySettings::default(),
             breaker: BreakerSettings::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_registries() {
+        let upstream = |url: &str| UpstreamSettings::at(url.parse().unwrap());
+        assert_eq!(upstream("https://registry.example/a/").namespace(), "registry.example");
+        assert_eq!(upstream("https://registry.example:5000/").namespace(), "registry.example:5000");
+        for before in HUB_HOSTS.iter().chain(&[""]) {
+            let hub = upstream(&format!("https://{before}{HUB}/"));
+            assert_eq!(hub.namespace(), HUB);
+            for host in HUB_HOSTS.iter().chain(&[""]) {
+                assert!(hub.is_named(&format!("{host}{HUB}")), "{before} {host}");
+            }
+        }
+        let told = UpstreamSettings { namespace: Some("a.example".to_owned()), ..upstream("https://api.a.example/") };
+        for (namespace, named) in [("a.example", true), ("api.a.example", false), ("a.example:443", false), ("", false)]
+        {
+            assert_eq!(told.is_named(namespace), named, "{namespace}");
+        }
+        for other in ["evil-", "index.index.", "."] {
+            assert!(!upstream(&format!("https://index.{HUB}/")).is_named(&format!("{other}{HUB}")), "{other}");
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Error {
         /// What it says about that to people: a few lines, or nothing.
         text: Arc<str>,
     },
-    /// The upstream shows it to nobody without an account, or does not have it: it does not tell.
-    #[error("{upstream} has no such thing that everybody may see")]
+    /// The upstream does not show it to this proxy, or does not have it: it does not tell.
+    #[error("{upstream} has no such thing that this proxy may see")]
     Withheld {
         /// Origin of the upstream.
         upstream: String,

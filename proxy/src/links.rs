@@ -75,12 +75,20 @@ fn trimmed(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
+/// Host and port that a client sends as its Host, built anew from what was understood; `None` for anything else.
+pub fn understood(host: &str) -> Option<String> {
+    parsed(host).as_ref().map(authority)
+}
+
+fn parsed(host: &str) -> Option<Url> {
+    let url = Url::parse(&format!("http://{host}/")).ok()?;
+    let is_bare = url.path() == "/" && url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    is_bare.then_some(url)
+}
+
 /// `localhost` or a loopback address, with or without a port; `None` for anything else.
 fn loopback(host: &str) -> Option<String> {
-    let url = Url::parse(&format!("http://{host}/")).ok()?;
-    if url.path() != "/" || !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return None;
-    }
+    let url = parsed(host)?;
     let name = url.host_str()?;
     let is_loopback = name == "localhost"
         || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());

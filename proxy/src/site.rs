@@ -8,13 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crds::Settings;
 use http::HeaderMap;
+use http::header::HOST;
+use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::ecosystem::{self, Ecosystem};
-use crate::links::{Bases, Chosen};
+use crate::links::{self, Bases, Chosen};
 use crate::secrets::Secrets;
 
 mod registries;
+
+/// Longest Host that is remembered.
+const LONGEST_HOST: usize = 255;
 
 /// One proxy.
 pub struct Site {
@@ -31,6 +36,16 @@ pub struct Site {
     /// What was asked of it since the process started.
     pub traffic: Arc<Traffic>,
     bases: Bases,
+    unlisted: Mutex<Unlisted>,
+}
+
+/// Requests whose Host is no address of a proxy, since its settings changed.
+#[derive(Clone, Debug, Default)]
+pub struct Unlisted {
+    /// How many.
+    pub requests: u64,
+    /// The last such Host, if it could be one.
+    pub last: Option<String>,
 }
 
 /// Counts of one proxy. They outlive its settings.
@@ -69,7 +84,7 @@ impl Site {
     pub fn new(cache: Arc<Cache>, secrets: Secrets, present: Secrets, bases: Bases) -> Self {
         let settings = Arc::clone(cache.settings());
         let protocol = ecosystem::of(settings.ecosystem);
-        Self { protocol, settings, cache, secrets, present, traffic: Arc::default(), bases }
+        Self { protocol, settings, cache, secrets, present, traffic: Arc::default(), bases, unlisted: Mutex::default() }
     }
 
     /// The same proxy after a change: it goes on counting.
@@ -83,8 +98,17 @@ impl Site {
         let chosen = self.bases.choose(headers, client);
         if !chosen.listed {
             self.cache.engine().metrics.unlisted_hosts.get_or_create(&self.cache.ecosystem_label()).inc();
+            let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let last = Some(host).filter(|host| host.len() <= LONGEST_HOST).and_then(links::understood);
+            let mut unlisted = self.unlisted.lock();
+            *unlisted = Unlisted { requests: unlisted.requests + 1, last };
         }
         chosen
+    }
+
+    /// What clients sent as Host that is on no list.
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted.lock().clone()
     }
 
     /// The base for links in general, with its final slash.

@@ -7,7 +7,7 @@ use crate::fetch::SafeUrl;
 use crate::fetch::breaker::State;
 use crate::fetch::references::{Reference, Use, references};
 use crate::metrics::OriginLabel;
-use crate::site::Site;
+use crate::site::{Site, Unlisted};
 
 mod upstream;
 
@@ -74,6 +74,7 @@ fn proxy(app: &App, site: &Site) -> Value {
         "owner": site.settings.owner,
         "generation": site.settings.generation,
         "url": site.first_base(),
+        "unlistedHosts": unlisted(site),
         "upstream": {
             "url": upstream.to_string(),
             "state": known.as_ref().map_or("closed", |known| known.state.name()),
@@ -95,6 +96,16 @@ fn proxy(app: &App, site: &Site) -> Value {
         },
         "credentials": { "references": credentials, "rejected": rejected },
     })
+}
+
+/// Clients that reach a proxy under a name that it does not know: their links begin with another.
+fn unlisted(site: &Site) -> Option<Value> {
+    let Unlisted { requests, last } = site.unlisted();
+    let message = format!(
+        "links for these clients begin with {}: if they reach this proxy at the address that they name, set externalURL",
+        site.first_base()
+    );
+    (requests > 0).then(|| json!({ "requests": requests, "last": last, "message": shown(&message) }))
 }
 
 fn reference(found: &Reference) -> Value {

@@ -12,6 +12,7 @@ use url::Url;
 use super::{Cache, words};
 use crate::ecosystem;
 use crate::error::Error;
+use crate::fetch::challenge::is_insufficient_scope;
 use crate::fetch::retry_after::retry_after;
 use crate::fetch::{Ask, Purpose, Reply, SafeUrl};
 use crate::intent::{Forward, Refusal};
@@ -34,7 +35,8 @@ impl Cache {
         let reply = result?;
         let (address, account) = self.address_of(&reply);
         if is_at(&reply, address) {
-            if reply.status == StatusCode::UNAUTHORIZED && account.is_some() {
+            let refused = reply.status == StatusCode::UNAUTHORIZED && !is_withheld(&self.settings, &reply);
+            if refused && account.is_some() {
                 self.state.rejected.lock().insert(address.clone());
             } else {
                 self.state.rejected.lock().remove(address);
@@ -86,6 +88,7 @@ impl Cache {
         let (address, account) = self.address_of(reply);
         match reply.status.as_u16() {
             status @ (404 | 410) => Error::Missing { status, upstream, text: "".into() },
+            401 | 403 if is_withheld(&self.settings, reply) => Error::Withheld { upstream },
             401 if account.is_some() && is_at(reply, address) => Error::CredentialRejected { upstream },
             // A registry that knows everybody's token and asks again has nothing for everybody. Whether it has
             // something for others is not ours to say, nor to remember.
@@ -127,6 +130,11 @@ fn is_at(reply: &Reply, address: &Url) -> bool {
 fn remaining(headers: &HeaderMap) -> Option<i64> {
     let said = ["ratelimit-remaining", "x-ratelimit-remaining"].iter().find_map(|name| headers.get(*name))?;
     said.to_str().ok()?.split(';').next()?.trim().parse().ok()
+}
+
+/// Whether a registry took the token and says that it allows too little, as for a repository that it does not have.
+fn is_withheld(settings: &crds::Settings, reply: &Reply) -> bool {
+    ecosystem::of(settings.ecosystem).uses_tokens() && is_insufficient_scope(&reply.headers)
 }
 
 /// Whether a 401 asks for a token, which it has had if a token could be had.

@@ -131,7 +131,7 @@ impl Cache {
                 // Should the work below panic, its readers see a failure and not an end.
                 let guard = Unwatched(Arc::clone(&fill));
                 if let Err(error) = cache.fill(id, &artifact, &fill).await {
-                    cache.note_failure(id, &artifact, &error, fill.since);
+                    cache.note_failure(id, &artifact, &error, fill.since).await;
                     fill.fail(error);
                 }
                 drop(guard);
@@ -199,9 +199,9 @@ impl Cache {
         self.state.fills.find(self.space.record_id(&artifact.key))
     }
 
-    fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
+    async fn note_failure(&self, id: RecordId, artifact: &Artifact, error: &Error, since: Since) {
         self.doubt(id, error);
-        self.note_absence(artifact, error, Asked::Get, since);
+        self.note_absence(artifact, error, Asked::Get, since).await;
         match error {
             Error::Mismatch { .. } | Error::PinChanged { .. } => {
                 self.engine.metrics.digest_mismatches.get_or_create(&self.label()).inc();
@@ -215,12 +215,20 @@ impl Cache {
         }
     }
 
-    /// Notes that there is no such artifact, if that is what an error says.
-    fn note_absence(&self, artifact: &Artifact, error: &Error, asked: Asked, since: Since) {
-        if let Some((status, text)) = absence_of(error).filter(|_| !artifact.passive) {
+    /// Notes that there is no such artifact, if that is what an error says. One that a document of the upstream names will
+    /// be there in a moment.
+    async fn note_absence(&self, artifact: &Artifact, error: &Error, asked: Asked, since: Since) {
+        if let Some((status, text)) = absence_of(error).filter(|_| !artifact.passive)
+            && !self.is_referenced(artifact).await
+        {
             let (id, ttl) = (self.absence(artifact), self.settings.cache.negative_ttl);
             self.state.purges.unless_since(since, || self.state.absent.note(id, asked, status, &text, ttl));
         }
+    }
+
+    async fn is_referenced(&self, artifact: &Artifact) -> bool {
+        let record = self.record(self.space.record_id(&artifact.key)).await;
+        record.as_deref().and_then(Record::artifact).is_some_and(|known| known.referenced)
     }
 
     async fn fill(self: &Arc<Self>, id: RecordId, artifact: &Artifact, fill: &Fill) -> Result<(), Error> {

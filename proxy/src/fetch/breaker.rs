@@ -12,6 +12,7 @@ use futures_util::Stream;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 
+use super::challenge::asks_for_token;
 use super::retry_after::retry_after;
 use super::{Ask, BodyStream, BoxFuture, Fetch, FetchError, Phase, Purpose, Reply, tls};
 use circuit::{Admission, Outcome};
@@ -61,7 +62,7 @@ impl<F: Fetch> Fetch for CircuitBreaker<F> {
                 }
             };
             let outcome = judge_status(&reply, self.limits.open);
-            let report = Report { unauthorized: reply.status == StatusCode::UNAUTHORIZED, ..Report::of(outcome) };
+            let report = Report { unauthorized: wants_account(&reply), ..Report::of(outcome) };
             match report.outcome {
                 // A probe has seen what it came for: others need not wait until a long body is through.
                 Outcome::Success if ticket.probe => {
@@ -77,6 +78,12 @@ impl<F: Fetch> Fetch for CircuitBreaker<F> {
             Ok(reply)
         })
     }
+}
+
+/// Whether a reply says that the origin lets nobody in without an account. One that sends its clients for a token says so
+/// at the start of every conversation, and for every name that it does not have.
+fn wants_account(reply: &Reply) -> bool {
+    reply.status == StatusCode::UNAUTHORIZED && !asks_for_token(&reply.headers)
 }
 
 /// What a status says of the origin. Every answer below 500 comes from something that lives.

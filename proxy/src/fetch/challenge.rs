@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::{FutureExt as _, Shared};
-use futures_util::{StreamExt as _, stream};
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -20,8 +20,11 @@ use url::Url;
 use super::credential::{Account, Scope};
 use super::redirect::Redirects;
 use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl};
-use header::bearer;
+use denied::Denied;
+use header::{INSUFFICIENT_SCOPE, bearer};
+pub(crate) use header::{asks_for_token, is_insufficient_scope};
 
+mod denied;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -80,19 +83,6 @@ struct Token {
     until: Instant,
 }
 
-/// There is no token.
-#[derive(Clone)]
-enum Denied {
-    Failed(FetchError),
-    /// The token server's answer, in place of the registry's.
-    Answered {
-        status: StatusCode,
-        retry_after: Option<HeaderValue>,
-        realm: SafeUrl,
-        at: Instant,
-    },
-}
-
 impl<F: Fetch> TokenChallenge<F> {
     /// Asks `inner` for what is below `base`, with tokens that `account` gets; what is refused is not asked for again
     /// for a while.
@@ -112,7 +102,9 @@ impl<F: Fetch> TokenChallenge<F> {
             None => None,
             Some(realm) => match self.token(realm, ask.key).await {
                 Ok(token) => Some(token),
-                Err(denied) if denied.is_pause() || self.is_denied_lately(&denied) => return denied.into_reply(&ask),
+                Err(denied) if denied.is_pause() || self.is_denied_lately(&denied) => {
+                    return self.denied(denied, &ask);
+                }
                 // Where the token server was may be somewhere else now: the registry says it anew.
                 Err(_) => {
                     self.state.lock().asked.remove(&repository);
@@ -120,14 +112,14 @@ impl<F: Fetch> TokenChallenge<F> {
                 }
             },
         };
-        let reply = self.inner.fetch(with_token(&ask, first.as_ref())).await?;
+        let reply = self.send(&ask, first.as_ref()).await?;
         if reply.status != StatusCode::UNAUTHORIZED {
             return Ok(reply);
         }
         let Some(realm) = self.realm(&reply.headers, repository.as_deref())? else { return Ok(reply) };
         if let (Some(token), Some(asked)) = (&first, &asked)
             && *asked == realm
-            && self.is_answer(&realm, token, begun)
+            && self.is_answer(&ask.method, &realm, token, begun)
         {
             return Ok(reply);
         }
@@ -140,16 +132,43 @@ impl<F: Fetch> TokenChallenge<F> {
                 if self.is_denied_lately(&denied) {
                     self.note_asked(repository, &realm);
                 }
-                return denied.into_reply(&ask);
+                return self.denied(denied, &ask);
             }
         };
         self.note_asked(repository, &realm);
         // A second 401 is the answer: the account, or nobody, may do this.
-        let reply = self.inner.fetch(with_token(&ask, Some(&token))).await?;
+        let reply = self.send(&ask, Some(&token)).await?;
         if reply.status == StatusCode::UNAUTHORIZED {
-            self.note_refused(&realm, &token);
+            self.note_refused(&ask.method, &realm, &token);
         }
         Ok(reply)
+    }
+
+    /// Sends a request, with a token if there is one. Some registries say with 403 what others say with 401: that
+    /// everybody's token allows too little.
+    async fn send(&self, ask: &Ask, token: Option<&Token>) -> Result<Reply, FetchError> {
+        let authorization = token.map(|token| token.authorization.clone());
+        let mut reply = self.inner.fetch(Ask { authorization, ..ask.clone() }).await?;
+        if reply.status == StatusCode::FORBIDDEN && token.is_some() {
+            self.mark_withheld(&mut reply);
+        }
+        Ok(reply)
+    }
+
+    /// What is said where there is no token. A token server that gives everybody none for this says what a registry
+    /// says that gives one which allows nothing.
+    fn denied(&self, denied: Denied, ask: &Ask) -> Result<Reply, FetchError> {
+        let mut reply = denied.into_reply(ask)?;
+        if reply.status == StatusCode::UNAUTHORIZED {
+            self.mark_withheld(&mut reply);
+        }
+        Ok(reply)
+    }
+
+    fn mark_withheld(&self, reply: &mut Reply) {
+        if matches!(self.account, Account::Anonymous) {
+            reply.headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(INSUFFICIENT_SCOPE));
+        }
     }
 
     fn note_asked(&self, repository: Option<String>, realm: &Realm) {
@@ -160,7 +179,11 @@ impl<F: Fetch> TokenChallenge<F> {
         state.asked.insert(repository, realm.clone());
     }
 
-    fn note_refused(&self, realm: &Realm, token: &Token) {
+    /// Some registries refuse a HEAD whatever the token: that says nothing of it.
+    fn note_refused(&self, method: &Method, realm: &Realm, token: &Token) {
+        if method == Method::HEAD {
+            return;
+        }
         let mut state = self.state.lock();
         if state.refused.len() >= MOST {
             state.refused.clear();
@@ -171,9 +194,9 @@ impl<F: Fetch> TokenChallenge<F> {
 
     /// Whether a 401 to this token is the registry's answer, which another token would not change: it was given for
     /// this very request, or refused a moment ago when it was new.
-    fn is_answer(&self, realm: &Realm, token: &Token, begun: Instant) -> bool {
+    fn is_answer(&self, method: &Method, realm: &Realm, token: &Token, begun: Instant) -> bool {
         if token.given >= begun {
-            self.note_refused(realm, token);
+            self.note_refused(method, realm, token);
             return true;
         }
         let state = self.state.lock();
@@ -273,10 +296,6 @@ impl<F: Fetch> Fetch for TokenChallenge<F> {
     }
 }
 
-fn with_token(ask: &Ask, token: Option<&Token>) -> Ask {
-    Ask { authorization: token.map(|token| token.authorization.clone()), ..ask.clone() }
-}
-
 /// The repository that an address of the distribution protocol is about, found from its end: a name may have segments
 /// like those that follow it.
 fn repository(path: &str) -> Option<String> {
@@ -339,45 +358,4 @@ async fn fetch_token<F: Fetch>(
     // Counted from before the request, and given up early: the registry has a clock of its own.
     let until = asked + Duration::from_secs(lifetime) * 4 / 5;
     Ok(Token { authorization, given: Instant::now(), until })
-}
-
-impl Denied {
-    /// Whether the token server asks to be left alone.
-    fn is_pause(&self) -> bool {
-        matches!(self, Self::Answered { status: StatusCode::TOO_MANY_REQUESTS, .. })
-    }
-
-    /// Whether the token server refused a token less than so long ago.
-    fn is_refusal_within(&self, time: Duration) -> bool {
-        match self {
-            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. } => at.elapsed() < time,
-            _ => false,
-        }
-    }
-
-    fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
-        let (status, retry_after, url) = match self {
-            Self::Failed(error) => return Err(error),
-            // Its word on our account is the registry's.
-            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
-                (StatusCode::UNAUTHORIZED, None, ask.url.clone())
-            }
-            Self::Answered { status, retry_after, realm, .. }
-                if status.is_client_error() || status.is_server_error() =>
-            {
-                (status, retry_after, realm)
-            }
-            Self::Answered { status, realm, .. } => {
-                let reason = format!("status {status} where a token was asked for");
-                return Err(FetchError::Protocol { origin: realm.origin(), reason });
-            }
-        };
-        let mut headers = HeaderMap::new();
-        if let Some(value) = retry_after {
-            headers.insert(RETRY_AFTER, value);
-        }
-        // A token server that knows no such thing says nothing of the registry.
-        let status = if matches!(status.as_u16(), 404 | 410) { StatusCode::BAD_GATEWAY } else { status };
-        Ok(Reply { status, headers, url, framed: true, body: Box::pin(stream::empty()), fallback: None })
-    }
 }

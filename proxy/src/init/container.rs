@@ -3,31 +3,38 @@
 
 use std::path::{Path, PathBuf};
 
+use crds::settings::{HUB, HUB_HOSTS};
 use toml::{Table, Value};
 
 use super::machine::Machine;
-use super::search::Search;
+use super::search::{Search, label};
 
-/// Offers the first registry that a client here has been told about.
+/// Offers the registries that clients here have been told about. Each is a proxy of its own.
 pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static str {
     const REMEDY: &str = "an image's name begins with its registry: write the address above v2/ of the one to keep \
                           close by, and its name as upstream.namespace where that is another";
     let machine = machine.clone();
     let Ok(found) = tokio::task::spawn_blocking(move || registries(&machine)).await else { return REMEDY };
-    let mut found = found.into_iter();
-    for Registry { namespace, address, read_from } in found.by_ref() {
-        if search.offer(&address, &read_from) {
-            let host = address.split("://").nth(1).unwrap_or_default().split('/').next();
-            if host != Some(namespace.as_str()) {
-                search.note(format!("images of it are named {namespace}/...: set upstream.namespace to that"));
-            }
-            break;
+    let mut seen: Vec<String> = Vec::new();
+    for Registry { namespace, address, read_from } in found {
+        // What containerd has been told comes first.
+        if !seen.contains(&namespace)
+            && let Some(found) = search.offer_another(&serving(&address), &read_from, &label(&namespace))
+        {
+            let is_told = found.url.authority() == namespace;
+            found.namespace = (!is_told).then(|| namespace.clone());
+            seen.push(namespace);
         }
     }
-    for other in found {
-        search.note(format!("{} names another registry: {}", other.read_from, other.namespace));
-    }
     REMEDY
+}
+
+/// The address that serves the images of a registry: clients know of one that its name leads nowhere.
+fn serving(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, HUB)) => format!("{scheme}://{}{HUB}", HUB_HOSTS[0]),
+        _ => address.to_owned(),
+    }
 }
 
 struct Registry {

@@ -1,7 +1,7 @@
 //! apt: what it would ask for in an update, which covers both forms of its sources. Each archive is a proxy of its own.
 
 use super::machine::Machine;
-use super::search::Search;
+use super::search::{Search, label};
 
 /// Offers the archives that apt uses here.
 pub(super) async fn find(machine: &Machine, search: &mut Search<'_>) -> &'static str {
@@ -29,9 +29,6 @@ fn root(line: &str) -> Option<&str> {
 /// What tells an archive from others: the last part of its path, as in `.../debian-security/`.
 fn suffix(address: &str) -> String {
     let last = address.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let last = last.strip_prefix("debian-").unwrap_or(last).to_ascii_lowercase();
-    let name: String =
-        last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(20).collect();
-    let name = name.trim_matches('-');
-    if name.is_empty() { "archive".to_owned() } else { name.to_owned() }
+    let name = label(last.strip_prefix("debian-").unwrap_or(last));
+    if name.is_empty() { "archive".to_owned() } else { name }
 }

@@ -34,6 +34,9 @@ fn document(text: &mut String, found: &Found) {
         line(text, "    ", note);
     }
     let _ = writeln!(text, "    url: {url}");
+    if let Some(namespace) = &found.namespace {
+        let _ = writeln!(text, "    namespace: {}", serde_json::Value::from(namespace.as_str()));
+    }
     if let Some(database) = &found.checksum_database {
         let _ = writeln!(text, "    checksumDatabase: {}", serde_json::Value::from(database.as_str()));
     }

@@ -24,6 +24,8 @@ pub struct Found {
     pub url: Url,
     /// Where the address was read, for people.
     pub read_from: String,
+    /// The host in the names of images, where it is not that of the address.
+    pub namespace: Option<String>,
     /// Other addresses of the registry, and when they are asked.
     pub fallbacks: Vec<(Url, FallbackTrigger)>,
     /// The checksum database of Go modules.
@@ -48,6 +50,7 @@ impl Found {
     pub fn manifest(&self) -> PackageProxy {
         let mut spec = PackageProxySpec::at(self.ecosystem, HttpUrl(self.url.clone()));
         if let Some(upstream) = &mut spec.upstream {
+            upstream.namespace.clone_from(&self.namespace);
             upstream.checksum_database.clone_from(&self.checksum_database);
             upstream.fallbacks = self.fallbacks.iter().map(|(url, when)| fallback(url, *when)).collect();
         }
@@ -92,6 +95,7 @@ impl<'a> Search<'a> {
             name: self.ecosystem.name().to_owned(),
             url,
             read_from: read_from.to_owned(),
+            namespace: None,
             fallbacks: Vec::new(),
             checksum_database: None,
             notes: Vec::new(),
@@ -144,25 +148,25 @@ impl<'a> Search<'a> {
     }
 
     /// Takes an address beside those that were taken, for clients that use several registries at once. The proxy of
-    /// each but the first is named with `suffix`. One that was taken before is not taken again.
-    pub(super) fn offer_another(&mut self, address: &str, read_from: &str, suffix: &str) {
+    /// each but the first is named with `suffix`. One that was taken before is not taken again. Returns what was taken.
+    pub(super) fn offer_another(&mut self, address: &str, read_from: &str, suffix: &str) -> Option<&mut Found> {
         let before = self.found.take();
         let taken = self.offer(address, read_from).then(|| self.found.take()).flatten();
         let Some(first) = before else {
             self.found = taken;
-            return;
+            return self.found.as_mut();
         };
         let is_new = |found: &Found| self.further.iter().chain([&first]).all(|known| known.url != found.url);
-        if let Some(found) = taken.filter(is_new) {
-            let mut name = format!("{}-{suffix}", self.ecosystem);
-            let is_used = |name: &str| self.further.iter().any(|known| known.name == name);
-            if is_used(&name) {
-                let mut numbered = (2..=self.further.len() + 2).map(|number| format!("{name}-{number}"));
-                name = numbered.find(|name| !is_used(name)).unwrap_or_default();
-            }
-            self.further.push(Found { name, ..found });
-        }
+        let taken = taken.filter(is_new);
         self.found = Some(first);
+        let mut name = format!("{}-{suffix}", self.ecosystem);
+        let is_used = |name: &str| self.further.iter().any(|known| known.name == name);
+        if is_used(&name) {
+            let mut numbered = (2..=self.further.len() + 2).map(|number| format!("{name}-{number}"));
+            name = numbered.find(|name| !is_used(name)).unwrap_or_default();
+        }
+        self.further.push(Found { name, ..taken? });
+        self.further.last_mut()
     }
 
     /// The outcome; `remedy` says what to set if nothing was taken.
@@ -176,6 +180,13 @@ impl<'a> Search<'a> {
             None => vec![Discovery::NotFound(NotFound { ecosystem, remedy: remedy.to_owned(), notes })],
         }
     }
+}
+
+/// A part of a proxy's name that is made of a text; it may be empty.
+pub(super) fn label(text: &str) -> String {
+    let letters =
+        text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' });
+    letters.take(20).collect::<String>().trim_matches('-').to_owned()
 }
 
 /// Whether an address leads to one of our own ports on this machine.

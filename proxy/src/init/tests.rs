@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crds::settings::{HUB, HUB_HOSTS};
 use tempfile::TempDir;
 
 use super::*;
@@ -219,4 +220,28 @@ async fn module_proxies_in_their_order_and_the_checksum_database() {
 echo sum.registry.example";
     let expected = "url: \"https://built.example/\" checksumDatabase: \"sum.registry.example\"";
     assert_eq!(go_manifest(script).await, expected);
+}
+
+#[tokio::test]
+async fn every_registry_of_images_is_a_proxy_of_its_own() {
+    let text = format!(
+        "[[registry]]\nprefix = \"a.example\"\nlocation = \"api.a.example\"\n[[registry]]\nlocation = \"{HUB}\"\n\
+         [[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n[[registry]]\nprefix = \"a.example\"\n\
+         location = \"other.example\"\n[[registry]]\nlocation = \"127.0.0.1:8080\"\ninsecure = true\n"
+    );
+    let (root, machine) = machine(&[], &[(".config/containers/registries.conf", &text)]);
+    let discoveries = discover_here(&machine).await;
+    let settings = settings(&discoveries);
+    let all =
+        settings.iter().map(|proxy| (proxy.name.as_str(), proxy.upstream.url.as_str(), proxy.upstream.namespace()));
+    let api = format!("https://{}{HUB}/", HUB_HOSTS[0]);
+    let expected = [
+        ("container", "https://api.a.example/", "a.example"),
+        ("container-docker-io", api.as_str(), HUB),
+        ("container-127-0-0-1-5000", "http://127.0.0.1:5000/", "127.0.0.1:5000"),
+    ];
+    assert_eq!(all.collect::<Vec<_>>(), expected.map(|(name, url, namespace)| (name, url, namespace.to_owned())));
+    let file = root.path().join("manifests.yaml");
+    fs::write(&file, manifests(&discoveries)).unwrap();
+    assert_eq!(load(&[file], None, UnknownFields::Refuse).unwrap().settings, settings);
 }

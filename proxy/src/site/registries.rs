@@ -31,13 +31,14 @@ impl Sites {
         };
         if let Some(namespace) = namespace {
             // Only what is configured: a client never names a host that is then asked.
-            return match self.registries().find(|site| site.settings.upstream.namespace() == namespace) {
+            return match self.registries().find(|site| site.settings.upstream.is_named(&namespace)) {
                 Some(site) => routed(site, rest, Some(namespace)),
                 None => Err(self.unknown("no proxy here is for that registry")),
             };
         }
         let (first, below) = rest.split_once('/').unwrap_or((rest, ""));
-        if let Some(site) = self.registries().find(|site| site.settings.name == first) {
+        // At the root no address begins with a proxy's name: it is a part of the repository's.
+        if let Some(site) = self.registries().find(|site| !self.at_root && site.settings.name == first) {
             return routed(site, below, None);
         }
         let mut all = self.registries();

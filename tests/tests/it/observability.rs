@@ -157,3 +157,56 @@ async fn no_query_and_no_secret_is_shown() {
         assert!(!line.contains(SECRET) && !line.contains("X-Signature"), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_reach_a_proxy_under_an_unknown_name_are_shown() {
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::new(&NPM);
+    fixture.install(&upstream);
+    let rig = Rig::serve([Manifest::of(&NPM, &upstream)]).await;
+    rig.get(&fixture.metadata()).await.expect_status(200);
+    assert_eq!(rig.status().await["proxies"][0]["unlistedHosts"], json!(null));
+    for (number, (host, last)) in [
+        ("packages.corp.example:8443", json!("packages.corp.example:8443")),
+        (&format!("user:{SECRET}@corp.example"), json!(null)),
+        (&"x".repeat(300), json!(null)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        rig.send(Ask::get(&fixture.metadata()).header("Host", host)).await.expect_status(200);
+        let status = rig.status().await;
+        let shown = &status["proxies"][0]["unlistedHosts"];
+        assert_eq!((&shown["requests"], &shown["last"]), (&json!(number + 1), &last), "{host}");
+        assert!(shown["message"].as_str().unwrap().contains("set externalURL"), "{shown}");
+        assert_eq!(
+            rig.metrics().await.sum("packageproxy_unlisted_hosts_total", &[("ecosystem", "npm")]),
+            number as u64 + 1
+        );
+    }
+    // The remedy is one: what was before it does not count.
+    rig.write_manifest(&Manifest::of(&NPM, &upstream).with("externalURL", "https://packages.corp.example:8443"));
+    tests::wait::until("the new address", || async {
+        let status = rig.status().await;
+        (status["proxies"][0]["unlistedHosts"] == json!(null)).then_some(())
+    })
+    .await;
+    let known = Ask::get(&fixture.metadata()).header("Host", "packages.corp.example:8443");
+    rig.send(known).await.expect_status(200);
+    assert_eq!(rig.status().await["proxies"][0]["unlistedHosts"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_behind_an_open_port_is_warned_of() {
+    let upstream = Upstream::start().await;
+    let open = Manifest::of(&NPM, &upstream);
+    let setup = Setup::default().manifest(open.clone().bearer("account")).secret("account", "token", SECRET);
+    let rig = setup.start().await;
+    let warnings = async || rig.status().await["configuration"]["warnings"].clone();
+    let told = warnings().await;
+    let lines = told.as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{told}");
+    assert!(lines[0].as_str().unwrap().contains("everyone who reaches it reads what this account may read"), "{told}");
+    rig.write_manifest(&open);
+    tests::wait::until("no account", || async { (warnings().await == json!([])).then_some(()) }).await;
+}

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crds::Ecosystem;
 use http::{Method, StatusCode};
 
 use super::body::{content_length, is_odd};
 use crate::cache::Cache;
 use crate::cache::lately::Asked;
+use crate::ecosystem;
 use crate::error::Error;
 use crate::fetch::{Purpose, SafeUrl, Wanted};
 use crate::intent::Artifact;
@@ -23,7 +25,7 @@ impl Cache {
         let head = tokio::spawn(async move { cache.head_of_upstream(&asked).await });
         let head = head.await.unwrap_or(Err(Error::Abandoned));
         if let Err(error) = &head {
-            self.note_absence(artifact, error, Asked::Head, since);
+            self.note_absence(artifact, error, Asked::Head, since).await;
         }
         head
     }
@@ -41,7 +43,11 @@ impl Cache {
         let head = async |url: SafeUrl, source: Option<Wanted>| {
             let reply = asking(Method::HEAD, url.clone(), source.clone()).await?;
             // What a GET begins to send is not read.
-            if knows_no_head(reply.status) { asking(Method::GET, url, source).await } else { Ok(reply) }
+            if knows_no_head(reply.status, self.settings.ecosystem) {
+                asking(Method::GET, url, source).await
+            } else {
+                Ok(reply)
+            }
         };
         let source = self.wanted(id, artifact, &target).await;
         let mut reply = head(target.url.clone(), source).await?;
@@ -59,10 +65,12 @@ impl Cache {
     }
 }
 
-/// Whether a status may mean that only the method is refused: some registries answer a HEAD of a file with these.
-fn knows_no_head(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-    )
+/// Whether a status may mean that only the method is refused: some registries answer a HEAD of a file with these, and
+/// some of those that give tokens with 401.
+fn knows_no_head(status: StatusCode, ecosystem: Ecosystem) -> bool {
+    match status.as_u16() {
+        400 | 403 | 405 | 501 => true,
+        401 => ecosystem::of(ecosystem).uses_tokens(),
+        _ => false,
+    }
 }

@@ -107,8 +107,9 @@ fn read_tags(raw: Raw<'_>) -> Result<Reading, Unexpected> {
 
 #[derive(Deserialize)]
 struct Index {
-    #[serde(rename = "manifests")]
-    _manifests: Vec<serde::de::IgnoredAny>,
+    /// Some registries write null where there is none.
+    #[serde(rename = "manifests", deserialize_with = "Option::deserialize")]
+    _manifests: Option<Vec<serde::de::IgnoredAny>>,
 }
 
 fn read_referrers(raw: Raw<'_>) -> Result<Reading, Unexpected> {

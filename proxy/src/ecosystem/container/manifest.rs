@@ -1,6 +1,6 @@
 //! Manifests and indexes: what they are and which blobs they name.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{blob_key, manifest_key, name};
 use crate::digest::Digest;
@@ -31,7 +31,13 @@ struct Document {
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
     blobs: Option<Vec<Descriptor>>,
+    #[serde(default, deserialize_with = "listed")]
     manifests: Option<Vec<Descriptor>>,
+}
+
+/// A list that is there. Some registries write null for one of nothing.
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Descriptor>>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 #[derive(Deserialize)]
@@ -99,7 +105,9 @@ fn media_type(document: &Document, said: &str) -> Result<&'static str, Unexpecte
         None => known(said).unwrap_or(shape),
     };
     let is_of_index = matches!(kind, OCI_INDEX | DOCKER_LIST);
-    let has_content = is_index || document.layers.is_some() || document.blobs.is_some() || kind == OCI_ARTIFACT;
+    // An image of no layers may leave them out.
+    let is_image = document.config.is_some() || document.layers.is_some();
+    let has_content = is_index || is_image || document.blobs.is_some() || kind == OCI_ARTIFACT;
     if is_of_index != is_index || !has_content {
         return Err(Unexpected("a document that is not what its type says".to_owned()));
     }

@@ -118,6 +118,12 @@ fn types_of_manifests() {
         (index(json!(OCI)), INDEX, None),
         (image(Value::Null), INDEX, None),
         (index(Value::Null), DOCKER, None),
+        // Nothing but a configuration, and nothing at all.
+        (json!({"schemaVersion": 2, "mediaType": OCI, "config": layer}), OCI, Some(OCI)),
+        (json!({"schemaVersion": 2, "config": layer, "layers": null}), DOCKER, Some(DOCKER)),
+        (json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": null}), INDEX, Some(INDEX)),
+        (json!({"schemaVersion": 2, "mediaType": INDEX}), INDEX, None),
+        (json!({"schemaVersion": 2, "mediaType": OCI, "layers": null}), OCI, None),
         (json!({"schemaVersion": 2, "layers": [layer], "manifests": [layer]}), OCI, None),
         (json!({"schemaVersion": 2, "config": layer, "manifests": [layer]}), INDEX, None),
         (image(json!("text/html")), OCI, None),
@@ -208,6 +214,8 @@ fn pages_of_lists() {
     assert!(read(&referrers, &[("oci-filters-applied", "evil\tx")]).unwrap().headers.is_empty());
     let tags = |body: &str| Fetched::new(metadata(&Container, "v2/a/tags/list", None), "application/json", body).read();
     assert!(tags(r#"{"name":"a","tags":null}"#).is_ok());
+    let list = |body: &str| Fetched::new(metadata(&Container, &referrers, None), "application/json", body).read();
+    assert!(list(r#"{"manifests":null}"#).is_ok() && list(r#"{"errors":[]}"#).is_err());
     for body in ["", "[]", r#"{"tags":[]}"#, r#"{"name":"a","tags":[1]}"#, "<html>"] {
         assert!(tags(body).is_err(), "{body}");
     }

@@ -51,7 +51,7 @@ pub(super) struct Report {
     /// The failure in words, where the outcome does not hold it.
     pub(super) error: Option<String>,
     pub(super) trouble: Option<Trouble>,
-    /// Whether it answered 401.
+    /// Whether it answered 401 and will have no token.
     pub(super) unauthorized: bool,
 }
 
@@ -108,7 +108,7 @@ pub struct OriginState {
     pub last_success: Option<Timestamp>,
     /// What failed since the last success.
     pub trouble: Option<Trouble>,
-    /// Whether its last answer was a 401.
+    /// Whether its last answer was a 401 that no token answers.
     pub unauthorized: bool,
 }
 

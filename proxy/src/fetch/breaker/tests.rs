@@ -211,6 +211,8 @@ async fn the_kind_of_trouble_is_known_until_a_success() {
         ("500", Box::new(|ask| Ok(reply(ask, 500))), Some(Trouble::Answer), false),
         ("queue", Box::new(|ask| Err(timeout(ask, Phase::Queue))), None, false),
         ("401", Box::new(|ask| Ok(reply(ask, 401))), None, true),
+        ("basic", Box::new(|ask| Ok(reply_with(ask, 401, &[("www-authenticate", "Basic realm=x")], ""))), None, true),
+        ("token", Box::new(|ask| Ok(reply_with(ask, 401, &[("www-authenticate", "Bearer realm=x")], ""))), None, false),
         ("404", Box::new(|ask| Ok(reply(ask, 404))), None, false),
     ];
     for (name, answer, trouble, unauthorized) in cases {

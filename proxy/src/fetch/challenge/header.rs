@@ -4,6 +4,8 @@
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
+/// Says that a token allows too little (RFC 6750 §3.1).
+pub(super) const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\"";
 /// Longest value of a parameter that is used.
 const LONGEST: usize = 2048;
 
@@ -20,21 +22,39 @@ pub(super) struct Bearer {
 
 /// The first bearer challenge that names a realm.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<Bearer> {
-    let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(challenges).find_map(|challenge| {
-        let parameter = |name: &str| {
-            let found = challenge.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty() && value.len() <= LONGEST)
-        };
-        let realm = parameter("realm").filter(|_| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
-        Some(Bearer { realm, service: parameter("service"), scope: parameter("scope") })
+    bearers(headers).find_map(|challenge| {
+        let parameter = |name: &str| challenge.parameter(name).map(str::to_owned);
+        Some(Bearer { realm: parameter("realm")?, service: parameter("service"), scope: parameter("scope") })
     })
+}
+
+/// Whether a refusal sends the client to a token server.
+pub(crate) fn asks_for_token(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some()
+}
+
+/// Whether a refusal says that the token was right and allows too little: the registry has no such thing for whom it was
+/// given to, or none at all.
+pub(crate) fn is_insufficient_scope(headers: &HeaderMap) -> bool {
+    bearers(headers).any(|challenge| challenge.parameter("error") == Some("insufficient_scope"))
+}
+
+fn bearers(headers: &HeaderMap) -> impl Iterator<Item = Challenge> {
+    let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(challenges).filter(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))
 }
 
 #[derive(Debug, Default)]
 struct Challenge {
     scheme: String,
     parameters: Vec<(String, String)>,
+}
+
+impl Challenge {
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty() && value.len() <= LONGEST)
+    }
 }
 
 /// Reads one line. What cannot be read ends it.
@@ -130,5 +150,19 @@ mod tests {
         }
         let long = format!("Bearer realm=\"https://a.example/{}\"", "x".repeat(LONGEST));
         assert_eq!(found(&[&long]), None);
+    }
+    #[test]
+    fn tokens_that_allow_too_little() {
+        for (line, expected) in [
+            (INSUFFICIENT_SCOPE, true),
+            (r#"Bearer realm="https://a.example/t",scope="repository:a:pull",error="insufficient_scope""#, true),
+            (r#"Basic realm="x", bearer Error=insufficient_scope"#, true),
+            (r#"Bearer realm="https://a.example/t",error="invalid_token""#, false),
+            (r#"Bearer realm="error=\"insufficient_scope\"""#, false),
+            (r#"Basic error="insufficient_scope""#, false),
+        ] {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, line.parse().unwrap())]);
+            assert_eq!(is_insufficient_scope(&headers), expected, "{line}");
+        }
     }
 }

@@ -7,6 +7,8 @@ use crate::fetch::credential::{Credential, Rules};
 use crate::fetch::testing::{Fake, ask, reply_with};
 use crate::secrets::Secrets;
 
+mod withheld;
+
 const BASE: &str = "https://registry.example/";
 const MANIFEST: &str = "https://registry.example/v2/team/a/manifests/x";
 const REFUSED: Duration = Duration::from_secs(30);

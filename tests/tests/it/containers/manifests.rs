@@ -278,6 +278,21 @@ async fn what_was_pushed_a_moment_ago_can_be_pulled() {
     assert_eq!(rig.get(&layer).await.expect_status(200).text(), "layer");
 }
 
+/// Whoever has the manifest knows that the layer is there, now or in a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_named_layer_is_absent_is_not_remembered() {
+    let (upstream, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1h")).await;
+    tag(&upstream, "a", "x", &image("a", &[("1", b"layer")]));
+    rig.get("/v2/a/manifests/x").await.expect_status(200);
+    let layer = format!("a/blobs/{}", digest(b"layer"));
+    for method in ["HEAD", "GET", "HEAD", "GET"] {
+        rig.send(Ask::new(method.parse().unwrap(), &format!("/v2/{layer}"))).await.expect_status(404);
+    }
+    assert_eq!(upstream.count(&at(&layer)), 4);
+    blob(&upstream, "a", b"layer");
+    assert_eq!(rig.get(&format!("/v2/{layer}")).await.expect_status(200).text(), "layer");
+}
+
 /// A manifest may say where else a layer lies: whoever follows that goes wherever a manifest sends him.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_addresses_of_a_layer_are_not_visited() {

@@ -129,7 +129,7 @@ async fn a_layer_that_the_disk_has_cut_is_given_to_no_repository() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_refuses_a_head_is_asked_by_get() {
     let (upstream, rig) = serve(|manifest| manifest).await;
-    for (number, refusal) in [400, 403, 405, 501].into_iter().enumerate() {
+    for (number, refusal) in [400, 401, 403, 405, 501].into_iter().enumerate() {
         let layer = [LAYER, &[number as u8]].concat();
         let path = blob(&upstream, "a", &layer);
         upstream.then(&at(&path), Reply::new(refusal));

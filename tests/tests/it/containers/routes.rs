@@ -84,6 +84,9 @@ async fn the_only_registry_needs_no_name() {
     rig.get("/v2/").await.expect_status(200);
     assert_eq!(title(&rig, "/v2/a/manifests/x").await, "only");
     assert_eq!(title(&rig, "/v2/a/manifests/x?ns=evil.example").await, "404 NAME_UNKNOWN");
+    // There a repository may begin with what the proxy is called.
+    tag(&upstream, "container/a", "x", &image("below", &[]));
+    assert_eq!(title(&rig, "/v2/container/a/manifests/x").await, "below");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use tests::fixture::CONTAINER;
 use tests::fixture::container::{digest, image};
 use tests::rig::Setup;
 use tests::wait::until;
-use tests::{Gate, Manifest, Reply, Resource, Rig, Upstream};
+use tests::{Ask, Gate, Manifest, Reply, Resource, Rig, Upstream};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -112,6 +112,67 @@ async fn a_stranger_who_may_not_learns_nothing_and_it_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forbidden_to_everybody_is_not_there() {
+    let (registry, _realm, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1h"), &[]).await;
+    let blob = format!("team/a/blobs/{}", digest(b"layer"));
+    for path in ["team/a/manifests/x", &blob] {
+        registry.set(&at(path), Reply::new(403));
+        for _ in 0..2 {
+            let before = registry.total();
+            let answer = rig.get(&format!("/v2/{path}")).await.expect_status(404);
+            assert!(answer.text().contains("that this proxy may see"), "{}", answer.text());
+            assert!(registry.total() > before, "it is not kept");
+        }
+    }
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_server_that_refuses_strangers() {
+    let (registry, realm, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1s"), &[]).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    for (number, refusal) in [401, 403].into_iter().enumerate() {
+        realm.set("/token", Reply::new(refusal));
+        // Asked, and remembered.
+        for _ in 0..2 {
+            let answer = rig.get(&format!("/v2/team/b{number}/manifests/x")).await.expect_status(404);
+            assert!(answer.text().contains("MANIFEST_UNKNOWN"), "{}", answer.text());
+            assert!(answer.header("www-authenticate").is_empty());
+        }
+    }
+    let token = json!({"token": TOKEN, "expires_in": 300}).to_string();
+    realm.set("/token", Reply::ok(token));
+    until("a token for everybody", || async {
+        let answer = rig.get("/v2/team/a/manifests/x").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Some registries answer every HEAD of a blob with 401, whatever the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_refused_says_nothing_of_the_token() {
+    let (registry, realm, rig) = serve(|manifest| manifest, &[]).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+    let path = blob(&registry, "team/a", b"layer");
+    let challenge = format!(
+        "Bearer realm=\"{}\",service=\"registry.example\",scope=\"repository:team/a:pull,pull\"",
+        realm.url("/token")
+    );
+    // One with the token that is known, and one with another.
+    for _ in 0..2 {
+        registry.then(&at(&path), Reply::new(401).header("WWW-Authenticate", &challenge));
+    }
+    let head = rig.send(Ask::head(&format!("/v2/{path}"))).await.expect_status(200);
+    assert_eq!(head.header("content-length"), "5");
+    let methods: Vec<_> = registry.requests_of(&at(&path)).into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["HEAD", "HEAD", "GET"]);
+    assert_eq!(realm.total(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_opened_nothing_is_replaced_after_a_while() {
     let (registry, realm, rig) = serve(|manifest| manifest.with("cache.negativeTTL", "1s"), &[]).await;
     registry.require(&["nobody"]);
@@ -149,6 +210,28 @@ async fn an_account_that_is_refused_is_told_apart() {
     realm.set("/token", Reply::ok(json!({"token": "other"}).to_string()));
     let answer = rig.get("/v2/team/a/manifests/x").await.expect_status(502);
     assert!(answer.text().contains("rejected credentials"), "{}", answer.text());
+    assert_kept(&rig, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_an_account_may_not_see_says_nothing_of_the_account() {
+    let secret = [("username", "alice"), ("password", CANARY), ("hosts", "127.0.0.1")];
+    let (registry, realm, rig) = serve(basic, &secret).await;
+    tag(&registry, "team/a", "x", &image("a", &[]));
+    let challenge = format!("Bearer realm=\"{}\",service=\"registry.example\"", realm.url("/token"));
+    let refusal = Reply::new(401).header("WWW-Authenticate", &format!("{challenge},error=\"insufficient_scope\""));
+    registry.set(&at("team/mistyped/manifests/x"), refusal);
+    for _ in 0..2 {
+        rig.get("/v2/team/a/manifests/x").await.expect_status(200);
+        let answer = rig.get("/v2/team/mistyped/manifests/x").await.expect_status(404);
+        assert!(answer.text().contains("MANIFEST_UNKNOWN"), "{}", answer.text());
+        let status = rig.status().await;
+        let proxy = &status["proxies"][0];
+        assert_eq!(
+            (&proxy["credentials"]["rejected"], &proxy["upstream"]["reason"]),
+            (&json!(false), &json!("Probed"))
+        );
+    }
     assert_kept(&rig, &[]);
 }
 
