@@ -21,7 +21,8 @@ pub(super) fn parse(database: &str, rest: &[&str], path: &[&str]) -> Result<Inte
     match rest {
         ["supported"] => {
             let key = Key::document(database, "supported");
-            Ok(Intent::Metadata(Metadata::verbatim(key, below(path), read_supported, TEXT)))
+            let read = |raw: Raw<'_>| Ok(Reading { absent: is_page(raw), ..Reading::default() });
+            Ok(Intent::Metadata(Metadata::verbatim(key, below(path), read, TEXT)))
         }
         ["latest"] => {
             let key = Key::document(database, "tree");
@@ -103,11 +104,10 @@ fn parse_number(text: &str, most: usize) -> Option<u32> {
     text.parse().ok().filter(|_| is_number)
 }
 
-/// Whether the registry mirrors the database its status says; some have a page for every address that they do not know,
-/// and a client that believed it would not find the database at all.
-fn read_supported(raw: Raw<'_>) -> Result<Reading, Unexpected> {
-    let is_page = !is_no_page(raw.bytes) || (is_page_type(raw.content_type) && !raw.bytes.is_empty());
-    Ok(Reading { absent: is_page, ..Reading::default() })
+/// Whether this is a web page. That the registry mirrors the database its status says; some have a page with that status
+/// for every address that they do not know, and a client that believed it would not find the database at all.
+fn is_page(raw: Raw<'_>) -> bool {
+    !is_no_page(raw.bytes) || (is_page_type(raw.content_type) && !raw.bytes.is_empty())
 }
 
 fn read_head(raw: Raw<'_>) -> Result<Reading, Unexpected> {
