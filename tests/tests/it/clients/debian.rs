@@ -10,6 +10,7 @@ use super::scenario::{Run, Scenario};
 
 mod archive;
 mod bootstrap;
+mod forms;
 mod patches;
 mod rotation;
 
