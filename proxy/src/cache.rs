@@ -57,6 +57,9 @@ mod write;
 /// How often a document may be asked again because a file is missing from it.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
+/// How often the log says that one document has run out.
+const WARNING_PAUSE: Duration = Duration::from_hours(1);
+
 /// What all proxies of a process share.
 #[derive(Debug)]
 pub struct Engine {
@@ -92,6 +95,8 @@ struct Running {
     /// Keys of which the last answer was wrong, or lacked something.
     doubted: Recently,
     absent: Absent,
+    /// Documents of which the log says that they have run out.
+    run_out: Recently,
     unwritten: unwritten::Unwritten,
     writer: write::Writer,
     generations: generation::Generations,
@@ -120,6 +125,7 @@ impl Cache {
             asked_again: Recently::default(),
             doubted: Recently::default(),
             absent: Absent::default(),
+            run_out: Recently::default(),
             unwritten: unwritten::Unwritten::default(),
             writer: write::Writer::new(Arc::clone(&engine.store), space.clone(), Arc::clone(&purges)),
             generations: generation::Generations::default(),
@@ -244,7 +250,10 @@ impl Cache {
                 return Ok((refreshed.document, CacheStatus::Revalidated { status: refreshed.status }));
             }
             Ok(Err(gone @ Error::Missing { .. })) if metadata.once_gone == OnceGone::Served => Some(gone),
-            Ok(Err(error)) if !usable || !error.allows_stale() => return Err(error),
+            Ok(Err(error)) if !usable || !error.allows_stale() => {
+                self.note_run_out(id, metadata, &held, &error);
+                return Err(error);
+            }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
@@ -254,6 +263,20 @@ impl Cache {
                 "the upstream fails: stale metadata is served");
         }
         Ok((held, status))
+    }
+
+    /// Says that a document does not stand in although it is here, if its own word is the reason.
+    fn note_run_out(&self, id: RecordId, metadata: &Metadata, held: &StoredDocument, error: &Error) {
+        let until = held.record.document().and_then(|document| document.valid_until);
+        if !error.allows_stale() || until.is_none_or(|until| self.now() < until) {
+            return;
+        }
+        self.engine.metrics.run_out.get_or_create(&self.label()).inc();
+        if self.state.run_out.first(id, WARNING_PAUSE) {
+            tracing::warn!(proxy = %self.settings.name, package.name = %metadata.key.package,
+                package.file = %metadata.key.file, error = %error,
+                "its Valid-Until has passed and the upstream fails: it is not served any more");
+        }
     }
 
     /// What is stored of a document that the upstream does not have any more, where that is served on.

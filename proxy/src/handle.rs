@@ -88,7 +88,7 @@ async fn walk(
             respond::label(&mut response, site.protocol.headers(Some((&artifact.key, None))));
             Ok(response)
         }
-        Intent::Indexed(indexed) => Box::pin(index(&site.cache, indexed, parts, who)).await,
+        Intent::Indexed(indexed) => Box::pin(index(&site.cache, indexed, parts, incoming, who)).await,
         Intent::Signature(head) => {
             let (bytes, status) = Box::pin(site.cache.signature(head, who)).await?;
             Ok(respond::signature(&site.cache, bytes, status))
@@ -147,12 +147,21 @@ async fn index(
     cache: &Arc<Cache>,
     indexed: &Indexed,
     parts: &http::request::Parts,
+    incoming: Incoming,
     who: Client,
 ) -> Result<Response<Body>, Error> {
-    let found = cache.indexed(indexed, who).await?;
+    let found = match (cache.indexed(indexed, who).await, &indexed.headless) {
+        (Err(Error::Missing { .. }), Some(forward)) => {
+            return forward::forwarded(cache, forward, &parts.headers, incoming).await;
+        }
+        (found, _) => found?,
+    };
     match file(cache, &found.artifact, &parts.method, &parts.headers).await {
         Ok(response) => Ok(response),
-        Err(error) => Err(cache.out_of_step(&found, error).await),
+        Err(error) => {
+            cache.worth_another_try(&found, error).await?;
+            file(cache, &found.artifact, &parts.method, &parts.headers).await
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub digest_mismatches: Family<EcosystemLabel, Counter>,
     /// Artifacts passed on without comparing a published digest, for want of a disk.
     pub unverified: Family<EcosystemLabel, Counter>,
+    /// Requests failed because a document has run out by its own word while the upstream failed.
+    pub run_out: Family<EcosystemLabel, Counter>,
     /// Requests with a Host that is on no list.
     pub unlisted_hosts: Family<EcosystemLabel, Counter>,
     /// 0 closed, 1 half-open, 2 open, 3 paused by the origin.
@@ -108,6 +110,7 @@ impl Metrics {
             fills: Family::default(),
             digest_mismatches: Family::default(),
             unverified: Family::default(),
+            run_out: Family::default(),
             unlisted_hosts: Family::default(),
             breaker_state: Family::default(),
             store_bytes: Gauge::default(),
@@ -138,6 +141,7 @@ impl Metrics {
         registry.register("fills", "Documents and artifacts fetched for the cache", metrics.fills.clone());
         registry.register("digest_mismatches", "Bodies with a wrong digest", metrics.digest_mismatches.clone());
         registry.register("unverified", "Artifacts passed on unverified", metrics.unverified.clone());
+        registry.register("run_out", "Requests failed by a Valid-Until in the past", metrics.run_out.clone());
         registry.register("unlisted_hosts", "Requests with an unlisted Host", metrics.unlisted_hosts.clone());
         registry.register(
             "breaker_state",

@@ -343,12 +343,15 @@ pub fn local(answer: &mut Answer) -> Response<Body> {
 pub fn forwarded(forward: &Forward, status: StatusCode, headers: &HeaderMap, body: Body) -> Response<Body> {
     let mut response = start(status, forward.content_type, CacheStatus::Bypass);
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    for name in [header::CONTENT_ENCODING, header::RETRY_AFTER] {
+    // In answer to HEAD the length is that of the answer to GET (RFC 9110 §9.3.2).
+    let is_head = forward.method == Method::HEAD;
+    let passed = [header::CONTENT_ENCODING, header::RETRY_AFTER].into_iter();
+    for name in passed.chain(is_head.then_some(header::CONTENT_LENGTH)) {
         if let Some(value) = headers.get(&name) {
             response.headers_mut().insert(name, value.clone());
         }
     }
-    if let Some(exact) = http_body::Body::size_hint(&body).exact() {
+    if let Some(exact) = http_body::Body::size_hint(&body).exact().filter(|_| !is_head) {
         length(&mut response, exact);
     }
     put(&mut response, body);

@@ -61,6 +61,10 @@ pub trait Protocol: Sync {
     fn lacks(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+    /// Whether a file that turns out wrong before any of it is sent is asked for once more at once, past caches.
+    fn tries_again(&self) -> bool {
+        false
+    }
     /// Every document of the registry: the path below the upstream's base, and what it answers. `files` is the base
     /// of the files, which need not be the upstream; it ends in `/`.
     fn documents(&self, package: &Package, files: &str) -> Vec<(String, Resource)>;

@@ -22,7 +22,7 @@ use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
 pub(super) use body::{Arrived, BEGINNING, content_length};
-use body::{EMPTY, blob_id, is_odd, is_web_page, unexpected};
+use body::{EMPTY, blob_id, is_elsewhere, is_odd, is_web_page, unexpected};
 
 mod body;
 mod head;
@@ -241,7 +241,7 @@ impl Cache {
         }
         let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
         let mut reply = self.ask_artifact(id, artifact, &target).await?;
-        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        if is_elsewhere(reply.status, artifact)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
             target = elsewhere;

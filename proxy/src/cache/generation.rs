@@ -21,6 +21,7 @@ mod swap;
 
 pub use given::Client;
 pub(super) use opened::Closed;
+pub(super) use signature::Head;
 
 /// The generations of one proxy.
 #[derive(Debug, Default)]

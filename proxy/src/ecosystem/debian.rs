@@ -98,9 +98,15 @@ fn elsewhere(call: &Call, path: &[&str]) -> Option<Intent> {
             _ => named_file(path, Some(flat(suite, &format!("{holder}/Index")))),
         }),
         _ if is_head(file, folder) => Some(head_or_signature(file, folder)),
+        ["doc" | "indices", ..] => Some(Intent::Metadata(changing(path))),
+        _ if file.starts_with("ls-lR") => Some(Intent::Metadata(changing(path))),
         _ if is_package_file(file) => Some(named_file(path, None)),
-        _ if is_suite_index(file) => Some(Intent::Indexed(flat(folder, file))),
-        ["doc" | "indices" | "tools", ..] => Some(forward(call, path)),
+        _ if is_suite_index(file) => {
+            // Of a folder of packages that somebody has listed, and no more. An archive with suites has heads elsewhere.
+            let headless = (!folder.contains(&"dists")).then(|| forwarded(call, path));
+            Some(Intent::Indexed(Indexed { headless, ..flat(folder, file) }))
+        }
+        ["tools", ..] => Some(forward(call, path)),
         // Keys that people fetch before they trust the archive.
         [.., file] if [".gpg", ".asc", ".key"].iter().any(|end| file.ends_with(end)) => Some(forward(call, path)),
         _ => None,
@@ -151,12 +157,12 @@ fn indexed(below: &[&str]) -> Indexed {
         heads: heads(&[&["dists"], &below[..length]].concat()),
         name: below[length..].join("/"),
     };
-    Indexed { within: (1..=longest).map(within).collect() }
+    Indexed { within: (1..=longest).map(within).collect(), headless: None }
 }
 
 /// An index file of a flat repository.
 fn flat(folder: &[&str], name: &str) -> Indexed {
-    Indexed { within: vec![Within { heads: heads(folder), name: name.to_owned() }] }
+    Indexed { within: vec![Within { heads: heads(folder), name: name.to_owned() }], headless: None }
 }
 
 /// The index file that an entry of a head means: by digest where the upstream has it, else by its name.
@@ -222,8 +228,18 @@ fn trace(path: &[&str]) -> Metadata {
     Metadata { accept: None, ..Metadata::verbatim(key, UpstreamPath::from_segments(path), read, TEXT) }
 }
 
+/// Lists and texts of the archive as a whole, of any size: they change under their names.
+fn changing(path: &[&str]) -> Metadata {
+    let key = Key::file("", "", path.join("/"), "changing");
+    Metadata::opaque(key, UpstreamPath::from_segments(path), path::content_type(path.last().copied().unwrap_or_default()))
+}
+
 fn forward(call: &Call, path: &[&str]) -> Intent {
-    Intent::Forward(Forward {
+    Intent::Forward(forwarded(call, path))
+}
+
+fn forwarded(call: &Call, path: &[&str]) -> Forward {
+    Forward {
         base: None,
         method: call.method.clone(),
         to: UpstreamPath::from_segments(path),
@@ -231,7 +247,7 @@ fn forward(call: &Call, path: &[&str]) -> Intent {
         accept: None,
         body_limit: 0,
         content_type: BYTES,
-    })
+    }
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::FetchError;
 use super::filter::host_matches;
+use super::redact::Secret;
 use super::tls::Identity;
 use crate::secrets::Secrets;
 
@@ -56,7 +57,8 @@ pub enum Account {
 /// A name and a password, and where they may be sent.
 #[derive(Clone, Debug)]
 pub struct Basic {
-    user: String,
+    /// May be a token.
+    user: Secret,
     /// Marked sensitive.
     authorization: HeaderValue,
     secret: String,
@@ -71,7 +73,7 @@ impl Account {
         let (host, with_port) = host_of(realm);
         let listed = basic.hosts.iter().any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port));
         if Scope::below(base).same_origin(realm) || listed {
-            return Ok(Some((basic.user.clone(), basic.authorization.clone())));
+            return Ok(Some((basic.user.expose().to_owned(), basic.authorization.clone())));
         }
         Err(format!(
             "the registry sends its clients to the token server {host}; name it in the key `{HOSTS}` of secret `{}` if \
@@ -198,11 +200,12 @@ impl Credential {
         let mut account = Account::Other;
         let form = match &auth.kind {
             AuthKind::Basic => {
-                let (user, password) = (keys.text("username")?, keys.text("password")?);
+                // Some registries take a token for a name, and no password.
+                let (user, password) = (keys.text("username")?, keys.text_or_nothing("password")?);
                 let coded = BASE64.encode(format!("{user}:{password}").as_bytes());
                 let value = keys.value("password", &format!("Basic {coded}"))?;
                 account = Account::Basic(Basic {
-                    user: user.to_owned(),
+                    user: Secret::new(user.to_owned()),
                     authorization: value.clone(),
                     secret: auth.secret.clone(),
                     hosts: keys.hosts().map(str::to_owned).collect(),
@@ -313,14 +316,18 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// The text of a key, without the line break that most editors and `echo` leave at its end.
+    /// The text of a key that must not be empty.
     fn text(&self, key: &'static str) -> Result<&'a str, CredentialError> {
-        let secret = || self.secret.to_owned();
-        let missing = || CredentialError::KeyMissing { secret: secret(), key };
+        let empty = || CredentialError::KeyEmpty { secret: self.secret.to_owned(), key };
+        self.text_or_nothing(key).and_then(|text| if text.trim().is_empty() { Err(empty()) } else { Ok(text) })
+    }
+
+    /// The text of a key, without the line break that most editors and `echo` leave at its end.
+    fn text_or_nothing(&self, key: &'static str) -> Result<&'a str, CredentialError> {
+        let missing = || CredentialError::KeyMissing { secret: self.secret.to_owned(), key };
         let bytes = self.secrets.get(self.secret, key).ok_or_else(missing)?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.unusable(key, "it is not text".to_owned()))?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.trim().is_empty() { Err(CredentialError::KeyEmpty { secret: secret(), key }) } else { Ok(text) }
+        Ok(text.trim_end_matches(['\r', '\n']))
     }
 
     fn value(&self, key: &'static str, text: &str) -> Result<HeaderValue, CredentialError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use http_body_util::BodyExt as _;
 
 use crate::body::Body;
@@ -63,7 +63,10 @@ where
     }
     let Reply { status, headers, url, body, .. } = reply;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = collect(body, announced, &url.origin(), budget).await?;
+    let body = match forward.method {
+        Method::HEAD => Body::empty(),
+        _ => collect(body, announced, &url.origin(), budget).await?,
+    };
     Ok(respond::forwarded(forward, status, &headers, body))
 }
 

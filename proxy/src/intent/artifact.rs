@@ -35,7 +35,7 @@ pub struct Artifact {
     pub checksum_siblings: Option<&'static ChecksumSiblings>,
     /// What every such file is made like.
     pub shape: Shape,
-    /// Another address of the same bytes, tried where the first one answers 404.
+    /// Another address of the same bytes, tried where the first one answers 404 or 403.
     pub spare: Option<UpstreamPath>,
     /// How to read what it says of other files, if it is an index of such.
     pub scan: Option<NewScan>,

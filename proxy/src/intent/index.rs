@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Artifact, Key, ListedFile, Metadata};
+use super::{Artifact, Forward, Key, ListedFile, Metadata};
 use crate::digest::Digest;
 use crate::upstream_path::UpstreamPath;
 
@@ -30,6 +30,9 @@ pub struct Indexed {
     /// The generations that it may be of, the likeliest first: a path does not always tell where the one's name ends
     /// and the other's begins.
     pub within: Vec<Within>,
+    /// What is asked of the upstream where it has none of the heads, and nothing says which bytes the file is; `None`: it
+    /// is not served then.
+    pub headless: Option<Forward>,
 }
 
 /// A name within a generation.

@@ -15,6 +15,7 @@ use tests::fixture::{BASE, DEBIAN};
 use tests::wait::until;
 use tests::{Answer, Ask, Manifest, Resource, Rig, Upstream};
 
+mod addresses;
 mod components;
 mod heads;
 mod large;

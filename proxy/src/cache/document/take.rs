@@ -8,6 +8,7 @@ use super::understand::Understood;
 use super::{Afterwards, Refreshed, StoredDocument, header_text};
 use crate::cache::Cache;
 use crate::cache::checksum::{Beside, Compared};
+use crate::cache::generation::Head;
 use crate::cache::policy;
 use crate::cache::purges::Since;
 use crate::cache::receive::{self, Coded};
@@ -36,7 +37,7 @@ impl Cache {
         let upstream = reply.url.origin();
         let final_url = reply.url.expose().clone();
         let headers = reply.headers.clone();
-        let framed = reply.framed;
+        let (framed, source) = (reply.framed, reply.fallback.clone());
         let most = self.settings.cache.max_metadata_size;
         let (limit, coded) = match metadata.read {
             Some(_) => (metadata.limit.map_or(most, |limit| limit.min(most)), Coded::Undone),
@@ -117,7 +118,8 @@ impl Cache {
         let mut parts = 1 + usize::from(table.is_some());
         let mut signature = None;
         if let Some(of) = metadata.generation.and_then(|generation| generation.signature) {
-            signature = self.fetch_signature(id, metadata, of, document.received, raw.patience(), &mut files).await?;
+            let arrived = Head { id, metadata, received: document.received, source };
+            signature = self.fetch_signature(&arrived, of, raw.patience(), &mut files).await?;
             document.signature = signature.as_ref().map(|signature| (signature.id(), signature.length()));
             parts += usize::from(signature.is_some());
         }

@@ -195,6 +195,13 @@ fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
     first[..count] == magic[..count]
 }
 
+/// Whether a status means that a file is not at this address and may be at another. Stores of objects refuse what they do
+/// not have to whoever may not list them.
+pub(super) fn is_elsewhere(status: StatusCode, artifact: &Artifact) -> bool {
+    let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    is_absent || (status == StatusCode::FORBIDDEN && artifact.spare.is_some())
+}
+
 /// Whether only a digest tells that this is the file, and not a page of somebody on the way, nothing, or a coded form.
 pub(super) fn is_odd(reply: &Reply, artifact: &Artifact) -> bool {
     let is_odd = is_web_page(reply) || is_coded(reply, artifact) || content_length(reply) == Some(0);

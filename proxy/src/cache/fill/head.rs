@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crds::Ecosystem;
 use http::{Method, StatusCode};
 
-use super::body::{content_length, is_odd};
+use super::body::{content_length, is_elsewhere, is_odd};
 use crate::cache::Cache;
 use crate::cache::lately::Asked;
 use crate::ecosystem;
@@ -51,7 +51,7 @@ impl Cache {
         };
         let source = self.wanted(id, artifact, &target).await;
         let mut reply = head(target.url.clone(), source).await?;
-        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        if is_elsewhere(reply.status, artifact)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
             reply = head(elsewhere.url.clone(), None).await?;

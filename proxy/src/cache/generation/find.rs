@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Client, Open};
-use crate::cache::Cache;
+use crate::cache::ask::DOUBT;
+use crate::cache::{Cache, StoredDocument};
 use crate::error::Error;
 use crate::intent::{Artifact, Indexed, Metadata, Within};
 use crate::store::BlobId;
@@ -14,6 +15,8 @@ pub struct Found {
     pub artifact: Artifact,
     head: Metadata,
     raw: BlobId,
+    /// Whether caches on the way are passed by already.
+    is_doubted: bool,
 }
 
 impl Cache {
@@ -91,7 +94,10 @@ impl Cache {
     async fn found(&self, open: &Arc<Open>, within: &Within) -> Result<Option<Found>, Error> {
         let Some(file) = open.look_up(&within.name).await? else { return Ok(None) };
         let artifact = open.artifact(&file);
-        Ok(artifact.map(|artifact| Found { artifact, head: open.head.clone(), raw: open.raw }))
+        Ok(artifact.map(|artifact| {
+            let is_doubted = self.state.doubted.is_recent(self.space.record_id(&artifact.key), DOUBT);
+            Found { artifact, head: open.head.clone(), raw: open.raw, is_doubted }
+        }))
     }
 
     /// The first head that the upstream has.
@@ -110,17 +116,23 @@ impl Cache {
     }
 
     /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to
-    /// begin anew.
-    pub async fn out_of_step(self: &Arc<Self>, found: &Found, error: Error) -> Error {
+    /// begin anew; if it has not, a cache on the way may have given the file before, and `Ok` is the word to ask once
+    /// more, past it.
+    pub async fn worth_another_try(self: &Arc<Self>, found: &Found, error: Error) -> Result<(), Error> {
         if !matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. }) {
-            return error;
+            return Err(error);
         }
         let wait = self.settings.cache.revalidation_wait;
-        let gone_on = || Error::OutOfStep { upstream: self.upstream() };
+        let is_same = |document: &StoredDocument| document.record.document().is_some_and(|now| now.raw == found.raw);
         match tokio::time::timeout(wait, self.asked_again(&found.head)).await {
-            Ok(Ok(document)) if document.record.document().is_some_and(|document| document.raw == found.raw) => error,
-            Ok(Ok(_) | Err(Error::OutOfStep { .. })) | Err(_) => gone_on(),
-            Ok(Err(_)) => error,
+            Ok(Ok(document)) if is_same(&document) && !found.is_doubted => {
+                // Both tries are one failure to those who come next.
+                self.state.distrust.acquit(self.space.record_id(&found.artifact.key));
+                Ok(())
+            }
+            Ok(Ok(document)) if is_same(&document) => Err(error),
+            Ok(Ok(_) | Err(Error::OutOfStep { .. })) | Err(_) => Err(Error::OutOfStep { upstream: self.upstream() }),
+            Ok(Err(_)) => Err(error),
         }
     }
 

@@ -2,8 +2,11 @@
 
 use crate::digest::Algorithm;
 
-/// The kinds of packages: what their names end in, `Content-Type`, first bytes.
-const PACKAGES: &[(&str, &str, &[u8])] = &[
+/// What the names of a kind of files end in, their `Content-Type`, their first bytes.
+type Kind = (&'static str, &'static str, &'static [u8]);
+
+/// The kinds of packages.
+const PACKAGES: &[Kind] = &[
     (".deb", DEB, AR),
     (".udeb", DEB, AR),
     (".ddeb", DEB, AR),
@@ -14,23 +17,25 @@ const PACKAGES: &[(&str, &str, &[u8])] = &[
     (".tar.zst", "application/zstd", b""),
     (".tar.lzma", "application/x-lzma", b""),
     (".diff.gz", "application/gzip", b"\x1f\x8b"),
-    (".gz", "application/gzip", b"\x1f\x8b"),
     (".buildinfo", "text/plain; charset=utf-8", b""),
     (".changes", "text/plain; charset=utf-8", b""),
 ];
+/// Patches of indexes. Their folder tells what they are: elsewhere such a name may be of a list that changes.
+const PATCH: Kind = (".gz", "application/gzip", b"\x1f\x8b");
 const DEB: &str = "application/vnd.debian.binary-package";
 const AR: &[u8] = b"!<arch>\n";
 /// Names of index files that lie beside the head of a flat repository.
 const INDEXES: &[&str] = &["Packages", "Sources", "Contents", "Translation", "Components", "Commands"];
 
-fn kind(file: &str) -> Option<&'static (&'static str, &'static str, &'static [u8])> {
-    PACKAGES.iter().find(|(end, _, _)| file.ends_with(end))
+fn kind(file: &str) -> Option<&'static Kind> {
+    PACKAGES.iter().chain([&PATCH]).find(|(end, _, _)| file.ends_with(end))
 }
 
 /// Whether a file is of a binary or source package, detached signatures of tarballs included.
 pub(super) fn is_package_file(file: &str) -> bool {
     let signed = file.strip_suffix(".asc").or_else(|| file.strip_suffix(".sig")).filter(|name| name.contains(".tar."));
-    kind(signed.unwrap_or(file)).is_some() && !is_suite_index(file)
+    let name = signed.unwrap_or(file);
+    PACKAGES.iter().any(|(end, _, _)| name.ends_with(end)) && !is_suite_index(file)
 }
 
 /// Whether a file is an index of a flat repository.
@@ -92,10 +97,25 @@ pub(super) fn is_sum(file: &str) -> bool {
     matches!(file, "SHA256SUMS" | "SHA1SUMS" | "MD5SUMS")
 }
 
+/// Whether a folder holds installers: `images`, or those of an older kind.
+pub(super) fn holds_images(folder: &str) -> bool {
+    folder == "images" || folder.ends_with("-images")
+}
+
+/// Whether a folder is named after a moment (`20240131T120000Z`): below it is what an archive was then.
+pub(super) fn is_moment(folder: &str) -> bool {
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 => byte == b'T',
+        15 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    };
+    folder.len() == 16 && folder.bytes().enumerate().all(fits)
+}
+
 /// The folder of installers, below `dists/`, that a path leads into; the list of their digests lies there.
 pub(super) fn images<'a, 'b>(below: &'a [&'b str]) -> Option<&'a [&'b str]> {
     let installer = below.iter().position(|segment| segment.starts_with("installer-"))?;
-    let images = installer + below[installer..].iter().position(|segment| *segment == "images")?;
+    let images = installer + below[installer..].iter().position(|segment| holds_images(segment))?;
     (images + 1 < below.len()).then(|| &below[..=images])
 }
 
@@ -108,6 +128,6 @@ pub(super) fn is_scanned(folder: &[&str], name: Option<&str>) -> bool {
         Some("Index") => holds_patches(last),
         Some("SHA256SUMS") => true,
         Some(name) => has_stanzas && (name.starts_with("Packages") || name.starts_with("Sources")),
-        None => has_stanzas || holds_patches(last) || last == "images",
+        None => has_stanzas || holds_patches(last) || holds_images(last),
     }
 }

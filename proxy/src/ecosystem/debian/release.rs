@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::path::is_moment;
 use crate::date;
 use crate::digest::{Algorithm, Digest};
 use crate::ecosystem::gathered::Gathered;
@@ -66,7 +67,9 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
         }
         gathered.file(listed(name.to_owned(), &entry));
     }
-    Ok(Reading { by_digest, valid_until, revision, ..gathered.reading()? })
+    // What an archive was at a moment of the past stays so: that there are newer heads elsewhere takes nothing from it.
+    let is_of_the_past = raw.url.path_segments().is_some_and(|mut folders| folders.any(is_moment));
+    Ok(Reading { by_digest, valid_until: valid_until.filter(|_| !is_of_the_past), revision, ..gathered.reading()? })
 }
 
 fn listed(name: String, entry: &Entry<'_>) -> ListedFile {

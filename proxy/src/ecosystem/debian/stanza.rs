@@ -1,6 +1,6 @@
 //! What `Packages`, `Sources`, the `Index` of patches and the `SHA256SUMS` of installers say of other files, line by line.
 
-use super::path::holds_patches;
+use super::path::{holds_images, holds_patches};
 use crate::digest::{Algorithm, Digest};
 use crate::intent::{NamedFile, ScanIndex};
 
@@ -11,7 +11,8 @@ const ROOTS: usize = 8;
 
 /// The reader of the index in a folder.
 pub(super) fn scan(folder: &str) -> Box<dyn ScanIndex> {
-    if folder.ends_with("/images") {
+    let last = folder.rsplit('/').next().unwrap_or_default();
+    if folder.starts_with("dists/") && holds_images(last) {
         return Box::new(Sums { folder: folder.to_owned() });
     }
     let paths = match folder {

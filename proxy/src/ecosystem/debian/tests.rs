@@ -68,6 +68,22 @@ fn what_requests_mean() {
             "dists/stable/main/installer-amd64/current/images/netboot/mini.iso",
             "artifact file|mini.iso||dists/stable/main/installer-amd64/current/images/netboot/mini.iso in ",
         ),
+        (
+            "dists/stable/main/installer-amd64/current/legacy-images/netboot/mini.iso",
+            "artifact file|mini.iso||dists/stable/main/installer-amd64/current/legacy-images/netboot/mini.iso in ",
+        ),
+        ("pool/h/hello_2.10-3.diff.gz", "artifact file|hello|2.10-3|pool/h/hello_2.10-3.diff.gz in "),
+        ("pool/h/hello_2.10.orig.tar.gz", "artifact file|hello|2.10|pool/h/hello_2.10.orig.tar.gz in "),
+        ("pool/h/hello_2.10.orig.tar.bz2.asc", "artifact file|hello|2.10|pool/h/hello_2.10.orig.tar.bz2.asc in "),
+        ("tools/x_1_all.deb", "artifact file|x|1|tools/x_1_all.deb in "),
+        ("tools/rawrite.exe", "forward GET tools/rawrite.exe"),
+        ("ls-lR.gz", "metadata changing|||ls-lR.gz < ls-lR.gz"),
+        (
+            "indices/override.stable.main.gz",
+            "metadata changing|||indices/override.stable.main.gz < indices/override.stable.main.gz",
+        ),
+        ("doc/FAQ/faq.html.tar.gz", "metadata changing|||doc/FAQ/faq.html.tar.gz < doc/FAQ/faq.html.tar.gz"),
+        ("pool/h/lists.gz", "not found"),
         ("dists/stable/ChangeLog", "forward GET dists/stable/ChangeLog"),
         ("project/trace/master", "metadata trace|||project/trace/master < project/trace/master"),
         ("key.gpg", "forward GET key.gpg"),
@@ -85,6 +101,8 @@ fn what_requests_mean() {
     }
     assert_eq!(described(&ask(&Debian, &Method::PUT, DEB, None)), "method");
     assert!(artifact(&Debian, DEB).magic.starts_with(b"!<arch>"));
+    let patch = artifact(&Debian, "dists/stable/main/binary-amd64/Packages.diff/T-2024.gz");
+    assert_eq!((patch.content_type, patch.magic), ("application/gzip", &b"\x1f\x8b"[..]));
 }
 
 fn release(body: &str) -> Fetched {
@@ -117,6 +135,15 @@ fn heads_are_read_within_their_signature() {
     assert_eq!(reading.files[2].digests.len(), 2);
     assert_eq!(reading.files[0].size, Some(8));
     assert_eq!(release(&text).served("http://127.0.0.1/"), text);
+    // Of a moment of the past, it stands as it is.
+    for (suite, valid_until) in [
+        ("20240131T120000Z/dists/stable", None),
+        ("20240131T12000Z/dists/stable", reading.valid_until),
+        ("20240131-120000Z/dists/stable", reading.valid_until),
+    ] {
+        let snapshot = metadata(&Debian, &format!("{suite}/InRelease"), None);
+        assert_eq!(Fetched::new(snapshot, "text/plain", &text).read().unwrap().valid_until, valid_until, "{suite}");
+    }
     let plain = release(&body.replace("- Dashed: 1\n", "")).read().unwrap();
     assert_eq!(plain.files.len(), 3);
     // Whitespace and case as deb822 allows them, and a text for people in an encoding of old.
@@ -201,9 +228,12 @@ fn stanzas_name_files() {
     let found = scanned("dists/stable/main/binary-amd64/Packages.diff", &index);
     assert_eq!(found.len(), 1);
     let sums = format!("{one}  ./netboot/mini.iso\n{two} *x\nshort  y\n{one}  ../../z\n");
-    let images = scanned("dists/s/main/installer-amd64/1/images", &sums);
-    let paths: Vec<&str> = images.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths, ["netboot/mini.iso", "x"].map(|name| format!("dists/s/main/installer-amd64/1/images/{name}")));
+    for folder in ["dists/s/main/installer-amd64/1/images", "dists/s/main/installer-amd64/1/legacy-images"] {
+        let images = scanned(folder, &sums);
+        let paths: Vec<&str> = images.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["netboot/mini.iso", "x"].map(|name| format!("{folder}/{name}")));
+    }
+    assert_eq!(scanned("my-images", &packages)[0].path, "my-images/pool/a/a_1_all.deb", "a flat repository");
     assert_eq!(found[0].path, "dists/stable/main/binary-amd64/Packages.diff/T-1.gz");
 }
 

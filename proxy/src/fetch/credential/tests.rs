@@ -27,6 +27,7 @@ const BASE: &str = "https://registry.example/npm/";
 fn forms_on_the_wire() {
     for (kind, keys, name, value) in [
         (AuthKind::Basic, &[("username", "me"), ("password", "p:w\n")][..], "authorization", "Basic bWU6cDp3"),
+        (AuthKind::Basic, &[("username", "t0ken"), ("password", "\n")], "authorization", "Basic dDBrZW46"),
         (AuthKind::Bearer, &[("token", "t0ken\r\n")], "authorization", "Bearer t0ken"),
         (AuthKind::Header("private-token".into()), &[("token", "t0ken")], "private-token", "t0ken"),
     ] {
@@ -47,6 +48,7 @@ fn what_is_missing_is_named_and_nothing_is_anonymous() {
         (AuthKind::Bearer, &[("token", " \t\r\n")], empty("token")),
         (AuthKind::Basic, &[("username", "me")], missing("password")),
         (AuthKind::Basic, &[("username", "\n"), ("password", "x")], empty("username")),
+        (AuthKind::Basic, &[("username", ""), ("password", "")], empty("username")),
         (AuthKind::ClientCertificate, &[("tls.crt", "x")], missing("tls.key")),
         (AuthKind::Header("host".into()), &[("token", "x")], CredentialError::HeaderName { name: "host".into() }),
         (AuthKind::Header("a b".into()), &[("token", "x")], CredentialError::HeaderName { name: "a b".into() }),

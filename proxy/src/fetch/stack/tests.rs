@@ -160,7 +160,8 @@ fn the_last_good_object_stands_in_unless_it_is_withdrawn() {
     for (now, password) in [
         (&[][..], old),
         (&[("username", "me")], old),
-        (&[("username", "me"), ("password", "")], old),
+        (&[("username", ""), ("password", "new")], old),
+        (&[("username", "me"), ("password", "")], Some("")),
         (&[("username", "me"), ("password", "new")], new),
         (&[("username", "me"), ("password", "new"), ("hosts", "other.example")], new),
         (&[("username", "me"), ("password", "new"), ("hosts", "")], new),
@@ -170,7 +171,7 @@ fn the_last_good_object_stands_in_unless_it_is_withdrawn() {
         assert_eq!(found, password, "{now:?}");
     }
     // What was never good stands in for nothing.
-    let empty = secrets(&[("username", "me"), ("password", "")]);
+    let empty = secrets(&[("username", ""), ("password", "old")]);
     assert_eq!(with_last_good(&settings, &secrets(&[]), &empty, &shared()), secrets(&[]));
 }
 

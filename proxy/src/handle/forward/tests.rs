@@ -149,22 +149,28 @@ async fn an_answer_is_collected_within_a_limit() {
     drop(body);
 }
 
-/// Answers with one status and remembers what it was asked.
+/// Answers with one status and remembers what it was asked. To HEAD it announces more than would be passed on.
 struct Upstream {
     status: StatusCode,
     asked: Mutex<Vec<Ask>>,
 }
 
+const VERY_LONG: &str = "99999999";
+
 impl Fetch for Upstream {
     fn fetch(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, FetchError>> {
-        let headers = HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static("a=b"))]);
+        let mut headers = HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static("a=b"))]);
+        let is_head = ask.method == Method::HEAD;
+        if is_head {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(VERY_LONG));
+        }
         let reply = Reply {
             status: self.status,
             headers,
             url: ask.url.clone(),
             framed: true,
             fallback: None,
-            body: pieces(3, 2),
+            body: pieces(3, if is_head { 0 } else { 2 }),
         };
         self.asked.lock().push(ask);
         Box::pin(async move { Ok(reply) })
@@ -238,6 +244,22 @@ async fn statuses_that_concern_us_go_by_the_table_and_others_pass_with_their_bod
             assert_eq!(response.headers()[header::CONTENT_LENGTH], "6");
             assert!(!response.headers().contains_key(header::SET_COOKIE));
         }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_the_length_that_a_get_would_have() {
+    let directory = tempfile::tempdir().unwrap();
+    for status in [200, 404] {
+        let upstream = Arc::new(Upstream { status: StatusCode::from_u16(status).unwrap(), asked: Mutex::default() });
+        let cache = cache(upstream, false, directory.path());
+        let head = Forward { method: Method::HEAD, body_limit: 0, ..audit() };
+        let response = forwarded(&cache, &head, &HeaderMap::new(), Full::from("")).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.headers()[header::CONTENT_LENGTH].to_str().unwrap()),
+            (status, VERY_LONG)
+        );
+        assert!(response.into_body().is_end_stream());
     }
 }
 

@@ -11,6 +11,7 @@ use super::scenario::{Run, Scenario};
 
 mod archive;
 mod bootstrap;
+mod forms;
 mod patches;
 mod rotation;
 

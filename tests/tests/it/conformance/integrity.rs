@@ -36,7 +36,8 @@ async fn wrong_file(case: &Case, release: usize) {
     case.rig.until_written().await;
     assert!(case.rig.stored_copies(&evil).is_empty(), "wrong bytes were kept");
     let mismatches = case.rig.metrics().await.sum("packageproxy_digest_mismatches_total", &[]);
-    assert_eq!(mismatches, 1);
+    let tries = 1 + u64::from(case.fixture.protocol.tries_again() && release == SMALL);
+    assert_eq!(mismatches, tries);
     case.fixture.install(&case.upstream);
     case.assert_true_bytes(&case.artifact(release).await, release);
 }
@@ -49,7 +50,8 @@ pub(super) async fn a_repeated_mismatch_is_remembered(protocol: &'static dyn Pro
         let answer = case.artifact(SMALL).await;
         assert_eq!(answer.status, 502, "{:?}", answer.headers);
     }
-    assert_eq!(case.asked_for(SMALL), 2, "refetched once, then left alone for a while");
+    let tries = 1 + usize::from(case.fixture.protocol.tries_again());
+    assert_eq!(case.asked_for(SMALL), tries + 1, "refetched once, then left alone for a while");
 }
 
 pub(super) async fn a_cache_on_the_way_that_holds_wrong_bytes_is_passed_by(protocol: &'static dyn Protocol) {
@@ -59,7 +61,8 @@ pub(super) async fn a_cache_on_the_way_that_holds_wrong_bytes_is_passed_by(proto
         let true_bytes = case.fixture.bytes(release).clone();
         let wrong = Resource::file(corrupted(&true_bytes));
         case.upstream.set(&path, Resource::file(true_bytes).behind_a_cache_of(wrong));
-        assert!(!case.arrives_whole(release).await, "wrong bytes were completed");
+        let is_mended = case.fixture.protocol.tries_again() && release == SMALL;
+        assert_eq!(case.arrives_whole(release).await, is_mended, "wrong bytes were completed");
         case.rig.until_written().await;
         case.assert_true_bytes(&case.artifact(release).await, release);
         let asked = case.upstream.requests_of(&path);

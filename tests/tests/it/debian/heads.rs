@@ -125,6 +125,10 @@ async fn a_head_that_runs_out_while_the_upstream_fails_stands_in_no_longer() {
     for _ in 0..3 {
         rig.get(&here("InRelease")).await.expect_status(502);
     }
+    // Nobody has to find that out from clients, and it is said once.
+    assert!(rig.metrics().await.sum("packageproxy_run_out_total", &[("ecosystem", "debian")]) >= 4);
+    rig.logged(&["WARN", "dists/stable", "Valid-Until has passed", "status 503"]).await;
+    assert_eq!(rig.logs().iter().filter(|line| line.contains("Valid-Until")).count(), 1);
     assert_eq!(get(&rig, &by_digest(PACKAGES, state.index(PACKAGES))).await.bytes(), state.index(PACKAGES));
     // The archive is back, with a head of today.
     let new = State::naming(&[("pool/a.deb", b"2")]).fields("Valid-Until: Fri, 01 Jan 2100 00:00:00 UTC\n");

@@ -1,5 +1,7 @@
 //! Packages: what the indexes say of a path decides.
 
+use std::time::Duration;
+
 use tests::bytes_of::{corrupted, seeded};
 use tests::fixture::LARGE_LENGTH;
 
@@ -313,18 +315,21 @@ async fn patches_are_verified_by_their_index() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn installers_are_verified_by_the_list_beside_them() {
-    let upstream = Upstream::start().await;
     let image = Bytes::from("image");
-    let sums = format!("{}  ./netboot/mini.iso\n", HEXLOWER.encode(&Sha256::digest(&image)));
-    let folder = "main/installer-amd64/current/images";
-    State::naming(&[]).with("main/installer-amd64/current/images/SHA256SUMS", sums.as_bytes()).publish(&upstream);
-    let path = format!("{folder}/netboot/mini.iso");
-    upstream.set(&at(&path), Resource::file("another"));
-    let rig = start(&upstream, |manifest| manifest).await;
-    // Nobody has asked for the list or the head.
-    rig.get(&here(&path)).await.expect_status(502);
-    upstream.set(&at(&path), Resource::file(image.clone()));
-    assert_eq!(get(&rig, &path).await.bytes(), &image);
+    let list = format!("{}  ./netboot/mini.iso\n", HEXLOWER.encode(&Sha256::digest(&image)));
+    for sums in
+        ["main/installer-amd64/current/images/SHA256SUMS", "main/installer-amd64/current/legacy-images/SHA256SUMS"]
+    {
+        let upstream = Upstream::start().await;
+        State::naming(&[]).with(sums, list.as_bytes()).publish(&upstream);
+        let path = sums.replace("SHA256SUMS", "netboot/mini.iso");
+        upstream.set(&at(&path), Resource::file("another"));
+        let rig = start(&upstream, |manifest| manifest).await;
+        // Nobody has asked for the list or the head.
+        rig.get(&here(&path)).await.expect_status(502);
+        upstream.set(&at(&path), Resource::file(image.clone()));
+        assert_eq!(get(&rig, &path).await.bytes(), &image);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -355,4 +360,38 @@ async fn an_index_leads_nobody_out_of_the_archive() {
     assert!(strayed.is_none(), "an index led out of the archive: {strayed:?}");
     // What else the index names is as good as ever.
     assert_eq!(get_deb(&rig).await.expect_status(200).bytes(), &good);
+}
+
+/// Requests that come together, as apt sends them, for files of the store: one answer after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_asked_for_together_come_in_their_order() {
+    let upstream = Upstream::start().await;
+    let rig = start(&upstream, |manifest| manifest).await;
+    let files: Vec<_> = [10, LARGE_LENGTH, 0, 70_000, LARGE_LENGTH * 3, 1].into_iter().zip(0..).collect();
+    let files: Vec<(String, Bytes)> = files
+        .into_iter()
+        .map(|(length, seed)| (format!("pool/f_{seed}_all.deb"), seeded(b"!<arch>\n", seed, length + 8)))
+        .collect();
+    for (path, content) in &files {
+        upstream.set(&format!("{BASE}{path}"), Resource::file(content.clone()));
+        rig.get(&format!("/debian/{path}")).await.expect_status(200);
+        rig.until_hit(&format!("/debian/{path}")).await;
+    }
+    let requests: Vec<_> = files.iter().chain(files.iter().rev()).collect();
+    let mut sent = String::new();
+    for (number, (path, _)) in requests.iter().enumerate() {
+        let connection = if number + 1 == requests.len() { "close" } else { "keep-alive" };
+        let _ = write!(sent, "GET /debian/{path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n");
+    }
+    let received = rig.client().raw(sent.as_bytes(), Duration::from_secs(10)).await;
+    let mut rest = &received[..];
+    for (path, content) in requests {
+        let end = rest.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200 ") && head.contains("packageproxy; hit"), "{path}: {head}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", content.len())), "{path}: {head}");
+        assert!(rest[end..].starts_with(content), "{path}");
+        rest = &rest[end + content.len()..];
+    }
+    assert!(rest.is_empty());
 }

@@ -150,3 +150,45 @@ async fn wrong_bytes_at_a_digest_are_refused() {
     assert_eq!(named.header("cache-control"), "public, max-age=0");
     assert_eq!(named.header("last-modified"), "", "a date would not tell one state from the next");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_head_of_the_same_indexes_is_current_at_once() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    old.publish(&upstream);
+    let rig = start(&upstream, Manifest::always_revalidating).await;
+    update(&rig, PACKAGES).await;
+    rig.until_written().await;
+    let new = old.clone().fields("Label: lab\n");
+    new.publish_head(&upstream);
+    assert_eq!(get(&rig, "InRelease").await.text(), new.head());
+    assert!(update(&rig, PACKAGES).await.is_hit());
+    assert_eq!(upstream.count(&at(PACKAGES)), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_absent_is_asked_for_after_a_change() {
+    let upstream = Upstream::start().await;
+    let content = deb("new");
+    let (path, extra) = ("/debian/pool/new_1_all.deb", "main/i18n/Translation-en");
+    let old = State::naming(&[]).with(extra, b"listed and not there");
+    old.publish_head(&upstream);
+    upstream.set(&at(PACKAGES), Resource::file(old.index(PACKAGES).clone()));
+    let rig = start(&upstream, |manifest| manifest.always_revalidating().with("cache.negativeTTL", "1h")).await;
+    update(&rig, PACKAGES).await;
+    rig.until_written().await;
+    for absent in [path, &here(extra)] {
+        rig.get(absent).await.expect_status(404);
+    }
+    // It is remembered that they were not there.
+    upstream.set(&format!("{BASE}pool/new_1_all.deb"), Resource::file(content.clone()));
+    upstream.set(&at(extra), Resource::file("listed and not there"));
+    for absent in [path, &here(extra)] {
+        rig.get(absent).await.expect_status(404);
+    }
+    let new = State::naming(&[("pool/new_1_all.deb", &content)]).with(extra, b"listed and not there");
+    new.publish(&upstream);
+    until_head(&rig, &new).await;
+    assert_eq!(rig.get(path).await.expect_status(200).bytes(), &content);
+    assert_eq!(update(&rig, extra).await.bytes(), new.index(extra));
+}

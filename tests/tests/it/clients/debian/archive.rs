@@ -27,6 +27,11 @@ impl Signer {
         gpg
     }
 
+    /// Signs a file: `--clearsign` within the result, `--detach-sign` beside.
+    pub(super) fn sign(&self, form: &str, plain: &Path, to: &Path) {
+        machine::run(self.gpg().arg("--armor").arg("--output").arg(to).arg(form).arg(plain));
+    }
+
     pub(super) fn key(&self) -> PathBuf {
         let key = self.0.path().join("key.gpg");
         machine::run(self.gpg().arg("--output").arg(&key).arg("--export"));
@@ -40,7 +45,7 @@ impl Drop for Signer {
     }
 }
 
-/// The suite in one state: name below the suite and content, the head last.
+/// A suite in one state: name below the suite and content, the head last.
 pub(super) type State = Vec<(String, Vec<u8>)>;
 
 /// Adds the packed forms of an index.
@@ -49,9 +54,8 @@ pub(super) fn pack(index: &Path) {
     machine::run(Command::new("xz").arg("-k").arg(index));
 }
 
-/// Makes and signs the head of the indexes in `dists/stable` of a folder. Returns the whole suite.
-pub(super) fn finish(folder: &Path, by_digest: bool, signer: &Signer) -> State {
-    let suite = folder.join("dists/stable");
+/// The head of the indexes in a folder, not signed.
+pub(super) fn head(suite: &Path, by_digest: bool) -> String {
     let fields = [("Suite", "stable"), ("Codename", "stable"), ("Components", "main"), ("Architectures", "amd64")];
     let mut release = Command::new("apt-ftparchive");
     for (field, value) in fields {
@@ -61,13 +65,24 @@ pub(super) fn finish(folder: &Path, by_digest: bool, signer: &Signer) -> State {
         release.args(["-o", "APT::FTPArchive::DoByHash=true"]);
         release.args(["-o", "APT::FTPArchive::Release::Acquire-By-Hash=yes"]);
     }
-    let text = machine::run(release.arg("release").arg(&suite));
+    machine::run(release.arg("release").arg(suite))
+}
+
+/// Makes and signs the head of the indexes in `dists/stable` of a folder. Returns the whole suite.
+pub(super) fn finish(folder: &Path, by_digest: bool, signer: &Signer) -> State {
+    let suite = folder.join("dists/stable");
     let plain = folder.join("Release");
-    fs::write(&plain, text).expect("a writable folder");
-    machine::run(signer.gpg().arg("--output").arg(suite.join("InRelease")).arg("--clearsign").arg(&plain));
-    let mut files = Vec::new();
-    collect(&suite, &suite, &mut files);
+    fs::write(&plain, head(&suite, by_digest)).expect("a writable folder");
+    signer.sign("--clearsign", &plain, &suite.join("InRelease"));
+    let mut files = files_of(&suite);
     files.sort_by_key(|(name, _)| name == "InRelease");
+    files
+}
+
+/// Every file of a folder.
+pub(super) fn files_of(folder: &Path) -> State {
+    let mut files = Vec::new();
+    collect(folder, folder, &mut files);
     files
 }
 
