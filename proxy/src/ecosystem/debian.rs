@@ -6,7 +6,7 @@ use crate::client::{ClientSetup, Endpoint};
 use crate::digest::Digest;
 use crate::intent::{
     Artifact, Forward, Generation, Indexed, Intent, Key, ListedFile, Metadata, NamedInIndexes, NewScan, Raw, Reading,
-    Refusal, Source, Within,
+    Refusal, Source, Within, is_no_page,
 };
 use crate::request::Call;
 use crate::upstream_path::UpstreamPath;
@@ -231,7 +231,8 @@ fn trace(path: &[&str]) -> Metadata {
 /// Lists and texts of the archive as a whole, of any size: they change under their names.
 fn changing(path: &[&str]) -> Metadata {
     let key = Key::file("", "", path.join("/"), "changing");
-    Metadata::opaque(key, UpstreamPath::from_segments(path), path::content_type(path.last().copied().unwrap_or_default()))
+    let kind = path::content_type(path.last().copied().unwrap_or_default());
+    Metadata::opaque(key, UpstreamPath::from_segments(path), kind, is_no_page)
 }
 
 fn forward(call: &Call, path: &[&str]) -> Intent {
