@@ -117,6 +117,16 @@ impl Error {
         !matches!(self, Self::Refused(_) | Self::Missing { .. } | Self::Unlisted { .. })
     }
 
+    /// Whether the upstream failed, or what is between: no word on what it has. Another form of the same may be had where
+    /// somebody stands in for it.
+    pub fn is_of_upstream(&self) -> bool {
+        match self {
+            Self::Upstream { status, .. } => !means_none(*status),
+            Self::Fetch(_) => true,
+            _ => false,
+        }
+    }
+
     /// The status that the upstream gave, for `Cache-Status: fwd-status`.
     pub fn upstream_status(&self) -> Option<u16> {
         match self {

@@ -268,7 +268,7 @@ impl Cache {
 
     /// Asks the listings for the digest, the smallest first. `None`: none of them names the file.
     async fn look_up(self: &Arc<Self>, artifact: &Artifact) -> Result<Option<ListedFile>, Error> {
-        let mut unreadable = None;
+        let (mut unreadable, mut failed) = (None, None);
         for listing in artifact.listings(&self.settings().upstream).iter().rev() {
             match self.document(listing).await {
                 Ok((document, _)) => {
@@ -280,11 +280,13 @@ impl Cache {
                 Err(Error::Missing { .. } | Error::Withheld { .. }) => unreadable = None,
                 Err(Error::Upstream { status, .. }) if means_none(status) => unreadable = None,
                 Err(error @ Error::Unexpected { .. }) => unreadable = Some(error),
+                // What stands in for it may lack this kind of document, and have the next.
+                Err(error) if self.has_fallbacks() && error.is_of_upstream() => failed = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        // An authority that is there and says nothing sensible is no word that there is no digest.
-        unreadable.map_or(Ok(None), Err)
+        // An authority that is there and says nothing sensible, or was not heard, is no word that there is no digest.
+        failed.or(unreadable).map_or(Ok(None), Err)
     }
 
     async fn address(self: &Arc<Self>, artifact: &Artifact, file: Option<&ListedFile>) -> Result<SafeUrl, Error> {

@@ -49,6 +49,11 @@ impl Cache {
         Ok(reply)
     }
 
+    /// Whether there are more addresses than one.
+    pub fn has_fallbacks(&self) -> bool {
+        !self.settings.upstream.fallbacks.is_empty()
+    }
+
     /// The address of the registry that a reply is of, perhaps by way of a redirect, and our account there.
     fn address_of(&self, reply: &Reply) -> (&Url, Option<&AuthSettings>) {
         let upstream = &self.settings.upstream;

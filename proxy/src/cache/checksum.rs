@@ -113,7 +113,7 @@ impl Cache {
         }
         let (cache, url) = (Arc::clone(self), url.clone());
         // Where a registry has several addresses, the one that gives the file vouches for it.
-        let several = !self.settings.upstream.fallbacks.is_empty();
+        let several = self.has_fallbacks();
         let source = several.then(|| Wanted { fallback: reply.fallback.clone(), alone: true });
         Expected::beside(move || Arc::clone(&cache).look_beside(id, url.clone(), source.clone(), asked))
     }

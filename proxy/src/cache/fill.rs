@@ -22,7 +22,7 @@ use crate::store::spool::Spool;
 use crate::store::{self, Blob, ByteStream, Record, RecordId, State};
 
 pub(super) use body::{Arrived, BEGINNING, content_length};
-use body::{EMPTY, blob_id, is_elsewhere, is_odd, is_web_page, unexpected};
+use body::{EMPTY, blob_id, is_odd, is_web_page, unexpected};
 
 mod body;
 mod head;
@@ -240,13 +240,14 @@ impl Cache {
             return Ok(());
         }
         let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
-        let mut reply = self.ask_artifact(id, artifact, &target).await?;
-        if is_elsewhere(reply.status, artifact)
+        let mut reply = self.ask_artifact(id, artifact, &target).await;
+        if self.may_be_elsewhere(&reply, artifact)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
             target = elsewhere;
-            reply = self.ask_artifact(id, artifact, &target).await?;
+            reply = self.ask_artifact(id, artifact, &target).await;
         }
+        let reply = reply?;
         target.expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
         if is_odd(&reply, artifact) {
             target.expected = target.expected.certain().await?;
@@ -356,7 +357,7 @@ impl Cache {
         ask.source = self.wanted(id, artifact, target).await;
         ask.passive = artifact.passive;
         let reply = self.ask(ask.clone()).await?;
-        if !self.settings.upstream.fallbacks.is_empty() {
+        if self.has_fallbacks() {
             // The rest of the body too, where there is a choice.
             ask.source = Some(Wanted { fallback: reply.fallback.clone(), alone: false });
         }

@@ -43,10 +43,19 @@ pub(super) struct Received {
 /// What becomes of a content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coded {
-    /// It was asked for, and is undone.
+    /// It is undone, whether it was asked for or not.
     Undone,
-    /// None was asked for: some stores label a file so that is compressed itself. Its bytes are kept as they come.
+    /// Some stores label a file so that is compressed itself. Its bytes are kept as they come.
     Kept,
+}
+
+impl Coded {
+    /// Of a file of this name, which is only passed on.
+    pub(super) fn of_file(name: &str) -> Self {
+        let end = name.rsplit('.').next().unwrap_or_default();
+        let is_compressed = ["gz", "tgz", "xz", "txz", "bz2", "tbz2", "zst", "lzma"].contains(&end);
+        if is_compressed { Self::Kept } else { Self::Undone }
+    }
 }
 
 /// Takes a whole body. `patience` is what to do where the disk takes none and memory is short.

@@ -17,7 +17,7 @@ type Source = Option<Url>;
 impl Cache {
     /// The address that is to give an artifact: the one that gave it before, else the one that gave what it follows.
     pub(super) async fn wanted(self: &Arc<Self>, id: RecordId, artifact: &Artifact, target: &Target) -> Option<Wanted> {
-        if self.settings.upstream.fallbacks.is_empty() {
+        if !self.has_fallbacks() {
             return None;
         }
         // Bytes that are compared with a digest or a pin may come from anywhere.

@@ -98,7 +98,8 @@ fn elsewhere(call: &Call, path: &[&str]) -> Option<Intent> {
             _ => named_file(path, Some(flat(suite, &format!("{holder}/Index")))),
         }),
         _ if is_head(file, folder) => Some(head_or_signature(file, folder)),
-        ["doc" | "indices", ..] => Some(Intent::Metadata(changing(path))),
+        ["doc" | "indices", ..] if path::is_page(file) => Some(forward(call, path)),
+        ["doc" | "indices", ..] if !path::is_of_repository(file) => Some(Intent::Metadata(changing(path))),
         _ if file.starts_with("ls-lR") => Some(Intent::Metadata(changing(path))),
         _ if is_package_file(file) => Some(named_file(path, None)),
         _ if is_suite_index(file) => {

@@ -57,6 +57,14 @@ struct State {
     /// Tokens that the registry refused as soon as they were given: that is its answer, and another one would not help
     /// before something changes there.
     refused: HashMap<Realm, Refused>,
+    /// The same for HEAD, which some registries refuse whatever the token: it says nothing of that.
+    refused_heads: HashMap<Realm, Refused>,
+}
+
+impl State {
+    fn refused_to(&mut self, method: &Method) -> &mut HashMap<Realm, Refused> {
+        if method == Method::HEAD { &mut self.refused_heads } else { &mut self.refused }
+    }
 }
 
 struct Refused {
@@ -179,17 +187,13 @@ impl<F: Fetch> TokenChallenge<F> {
         state.asked.insert(repository, realm.clone());
     }
 
-    /// Some registries refuse a HEAD whatever the token: that says nothing of it.
     fn note_refused(&self, method: &Method, realm: &Realm, token: &Token) {
-        if method == Method::HEAD {
-            return;
-        }
         let mut state = self.state.lock();
-        if state.refused.len() >= MOST {
-            state.refused.clear();
+        let all = state.refused_to(method);
+        if all.len() >= MOST {
+            all.clear();
         }
-        let refused = Refused { authorization: token.authorization.clone(), at: Instant::now() };
-        state.refused.insert(realm.clone(), refused);
+        all.insert(realm.clone(), Refused { authorization: token.authorization.clone(), at: Instant::now() });
     }
 
     /// Whether a 401 to this token is the registry's answer, which another token would not change: it was given for
@@ -199,8 +203,9 @@ impl<F: Fetch> TokenChallenge<F> {
             self.note_refused(method, realm, token);
             return true;
         }
-        let state = self.state.lock();
-        state.refused.get(realm).is_some_and(|refused| refused.authorization == token.authorization)
+        let mut state = self.state.lock();
+        let refused = state.refused_to(method).get(realm);
+        refused.is_some_and(|refused| refused.authorization == token.authorization)
     }
 
     /// Whether the token server said a moment ago that there is none for everybody. An account may have been put right.
@@ -288,6 +293,7 @@ impl<F: Fetch> Fetch for TokenChallenge<F> {
 
     fn forget(&self) {
         let mut state = self.state.lock();
+        state.refused_heads.clear();
         for realm in std::mem::take(&mut state.refused).into_keys() {
             state.tokens.remove(&realm);
         }
@@ -318,12 +324,12 @@ struct Answer {
 async fn fetch_token<F: Fetch>(
     inner: Arc<F>,
     realm: Realm,
-    account: Option<(String, HeaderValue)>,
+    account: Option<(Option<String>, HeaderValue)>,
     key: u64,
 ) -> Result<Token, Denied> {
     let asked = Instant::now();
     let mut url = realm.url;
-    let (user, authorization) = account.map_or((None, None), |(user, value)| (Some(user), Some(value)));
+    let (user, authorization) = account.map_or((None, None), |(user, value)| (user, Some(value)));
     for (name, value) in [("service", realm.service), ("scope", realm.scope), ("account", user)] {
         if let Some(value) = value {
             url.query_pairs_mut().append_pair(name, &value);

@@ -57,8 +57,8 @@ pub enum Account {
 /// A name and a password, and where they may be sent.
 #[derive(Clone, Debug)]
 pub struct Basic {
-    /// May be a token.
-    user: Secret,
+    /// For addresses; `None` where there is no password, since the name is the token then.
+    user: Option<Secret>,
     /// Marked sensitive.
     authorization: HeaderValue,
     secret: String,
@@ -66,14 +66,15 @@ pub struct Basic {
 }
 
 impl Account {
-    /// User and `Authorization` for the token server at `realm` of the registry at `base`; `None`: it is asked
-    /// anonymously. An error names what to do, without a value.
-    pub fn at(&self, realm: &Url, base: &Url) -> Result<Option<(String, HeaderValue)>, String> {
+    /// User, where there is one to be named, and `Authorization` for the token server at `realm` of the registry at
+    /// `base`; `None`: it is asked anonymously. An error names what to do, without a value.
+    pub fn at(&self, realm: &Url, base: &Url) -> Result<Option<(Option<String>, HeaderValue)>, String> {
         let Self::Basic(basic) = self else { return Ok(None) };
         let (host, with_port) = host_of(realm);
         let listed = basic.hosts.iter().any(|pattern| host_matches(pattern, host) || host_matches(pattern, &with_port));
         if Scope::below(base).same_origin(realm) || listed {
-            return Ok(Some((basic.user.expose().to_owned(), basic.authorization.clone())));
+            let user = basic.user.as_ref().map(|user| user.expose().to_owned());
+            return Ok(Some((user, basic.authorization.clone())));
         }
         Err(format!(
             "the registry sends its clients to the token server {host}; name it in the key `{HOSTS}` of secret `{}` if \
@@ -205,7 +206,7 @@ impl Credential {
                 let coded = BASE64.encode(format!("{user}:{password}").as_bytes());
                 let value = keys.value("password", &format!("Basic {coded}"))?;
                 account = Account::Basic(Basic {
-                    user: Secret::new(user.to_owned()),
+                    user: (!password.is_empty()).then(|| Secret::new(user.to_owned())),
                     authorization: value.clone(),
                     secret: auth.secret.clone(),
                     hosts: keys.hosts().map(str::to_owned).collect(),

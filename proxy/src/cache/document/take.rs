@@ -41,7 +41,7 @@ impl Cache {
         let most = self.settings.cache.max_metadata_size;
         let (limit, coded) = match metadata.read {
             Some(_) => (metadata.limit.map_or(most, |limit| limit.min(most)), Coded::Undone),
-            None => (most.max(self.engine.store.inventory().max_size()), Coded::Kept),
+            None => (most.max(self.engine.store.inventory().max_size()), Coded::of_file(&metadata.key.file)),
         };
         let algorithms = metadata.checksum_siblings.map_or(&[][..], |siblings| siblings.served);
         let (store, memory) = (&self.engine.store, &self.engine.memory);
@@ -97,7 +97,14 @@ impl Cache {
             return Ok((Refreshed { document, status: 200 }, Afterwards::Persist));
         }
         let Understood { raw, table, mut files, other_key, references, present } =
-            self.read_document(metadata, &mut document, received, is_vouched_for, &headers, upstream).await?;
+            match self.read_document(metadata, &mut document, received, is_vouched_for, &headers, upstream).await {
+                // A page for what was here a moment ago is one of somebody on the way.
+                Err(Error::Missing { upstream, .. }) if held.is_some() => {
+                    let reason = Unexpected("a page where a document was asked for".to_owned());
+                    return Err(Error::Unexpected { upstream, reason });
+                }
+                understood => understood?,
+            };
         if let Some(held) = held
             && let Some(before) = held.record.document()
             && policy::outranks(before, document.revision, metadata.lifetime, &self.settings.cache, now)

@@ -161,6 +161,20 @@ impl Cache {
         }
     }
 
+    /// Whether an answer means that a file is not at this address and may be at another. Stores of objects refuse what they
+    /// do not have to whoever may not list them; what stands in for an upstream may know one of the addresses only.
+    pub(super) fn may_be_elsewhere(&self, reply: &Result<Reply, Error>, artifact: &Artifact) -> bool {
+        let failed = |status: StatusCode| status.is_server_error() && self.has_fallbacks();
+        match reply {
+            Ok(reply) => match reply.status {
+                StatusCode::NOT_FOUND | StatusCode::GONE => true,
+                // What has a second address has a digest.
+                status => artifact.spare.is_some() && (status == StatusCode::FORBIDDEN || failed(status)),
+            },
+            Err(error) => artifact.spare.is_some() && self.has_fallbacks() && error.is_of_upstream(),
+        }
+    }
+
     /// The first bytes ever seen under this name: where nothing is published, the right ones until somebody purges them.
     pub(super) async fn pin(&self, id: RecordId, artifact: &Artifact) -> Option<BlobId> {
         if !artifact.pinned {
@@ -193,13 +207,6 @@ pub(super) fn blob_id(digests: &Digests) -> BlobId {
 fn starts_like(first: &Bytes, magic: &[u8]) -> bool {
     let count = first.len().min(magic.len());
     first[..count] == magic[..count]
-}
-
-/// Whether a status means that a file is not at this address and may be at another. Stores of objects refuse what they do
-/// not have to whoever may not list them.
-pub(super) fn is_elsewhere(status: StatusCode, artifact: &Artifact) -> bool {
-    let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-    is_absent || (status == StatusCode::FORBIDDEN && artifact.spare.is_some())
 }
 
 /// Whether only a digest tells that this is the file, and not a page of somebody on the way, nothing, or a coded form.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crds::Ecosystem;
 use http::{Method, StatusCode};
 
-use super::body::{content_length, is_elsewhere, is_odd};
+use super::body::{content_length, is_odd};
 use crate::cache::Cache;
 use crate::cache::lately::Asked;
 use crate::ecosystem;
@@ -50,13 +50,14 @@ impl Cache {
             }
         };
         let source = self.wanted(id, artifact, &target).await;
-        let mut reply = head(target.url.clone(), source).await?;
-        if is_elsewhere(reply.status, artifact)
+        let mut reply = head(target.url.clone(), source).await;
+        if self.may_be_elsewhere(&reply, artifact)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
         {
-            reply = head(elsewhere.url.clone(), None).await?;
+            reply = head(elsewhere.url.clone(), None).await;
             target = elsewhere;
         }
+        let reply = reply?;
         if is_odd(&reply, artifact) {
             let expected = self.expected_after_head(id, artifact, &target.url, target.expected, &reply);
             target.expected = expected.certain().await?;

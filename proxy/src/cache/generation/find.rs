@@ -60,7 +60,11 @@ impl Cache {
         }
         // Named by a head that was published a moment ago, or by none at all: the upstream knows.
         let Some((open, within)) = known.last() else { return Err(self.unlisted()) };
-        let document = self.asked_again(&open.head).await?;
+        let document = match self.asked_again(&open.head).await {
+            // It is here: what it does not name is none of its files, whatever the upstream says of it meanwhile.
+            Err(Error::Missing { .. }) => return Err(self.unlisted()),
+            asked => asked?,
+        };
         let open = self.open(&open.head, &document).await?;
         self.found(&open, within).await?.ok_or_else(|| self.unlisted())
     }
@@ -102,17 +106,19 @@ impl Cache {
 
     /// The first head that the upstream has.
     async fn first_head<'a>(self: &Arc<Self>, indexed: &'a Indexed) -> Result<(Arc<Open>, &'a Within), Error> {
-        let mut missing = None;
+        let (mut missing, mut failed) = (None, None);
         for within in &indexed.within {
             for head in &within.heads {
                 match self.document(head).await {
                     Ok((document, _)) => return Ok((self.open(head, &document).await?, within)),
                     Err(error @ Error::Missing { .. }) => missing = Some(error),
+                    // What stands in for it may have the other form of the head.
+                    Err(error) if self.has_fallbacks() && error.is_of_upstream() => failed = Some(error),
                     Err(error) => return Err(error),
                 }
             }
         }
-        Err(missing.unwrap_or_else(|| self.unlisted()))
+        Err(failed.or(missing).unwrap_or_else(|| self.unlisted()))
     }
 
     /// What a failure to get a file of a generation means: if the upstream has gone on meanwhile, the client has to

@@ -61,7 +61,7 @@ impl Cache {
         let get = async |path: &UpstreamPath, limit: u64, patience: Patience| {
             let url = SafeUrl::from(path.below(&self.settings.upstream.url));
             let mut ask = self.get(head.id, url, Purpose::Metadata);
-            if !self.settings.upstream.fallbacks.is_empty() {
+            if self.has_fallbacks() {
                 ask.source = Some(Wanted { fallback: head.source.clone(), alone: true });
             }
             let reply = self.ask(ask).await?;

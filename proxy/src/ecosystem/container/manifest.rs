@@ -32,12 +32,41 @@ struct Document {
     layers: Option<Vec<Descriptor>>,
     blobs: Option<Vec<Descriptor>>,
     #[serde(default, deserialize_with = "listed")]
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Listed,
 }
 
-/// A list that is there. Some registries write null for one of nothing.
-fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Descriptor>>, D::Error> {
-    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
+/// A list of manifests.
+#[derive(Default)]
+enum Listed {
+    #[default]
+    Absent,
+    /// As some programs write a list of nothing, and some in images, too, which have no such list.
+    Null,
+    These(Vec<Descriptor>),
+}
+
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Listed, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map_or(Listed::Null, Listed::These))
+}
+
+impl Document {
+    /// Whether it says something of an image.
+    fn is_image(&self) -> bool {
+        self.config.is_some() || self.layers.is_some()
+    }
+
+    fn is_index(&self) -> bool {
+        match self.manifests {
+            Listed::Absent => false,
+            Listed::Null => !self.is_image(),
+            Listed::These(_) => true,
+        }
+    }
+
+    /// What it lists as an index.
+    fn children(&self) -> &[Descriptor] {
+        if let Listed::These(children) = &self.manifests { children } else { &[] }
+    }
 }
 
 #[derive(Deserialize)]
@@ -75,7 +104,7 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
             references.push(Reference { key, digest, size: descriptor.size });
         }
     }
-    for child in document.manifests.iter().flatten() {
+    for child in document.children() {
         let digest = name::digest(&child.digest).map_err(|_| unexpected("an index that names no digest"))?;
         present.push(manifest_key(repository, &digest.to_string()));
     }
@@ -89,8 +118,8 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
 /// for either kind is nobody's: two clients would see two images under one digest.
 fn media_type(document: &Document, said: &str) -> Result<&'static str, Unexpected> {
     let known = |text: &str| KNOWN.into_iter().find(|known| *known == text);
-    let is_index = document.manifests.is_some();
-    if is_index && (document.layers.is_some() || document.config.is_some()) {
+    let is_index = document.is_index();
+    if is_index && document.is_image() {
         return Err(Unexpected("a document that is both a manifest and an index".to_owned()));
     }
     if document.schema_version == Some(1) {
@@ -106,8 +135,7 @@ fn media_type(document: &Document, said: &str) -> Result<&'static str, Unexpecte
     };
     let is_of_index = matches!(kind, OCI_INDEX | DOCKER_LIST);
     // An image of no layers may leave them out.
-    let is_image = document.config.is_some() || document.layers.is_some();
-    let has_content = is_index || is_image || document.blobs.is_some() || kind == OCI_ARTIFACT;
+    let has_content = is_index || document.is_image() || document.blobs.is_some() || kind == OCI_ARTIFACT;
     if is_of_index != is_index || !has_content {
         return Err(Unexpected("a document that is not what its type says".to_owned()));
     }

@@ -122,6 +122,7 @@ fn types_of_manifests() {
         (json!({"schemaVersion": 2, "mediaType": OCI, "config": layer}), OCI, Some(OCI)),
         (json!({"schemaVersion": 2, "config": layer, "layers": null}), DOCKER, Some(DOCKER)),
         (json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": null}), INDEX, Some(INDEX)),
+        (json!({"schemaVersion": 2, "config": layer, "layers": [layer], "manifests": null}), OCI, Some(OCI)),
         (json!({"schemaVersion": 2, "mediaType": INDEX}), INDEX, None),
         (json!({"schemaVersion": 2, "mediaType": OCI, "layers": null}), OCI, None),
         (json!({"schemaVersion": 2, "layers": [layer], "manifests": [layer]}), OCI, None),

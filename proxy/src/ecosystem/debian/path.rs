@@ -44,6 +44,16 @@ pub(super) fn is_suite_index(file: &str) -> bool {
     INDEXES.contains(&stem)
 }
 
+/// Whether a file is a web page by its name.
+pub(super) fn is_page(file: &str) -> bool {
+    [".html", ".htm"].iter().any(|end| file.ends_with(end))
+}
+
+/// Whether a file can be nothing but a package or an index, in whatever folder.
+pub(super) fn is_of_repository(file: &str) -> bool {
+    is_suite_index(file) || [".deb", ".udeb", ".ddeb", ".dsc"].iter().any(|end| file.ends_with(end))
+}
+
 /// The `Content-Type` of a package's file.
 pub(super) fn content_type(file: &str) -> &'static str {
     kind(file).map_or(super::BYTES, |(_, content_type, _)| content_type)

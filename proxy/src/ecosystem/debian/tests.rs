@@ -83,6 +83,8 @@ fn what_requests_mean() {
             "metadata changing|||indices/override.stable.main.gz < indices/override.stable.main.gz",
         ),
         ("doc/FAQ/faq.html.tar.gz", "metadata changing|||doc/FAQ/faq.html.tar.gz < doc/FAQ/faq.html.tar.gz"),
+        ("doc/manual/index.html", "forward GET doc/manual/index.html"),
+        ("doc/x_1_all.deb", "artifact file|x|1|doc/x_1_all.deb in "),
         ("pool/h/lists.gz", "not found"),
         ("dists/stable/ChangeLog", "forward GET dists/stable/ChangeLog"),
         ("project/trace/master", "metadata trace|||project/trace/master < project/trace/master"),

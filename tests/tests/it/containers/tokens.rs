@@ -169,6 +169,10 @@ async fn a_head_that_is_refused_says_nothing_of_the_token() {
     assert_eq!(head.header("content-length"), "5");
     let methods: Vec<_> = registry.requests_of(&at(&path)).into_iter().map(|request| request.method).collect();
     assert_eq!(methods, ["HEAD", "HEAD", "GET"]);
+    // From then on it is known that another token would not help.
+    registry.then(&at(&path), Reply::new(401).header("WWW-Authenticate", &challenge));
+    rig.send(Ask::head(&format!("/v2/{path}"))).await.expect_status(200);
+    assert_eq!(registry.count(&at(&path)), 5);
     assert_eq!(realm.total(), 2);
 }
 

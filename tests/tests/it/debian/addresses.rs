@@ -33,6 +33,25 @@ async fn a_refusal_at_a_digest_leads_to_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_without_addresses_by_digest_stands_in() {
+    let (first, mirror) = (Upstream::start().await, Upstream::start().await);
+    let state = State::naming(&[("pool/a.deb", b"1")]).fields("Acquire-By-Hash: yes\n");
+    state.publish(&mirror);
+    state.publish_head(&first);
+    let address = by_digest(PACKAGES, state.index(PACKAGES));
+    for path in [&address, PACKAGES] {
+        first.set(&at(path), Reply::new(503));
+    }
+    mirror.set(&at(&address), Reply::new(404));
+    let fallbacks = json!([{"url": mirror.url(BASE), "when": "Unavailable"}]);
+    let rig = start(&first, |manifest| manifest.with("upstream.fallbacks", fallbacks)).await;
+    get(&rig, "InRelease").await;
+    let head = rig.send(Ask::head(&here(PACKAGES))).await.expect_status(200);
+    assert_eq!(head.header("content-length"), state.index(PACKAGES).len().to_string());
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), state.index(PACKAGES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn digests_that_prove_nothing_are_addresses_all_the_same() {
     let upstream = Upstream::start().await;
     let index = gzip(stanzas(&[("pool/a.deb", b"1")]).as_bytes());

@@ -1,5 +1,7 @@
 //! The checksum database: what it says of a module holds, and what it is made of is passed on.
 
+use tests::wait::until;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,4 +147,19 @@ async fn a_page_does_not_say_that_a_database_is_mirrored() {
         upstream.set(&format!("{BASE}{path}"), reply);
         assert_eq!(rig.get(&format!("/go/{path}")).await.status, status, "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_takes_the_place_of_no_database_that_is_known() {
+    let (_, upstream, rig) = start(|manifest| manifest.with("cache.metadataTTL", "1s")).await;
+    let path = format!("sumdb/{DATABASE}/supported");
+    upstream.set(&format!("{BASE}{path}"), Reply::ok(""));
+    rig.get(&format!("/go/{path}")).await.expect_status(200);
+    upstream.set(&format!("{BASE}{path}"), Reply::ok("<html>sign in</html>"));
+    until("the page", || async {
+        rig.get(&format!("/go/{path}")).await.expect_status(200);
+        (upstream.count(&format!("{BASE}{path}")) > 1).then_some(())
+    })
+    .await;
+    rig.get(&format!("/go/{path}")).await.expect_status(200);
 }

@@ -94,6 +94,20 @@ async fn a_file_that_is_compressed_itself_stays_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coding_that_nobody_asked_for_is_undone() {
+    let text = "<project><name>tiny</name></project>\n".repeat(90);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let repository = Repository::new().await;
+    let path = CHANGING.replace(".jar", ".pom");
+    repository.set(&path, Resource::file(gzip.finish().unwrap()).header("Content-Encoding", "gzip"));
+    repository.put_digest(&path, &hex::<Sha1>(text.as_bytes()));
+    let answer = repository.get(&path).await.expect_status(200);
+    assert_eq!((answer.text(), answer.header("content-encoding")), (text, ""));
+    assert_eq!(repository.unverified().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_one_is_never_in_memory() {
     let repository =
         Repository::with(|manifest| manifest.with("cache.maxMetadataSize", "1Mi").with("upstream.readTimeout", "60s"))
