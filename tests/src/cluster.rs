@@ -97,6 +97,16 @@ impl Cluster {
         self.run("helm", arguments).unwrap_or_else(|printed| panic!("helm {arguments:?}: {printed}"))
     }
 
+    /// Seconds of processor time that the API server has taken, in user and system mode.
+    ///
+    /// # Panics
+    /// If it does not say.
+    pub fn processor_of_server(&self) -> f64 {
+        let metrics = self.kubectl(&["get", "--raw", "/metrics"]);
+        let value = metrics.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total ")?.parse().ok());
+        value.expect("the API server counts its processor time")
+    }
+
     /// Runs one of the two, whatever comes of it: the error is what it printed.
     pub fn run(&self, tool: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(find(tool));

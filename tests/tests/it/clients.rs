@@ -22,4 +22,5 @@ mod python;
 mod report;
 mod sbt;
 mod scenario;
+mod scratch;
 mod tree;

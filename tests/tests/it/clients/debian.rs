@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::machine::{self, client, tests_folder};
+use super::machine::{self, client};
 use super::proxy;
 use super::scenario::{Run, Scenario};
+use super::scratch::Scratch;
 
 mod archive;
 mod bootstrap;
@@ -51,9 +52,7 @@ fn apt_updates_installs_and_fetches_sources() {
 #[test]
 #[ignore = "needs apt: tests/run"]
 fn the_printed_command_leaves_apt_no_other_archive() {
-    let home = tests_folder().join(".work/apt-command");
-    let _ = fs::remove_dir_all(&home);
-    fs::create_dir_all(&home).expect("a folder");
+    let home = Scratch::new("apt-command");
     let mut expected = Vec::new();
     for (name, end) in [("debian", ""), ("debian-security", "-security")] {
         let base = format!("http://registry.example/{name}");
@@ -68,7 +67,6 @@ fn the_printed_command_leaves_apt_no_other_archive() {
             && asked.iter().zip(&expected).all(|((root, suite), (base, end))| root == base && suite.ends_with(end));
         assert!(are_alike, "{asked:?} instead of {expected:?}");
     }
-    let _ = fs::remove_dir_all(home);
 }
 
 /// The archives and suites whose heads an update asks for.

@@ -10,6 +10,7 @@ use super::java;
 use super::machine::{self, client, tests_folder};
 use super::maven::printed_file;
 use super::scenario::{Run, Scenario, copy};
+use super::scratch::Scratch;
 
 /// Where Gradle looks for scripts that come before a build's own, below its home.
 const SCRIPTS: &str = "gradle/init.d";
@@ -46,8 +47,7 @@ fn gradle_resolves_ranges_and_copies_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Gradle: tests/run"]
 async fn a_build_takes_what_another_one_made() {
-    let folder = tests_folder().join(".work/gradle-build-cache");
-    let _ = fs::remove_dir_all(&folder);
+    let folder = Scratch::new("gradle-build-cache");
     let (project, home) = (folder.join("project"), folder.join("home"));
     let build = |script: &dyn Fn(&Path)| {
         let _ = fs::remove_dir_all(&home);
@@ -84,7 +84,6 @@ async fn a_build_takes_what_another_one_made() {
     let base = format!("http://{}/gradle/", empty.data());
     let printed = build(&|home| script(home, "gradle", &base, "packageproxy-cache.gradle"));
     assert!(printed.contains(":made\n") && !printed.contains("disabled"), "{printed}");
-    let _ = fs::remove_dir_all(&folder);
 }
 
 /// The address with a host of which Gradle has to be told that plain http is meant.

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use super::machine::tests_folder;
 use super::proxy::closed_address;
 use super::scenario::{Run, copy};
+use super::scratch::Scratch;
 
 /// Java's settings that send whatever is not on this machine to a port on which nothing listens. What a client has in
 /// the end then came from the proxy.
@@ -30,8 +31,7 @@ pub(super) fn confine(command: &mut Command) -> &mut Command {
 /// # Panics
 /// If it does, or fails for another reason.
 pub(super) fn gets_nothing(application: &str, client: impl FnOnce(&Run<'_>) -> Command) {
-    let folder = tests_folder().join(".work/confined").join(application);
-    let _ = fs::remove_dir_all(&folder);
+    let folder = Scratch::new(&format!("confined/{application}"));
     let (project, home) = (folder.join("project"), folder.join("home"));
     fs::create_dir_all(&home).expect("a home");
     copy(&tests_folder().join("clients").join(application), &project);
@@ -40,5 +40,4 @@ pub(super) fn gets_nothing(application: &str, client: impl FnOnce(&Run<'_>) -> C
     let printed = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(!status.success(), "{command:?} reached the registry: {printed}");
     assert!(printed.contains("refused"), "{command:?}: {printed}");
-    let _ = fs::remove_dir_all(folder);
 }

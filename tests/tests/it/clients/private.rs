@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::machine::{self, client, node_tool, tests_folder};
 use super::proxy::{self, Network, Proxy};
 use super::scenario::copy;
+use super::scratch::Scratch;
 
 const ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 
 #[test]
 #[ignore = "needs Verdaccio: tests/run"]
 fn everything_that_npm_asks_a_private_registry() {
-    let folder = tests_folder().join(".work/verdaccio");
-    let _ = fs::remove_dir_all(&folder);
+    let folder = Scratch::new("verdaccio");
     copy(&tests_folder().join("clients/verdaccio"), &folder);
     let registry = Registry::start(&folder);
     registry.publish();
@@ -36,7 +36,6 @@ fn everything_that_npm_asks_a_private_registry() {
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("fwd-status=304"), "no revalidation in {text}");
     proxy.stop();
-    let _ = fs::remove_dir_all(&folder);
 }
 
 /// All that a client can see of the registry at `base`.

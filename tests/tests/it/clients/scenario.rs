@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::machine::tests_folder;
 use super::proxy::{self, Network, Proxy};
 use super::report::{self, Times};
+use super::scratch::{Scratch, remove};
 use super::tree::Tree;
 
 /// What is installed, and what may differ.
@@ -40,9 +41,12 @@ pub(super) struct Run<'a> {
 impl Scenario {
     /// Installs four ways by `install`, which returns the root of the installed tree. Returns the tree.
     pub(super) fn run(&self, install: impl Fn(&Run<'_>) -> PathBuf) -> Tree {
-        let folder = tests_folder().join(".work").join(self.name.replace(' ', "-"));
-        remove(&folder);
-        fs::create_dir_all(&folder).expect("a scratch folder");
+        let name = self.name.replace(' ', "-");
+        let folder = Scratch::new(&name);
+        // The proxy's volume is a disk, as it is wherever it runs.
+        let volume = tests_folder().join(".work").join(name);
+        remove(&volume);
+        fs::create_dir_all(&volume).expect("a folder");
         let manifests = folder.join("manifests.yaml");
         proxy::init(&manifests);
 
@@ -51,7 +55,7 @@ impl Scenario {
         let direct;
         (times.direct, direct) = once(None);
 
-        let open = Proxy::start(&manifests, &folder, ([127, 0, 0, 1], 0).into(), Network::Open);
+        let open = Proxy::start(&manifests, &volume, ([127, 0, 0, 1], 0).into(), Network::Open);
         let base = open.base(self.proxy);
         for (what, time) in [("cold", &mut times.cold), ("warm", &mut times.warm)] {
             let tree;
@@ -62,7 +66,7 @@ impl Scenario {
         // The same address, because some clients write it into their locks.
         let address = open.address();
         open.stop();
-        let cut = Proxy::start(&manifests, &folder, address, Network::Cut);
+        let cut = Proxy::start(&manifests, &volume, address, Network::Cut);
         let offline;
         (times.offline, offline) = once(Some(&base));
         self.compare("offline", &direct, &offline);
@@ -71,7 +75,7 @@ impl Scenario {
         cut.stop();
 
         report::row(self.name, direct.count(""), &times);
-        remove(&folder);
+        remove(&volume);
         direct
     }
 
@@ -91,12 +95,6 @@ impl Scenario {
         let differences = direct.differences(other, self.except);
         let first: Vec<_> = differences.iter().take(30).collect();
         assert!(differences.is_empty(), "{}, {what}: {} differences, first {first:#?}", self.name, differences.len());
-    }
-}
-
-fn remove(folder: &Path) {
-    if folder.exists() {
-        fs::remove_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
 }
 

@@ -13,8 +13,10 @@ use tests::{Manifest, Resource, Rig, Upstream};
 use super::Apt;
 use super::archive::{self, Signer, State};
 
-const STATES: usize = 12;
-const UPDATES: usize = 40;
+/// What an archive goes through. Never back: apt keeps a head that is newer than the one it gets.
+const STATES: usize = 16;
+/// Updates that begin or end in each state.
+const UPDATES: usize = 4;
 const FOLDERS: [&str; 2] = ["main/binary-amd64/Packages", "main/source/Sources"];
 
 /// Makes a state as an archive's keeper does.
@@ -61,19 +63,49 @@ async fn publish(upstream: &Upstream, state: &State, head_first: bool) {
     }
 }
 
-/// What came of the updates of one client.
+/// What came of all updates.
 #[derive(Debug, Default)]
 struct Outcomes {
     fine: AtomicUsize,
     failed: AtomicUsize,
 }
 
-/// Says that a client has ended, however it does.
-struct Ends(Arc<AtomicBool>);
+impl Outcomes {
+    fn fine(&self) -> usize {
+        self.fine.load(Ordering::Relaxed)
+    }
 
-impl Drop for Ends {
+    fn all(&self) -> usize {
+        self.fine() + self.failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Says that the archive has come to rest, or that the test has failed.
+struct Rests(Arc<AtomicBool>);
+
+impl Drop for Rests {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Updates until the archive rests.
+fn update(sources: &str, rests: &AtomicBool, outcomes: &Outcomes) {
+    let home = TempDir::new().expect("a temporary folder");
+    while !rests.load(Ordering::Relaxed) {
+        let apt = Apt::new(home.path(), sources);
+        let output = apt.output(&["update", "--error-on=any"]);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        for sign in ["Hash Sum mismatch", "unexpected size", "BADSIG", "not signed", "parse"] {
+            assert!(!text.contains(sign), "{text}");
+        }
+        let outcome = if output.status.success() { &outcomes.fine } else { &outcomes.failed };
+        outcome.fetch_add(1, Ordering::Relaxed);
+        // Without any list, as in a pod, every other time.
+        if outcomes.fine().is_multiple_of(2) {
+            fs::remove_dir_all(home.path().join("root/var/lib/apt/lists")).expect("lists");
+        }
     }
 }
 
@@ -87,40 +119,25 @@ async fn rotate(by_digest: bool, ttl: &str) {
     let source = format!("deb [signed-by={}] http://{}/debian/ stable main\n", signer.key().display(), rig.data());
     let sources = format!("{source}{}", source.replacen("deb ", "deb-src ", 1));
 
-    let (ended, outcomes) = (Arc::new(AtomicBool::new(false)), Arc::new(Outcomes::default()));
+    let (rests, outcomes) = (Arc::new(AtomicBool::new(false)), Arc::new(Outcomes::default()));
+    let resting = Rests(Arc::clone(&rests));
     let clients: Vec<_> = (0..2)
         .map(|_| {
-            let (sources, ended, outcomes) = (sources.clone(), Arc::clone(&ended), Arc::clone(&outcomes));
-            std::thread::spawn(move || {
-                let _ends = Ends(ended);
-                let home = TempDir::new().expect("a temporary folder");
-                for _ in 0..UPDATES {
-                    // Without any list, as in a pod, every other time.
-                    let apt = Apt::new(home.path(), &sources);
-                    let output = apt.output(&["update", "--error-on=any"]);
-                    let text = [output.stdout, output.stderr].concat();
-                    let text = String::from_utf8_lossy(&text).into_owned();
-                    for sign in ["Hash Sum mismatch", "unexpected size", "BADSIG", "not signed", "parse"] {
-                        assert!(!text.contains(sign), "{text}");
-                    }
-                    let outcome = if output.status.success() { &outcomes.fine } else { &outcomes.failed };
-                    outcome.fetch_add(1, Ordering::Relaxed);
-                    let lists = home.path().join("root/var/lib/apt/lists");
-                    if outcomes.fine.load(Ordering::Relaxed).is_multiple_of(2) {
-                        fs::remove_dir_all(lists).expect("lists");
-                    }
-                }
-            })
+            let (sources, rests, outcomes) = (sources.clone(), Arc::clone(&rests), Arc::clone(&outcomes));
+            std::thread::spawn(move || update(&sources, &rests, &outcomes))
         })
         .collect();
-    let mut last = 0;
-    for number in (0..STATES).cycle() {
-        if ended.load(Ordering::Relaxed) {
-            break;
-        }
-        publish(&upstream, &states[number], number % 3 == 0).await;
-        last = number;
+    for (number, state) in states.iter().enumerate().skip(1) {
+        publish(&upstream, state, number % 3 == 0).await;
+        let before = outcomes.all();
+        tests::wait::until("updates", || async {
+            // Why one has ended comes out below.
+            let go_on = outcomes.all() >= before + UPDATES || clients.iter().any(|client| client.is_finished());
+            go_on.then_some(())
+        })
+        .await;
     }
+    drop(resting);
     for client in clients {
         let joined = tokio::task::spawn_blocking(move || client.join()).await.expect("a thread");
         if let Err(panic) = joined {
@@ -129,7 +146,7 @@ async fn rotate(by_digest: bool, ttl: &str) {
     }
     eprintln!("by digest {by_digest}, lifetime {ttl}: {outcomes:?}");
     // Where files are asked for by name, those of a head that the archive has left behind are gone.
-    assert!(outcomes.fine.load(Ordering::Relaxed) >= UPDATES / 4, "{outcomes:?}");
+    assert!(outcomes.fine() >= outcomes.all() / 4, "{outcomes:?}");
 
     // It holds still: the next update brings the last state.
     let home = TempDir::new().expect("a temporary folder");
@@ -140,7 +157,7 @@ async fn rotate(by_digest: bool, ttl: &str) {
         }
         let packages = apt.lists().into_iter().find(|(name, _)| name.ends_with("_Packages"))?;
         let text = fs::read_to_string(packages.1).expect("a list");
-        text.contains(&format!("Version: {last}\n")).then_some(())
+        text.contains(&format!("Version: {}\n", STATES - 1)).then_some(())
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tests::cluster::{Operator, Row, Scene, at, condition, is_optimised, report};
+use tests::cluster::{Cluster, Operator, Row, Scene, at, condition, is_optimised, report};
 use tests::relay::Call;
 use tests::wait::until_time;
 use tokio::time::Instant;
@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_mins(8);
 const APPLIED: Duration = Duration::from_mins(4);
 /// Requests until all are applied. Their limit makes most of the time.
 const REQUESTS: usize = 25 * PROXIES;
-/// Seconds of processor time that the optimised operator may take until all are applied, on a machine that has other
-/// work, too.
-const PROCESSOR: f64 = 5.0;
+/// Processor time that the optimised operator may take until all are applied, of what the API server takes meanwhile
+/// for the same requests: on any machine the one is a small part of the other.
+const PROCESSOR: f64 = 0.15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
@@ -31,12 +31,13 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
     drop(created);
 
     let started = Instant::now();
+    let served = Cluster::get().await.processor_of_server();
     let mut operator = scene.setup("first").fast().start();
     scene.leads(&operator).await;
     all(&scene, PATIENCE, "ResourcesApplied").await;
     let applied = started.elapsed();
     let (work, requests) = (measured(&scene, &operator, 0), scene.relay.mark());
-    let processor_of_work = operator.processor();
+    let (processor_of_work, served) = (operator.processor(), Cluster::get().await.processor_of_server() - served);
     all(&scene, PATIENCE, "Ready").await;
     let ready = started.elapsed();
     rest(&scene).await;
@@ -69,6 +70,7 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
         Row::new("from empty to applied", seconds(applied)),
         Row::new("to Ready (the controller-manager's Deployments too)", seconds(ready)),
         Row::new("until applied", work),
+        Row::new("processor of the API server meanwhile", format!("{served:.1} s")),
         Row::new("until at rest", settled),
         Row::new("one of them changed, ready after", format!("{} ({} writes)", seconds(effect), own.len())),
         Row::new("processor meanwhile", format!("{idle:.2} s")),
@@ -81,7 +83,8 @@ async fn a_thousand_proxies_are_applied_in_time_and_a_restart_writes_nothing() {
     assert!(requests <= REQUESTS, "{requests} requests");
     // Without optimisation it takes several times as much, which says nothing.
     if is_optimised() {
-        assert!(processor_of_work <= PROCESSOR, "{processor_of_work:.1} s of processor time");
+        let share = processor_of_work / served;
+        assert!(share <= PROCESSOR, "{processor_of_work:.1} s of processor time, {share:.3} of the API server's");
         assert!(applied <= APPLIED, "applied after {applied:?}");
     }
 }
