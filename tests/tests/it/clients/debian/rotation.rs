@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 use tests::fixture::{BASE, DEBIAN};
@@ -132,7 +133,7 @@ async fn rotate(by_digest: bool, ttl: &str) {
         let before = outcomes.all();
         tests::wait::until("updates", || async {
             // Why one has ended comes out below.
-            let go_on = outcomes.all() >= before + UPDATES || clients.iter().any(|client| client.is_finished());
+            let go_on = outcomes.all() >= before + UPDATES || clients.iter().any(JoinHandle::is_finished);
             go_on.then_some(())
         })
         .await;

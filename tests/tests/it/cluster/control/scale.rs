@@ -19,7 +19,7 @@ const APPLIED: Duration = Duration::from_mins(4);
 const REQUESTS: usize = 25 * PROXIES;
 /// Processor time that the optimised operator may take until all are applied, of what the API server takes meanwhile
 /// for the same requests: on any machine the one is a small part of the other.
-const PROCESSOR: f64 = 0.15;
+const PROCESSOR: f64 = 0.1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster: tests/cluster/run"]
