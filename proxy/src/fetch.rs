@@ -95,7 +95,7 @@ pub struct Ask {
     pub source: Option<Wanted>,
     /// Whether caches on the way are to ask the origin (RFC 9111 §5.2.1.4): what came before was wrong, and they would
     /// give the same again.
-    pub past_caches: bool,
+    pub no_cache: bool,
     /// Whether the upstream is to answer only with what it holds already.
     pub passive: bool,
 }
@@ -114,19 +114,31 @@ impl Ask {
             authorization: None,
             key: 0,
             source: None,
-            past_caches: false,
+            no_cache: false,
             passive: false,
         }
     }
 }
 
-/// An address of a registry that is to answer before the others, or alone.
+/// An address of a registry that is to answer before the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Base of the fallback; `None`: the first address.
     pub fallback: Option<Url>,
-    /// No other may answer, because nothing would tell its bytes from those that belong together.
-    pub alone: bool,
+    /// Who may answer where it does not.
+    pub instead: Instead,
+}
+
+/// Who may answer in place of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// Each of the others: bytes that are not the right ones are told apart.
+    Anyone,
+    /// Those that hold the same packages: the first address and what stands in for it (`on: Unavailable`). What adds to
+    /// the registry (`on: NotFound`) may have others of the same name.
+    SameRegistry,
+    /// Nobody: what belongs together is of one moment, too.
+    Nobody,
 }
 
 /// What a request is for.

@@ -187,7 +187,7 @@ async fn file(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Error> {
-    let hit = if artifact.lasting { CacheStatus::IMMUTABLE } else { CacheStatus::Hit { ttl: 0 } };
+    let hit = if artifact.immutable { CacheStatus::IMMUTABLE } else { CacheStatus::Hit { ttl: 0 } };
     if method == Method::HEAD && cache.filling(artifact).is_none() {
         return match cache.stored_artifact(artifact).await? {
             Some(Served::Stored { record, blob }) => Ok(respond::stored(cache, artifact, &record, &blob, headers, hit)),

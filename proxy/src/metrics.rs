@@ -145,7 +145,7 @@ impl Metrics {
         registry.register("unlisted_hosts", "Requests with an unlisted Host", metrics.unlisted_hosts.clone());
         registry.register(
             "breaker_state",
-            "0 closed, 1 probing, 2 open, 3 paused by the origin",
+            "0 closed, 1 half-open, 2 open, 3 paused by the origin",
             metrics.breaker_state.clone(),
         );
         registry.register("store_bytes", "Bytes that blobs and records take", metrics.store_bytes.clone());

@@ -107,7 +107,7 @@ fn fresh_for(response: &mut Response<Body>, cache: &Cache, seconds: u64) {
 
 /// `Cache-Control` of an artifact.
 fn keep(response: &mut Response<Body>, cache: &Cache, artifact: &Artifact) {
-    if artifact.lasting { immutable(response, cache) } else { fresh_for(response, cache, 0) }
+    if artifact.immutable { immutable(response, cache) } else { fresh_for(response, cache, 0) }
 }
 
 /// `Cache-Control` of what never changes.
@@ -173,7 +173,7 @@ pub fn stored(
         None => ["\"", &blob.id().hex(), "\""].concat(),
     };
     // A date means nothing where the next generation's bytes may have the same one.
-    let last_modified = artifact.lasting.then(|| {
+    let last_modified = artifact.immutable.then(|| {
         let known = record.artifact().and_then(|artifact| artifact.last_modified.clone());
         known.unwrap_or_else(|| http_date(record.validated))
     });

@@ -160,7 +160,7 @@ pub fn measure(app: &App) {
         let state = app.shared.origins.state(&origin).map_or(State::Closed, |known| known.state);
         let value = match state {
             State::Closed => 0,
-            State::Probing => 1,
+            State::HalfOpen => 1,
             State::Open => 2,
             State::Paused => 3,
         };

@@ -104,7 +104,7 @@ impl Cache {
 
     /// A GET for the cache.
     pub(super) fn get(&self, id: RecordId, url: SafeUrl, purpose: Purpose) -> Ask {
-        Ask { key: id.short(), past_caches: self.state.doubted.is_recent(id, DOUBT), ..Ask::get(url, purpose) }
+        Ask { key: id.short(), no_cache: self.state.doubted.is_recent(id, DOUBT), ..Ask::get(url, purpose) }
     }
 
     /// Notes what went wrong with an answer: the next time caches on the way are passed by, as one of them may have

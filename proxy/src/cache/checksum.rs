@@ -13,7 +13,7 @@ use crate::cache_status::CacheStatus;
 use crate::checksum_sibling::{self, LONGEST};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, means_none};
-use crate::fetch::{Purpose, Reply, SafeUrl, Wanted};
+use crate::fetch::{Instead, Purpose, Reply, SafeUrl, Wanted};
 use crate::intent::{Artifact, Metadata};
 use crate::resolve::Expected;
 use crate::store::{Blob, Record, RecordId};
@@ -114,7 +114,7 @@ impl Cache {
         let (cache, url) = (Arc::clone(self), url.clone());
         // Where a registry has several addresses, the one that gives the file vouches for it.
         let several = self.has_fallbacks();
-        let source = several.then(|| Wanted { fallback: reply.fallback.clone(), alone: true });
+        let source = several.then(|| Wanted { fallback: reply.fallback.clone(), instead: Instead::Nobody });
         Expected::beside(move || Arc::clone(&cache).look_beside(id, url.clone(), source.clone(), asked))
     }
 

@@ -15,7 +15,7 @@ use crate::cache_status::CacheStatus;
 use crate::digest::{Algorithm, Digest, Digests};
 use crate::error::Error;
 use crate::fetch::resume::resuming;
-use crate::fetch::{Purpose, Reply, SafeUrl, Wanted};
+use crate::fetch::{Instead, Purpose, Reply, SafeUrl, Wanted};
 use crate::intent::{Artifact, Key};
 use crate::resolve::{Expected, Target};
 use crate::store::spool::Spool;
@@ -359,7 +359,7 @@ impl Cache {
         let reply = self.ask(ask.clone()).await?;
         if self.has_fallbacks() {
             // The rest of the body too, where there is a choice.
-            ask.source = Some(Wanted { fallback: reply.fallback.clone(), alone: false });
+            ask.source = Some(Wanted { fallback: reply.fallback.clone(), instead: Instead::Anyone });
         }
         // Bytes that are checked against a digest at the end may be pieced together from any two answers.
         Ok(resuming(Arc::clone(&self.fetch), ask, reply, target.expected.is_certain()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::{Cache, Fill};
-use crate::fetch::Wanted;
+use crate::fetch::{Instead, Wanted};
 use crate::intent::Artifact;
 use crate::resolve::Target;
 use crate::store::{Record, RecordId};
@@ -22,10 +22,11 @@ impl Cache {
         }
         // Bytes that are compared with a digest or a pin may come from anywhere.
         if let Some(fallback) = self.source_on_disk(id).await {
-            return Some(Wanted { fallback, alone: false });
+            return Some(Wanted { fallback, instead: Instead::Anyone });
         }
         let fallback = self.source_of_siblings(artifact).await?;
-        Some(Wanted { fallback, alone: !target.expected.is_certain() })
+        let instead = if target.expected.is_certain() { Instead::Anyone } else { Instead::SameRegistry };
+        Some(Wanted { fallback, instead })
     }
 
     async fn source_of_siblings(self: &Arc<Self>, artifact: &Artifact) -> Option<Source> {

@@ -185,7 +185,7 @@ fn index(head: &Key, file: &ListedFile, by_digest: bool) -> Option<Artifact> {
     }
     artifact.magic = name.map_or(b"", path::magic_of_index);
     artifact.size = file.size;
-    artifact.lasting = false;
+    artifact.immutable = false;
     Some(artifact)
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::credential::Scope;
-use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl, Validators, Wanted};
+use super::{Ask, BoxFuture, Fetch, FetchError, Instead, Purpose, Reply, SafeUrl, Validators, Wanted};
 
 /// The most fallbacks that one upstream has.
 pub const LIMIT: usize = 4;
@@ -58,10 +58,20 @@ impl Fallbacks {
             None => Some(0),
             Some(base) => self.sources.iter().skip(1).position(|source| source.base == *base).map(|index| index + 1),
         };
-        match wanted.and_then(|wanted| Some((position(wanted)?, wanted.alone))) {
-            None => all.collect(),
-            Some((index, true)) => vec![index],
-            Some((index, false)) => std::iter::once(index).chain(all.filter(|other| *other != index)).collect(),
+        let Some((index, instead)) = wanted.and_then(|wanted| Some((position(wanted)?, wanted.instead))) else {
+            return all.collect();
+        };
+        let others = all.filter(|other| *other != index && self.may_stand_in(*other, index, instead));
+        std::iter::once(index).chain(others).collect()
+    }
+
+    /// Whether one address may answer in place of another.
+    fn may_stand_in(&self, other: usize, index: usize, instead: Instead) -> bool {
+        let is_of_the_first = |index: usize| index == 0 || self.sources[index].on == FallbackOn::Unavailable;
+        match instead {
+            Instead::Anyone => true,
+            Instead::SameRegistry => is_of_the_first(index) && is_of_the_first(other),
+            Instead::Nobody => false,
         }
     }
 

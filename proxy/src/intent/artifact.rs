@@ -42,7 +42,7 @@ pub struct Artifact {
     /// How index files name it.
     pub indexed: Option<NamedInIndexes>,
     /// Whether the address always means these bytes.
-    pub lasting: bool,
+    pub immutable: bool,
     /// Whether, where no digest is published, the first bytes seen are the right ones until somebody purges them.
     pub pinned: bool,
     /// See [`Metadata::passive`].
@@ -99,7 +99,7 @@ impl Artifact {
             spare: None,
             scan: None,
             indexed: None,
-            lasting: true,
+            immutable: true,
             pinned: true,
             passive: false,
         }

@@ -25,7 +25,7 @@ pub(super) fn verdict(known: Known<'_>) -> (&'static str, Option<String>) {
         Some(OriginState { state: State::Paused, .. }) => {
             ("RateLimited", said("it asked to be left alone for now (429, or 503 with Retry-After)"))
         }
-        Some(OriginState { state: State::Open | State::Probing, trouble, .. }) => (word(*trouble), error()),
+        Some(OriginState { state: State::Open | State::HalfOpen, trouble, .. }) => (word(*trouble), error()),
         _ if rejected => ("Unauthorized", said("it rejects the credential of this proxy (401)")),
         Some(OriginState { unauthorized: true, .. }) => ("Unauthorized", said("it wants an account (401)")),
         // A certificate that is not accepted never opens the breaker, and does not mend itself.
@@ -95,7 +95,7 @@ mod tests {
                 Some("it asked to be left alone for now (429, or 503 with Retry-After)"),
             ),
             (Some(fails(State::Open, Trouble::Answer)), true, "UpstreamError", because),
-            (Some(fails(State::Probing, Trouble::Dns)), false, "DNSFailure", because),
+            (Some(fails(State::HalfOpen, Trouble::Dns)), false, "DNSFailure", because),
             (Some(fails(State::Open, Trouble::Connect)), false, "ConnectFailed", because),
             (Some(fails(State::Open, Trouble::Tls)), false, "TLSFailure", because),
             (Some(fails(State::Closed, Trouble::Tls)), false, "TLSFailure", because),

@@ -12,7 +12,7 @@ use crate::cache::receive::{self, Coded};
 use crate::cache::write::Finished;
 use crate::cache_status::CacheStatus;
 use crate::error::Error;
-use crate::fetch::{Purpose, SafeUrl, Wanted};
+use crate::fetch::{Instead, Purpose, SafeUrl, Wanted};
 use crate::intent::{Key, Metadata};
 use crate::memory::Patience;
 use crate::store::{Blob, BlobId, RecordId};
@@ -62,7 +62,7 @@ impl Cache {
             let url = SafeUrl::from(path.below(&self.settings.upstream.url));
             let mut ask = self.get(head.id, url, Purpose::Metadata);
             if self.has_fallbacks() {
-                ask.source = Some(Wanted { fallback: head.source.clone(), alone: true });
+                ask.source = Some(Wanted { fallback: head.source.clone(), instead: Instead::Nobody });
             }
             let reply = self.ask(ask).await?;
             match reply.status {

@@ -42,7 +42,7 @@ pub(super) enum Phase {
     Closed,
     /// Nothing goes before that time; then one probe.
     Open(Instant),
-    Probing,
+    HalfOpen,
 }
 
 /// The state of one origin.
@@ -67,10 +67,10 @@ impl Circuit {
         match self.phase {
             Phase::Closed => Admission::Pass,
             Phase::Open(until) if now < until => Admission::Open(until - now),
-            Phase::Open(_) | Phase::Probing if !counted => Admission::Pass,
-            Phase::Probing => Admission::Open(PROBE_IS_OUT),
+            Phase::Open(_) | Phase::HalfOpen if !counted => Admission::Pass,
+            Phase::HalfOpen => Admission::Open(PROBE_IS_OUT),
             Phase::Open(_) => {
-                self.phase = Phase::Probing;
+                self.phase = Phase::HalfOpen;
                 Admission::Probe
             }
         }

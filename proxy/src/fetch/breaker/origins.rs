@@ -71,21 +71,21 @@ pub enum State {
     /// They do not, until a probe has succeeded.
     Open,
     /// One is on its way, the others wait for how it goes.
-    Probing,
+    HalfOpen,
     /// They do not: the origin asked for a pause.
     Paused,
 }
 
 impl State {
     /// Every state, for metrics that report each as 0 or 1.
-    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::Probing, Self::Paused];
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::HalfOpen, Self::Paused];
 
     /// The word in metrics and on `/status`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
-            Self::Probing => "probing",
+            Self::HalfOpen => "half-open",
             Self::Paused => "paused",
         }
     }
@@ -191,7 +191,7 @@ impl Origin {
             (Some(left), _) => (State::Paused, Some(left)),
             (None, Phase::Closed) => (State::Closed, None),
             (None, Phase::Open(until)) => (State::Open, Some(left(until))),
-            (None, Phase::Probing) => (State::Probing, None),
+            (None, Phase::HalfOpen) => (State::HalfOpen, None),
         };
         OriginState {
             origin: origin.to_owned(),

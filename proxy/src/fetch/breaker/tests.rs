@@ -72,7 +72,7 @@ async fn a_dropped_probe_has_failed() {
     tokio::time::advance(Duration::from_secs(5)).await;
     let mut probe = breaker.fetch(file(6));
     assert!(futures_util::poll!(&mut probe).is_pending());
-    assert_eq!(origins.state(ORIGIN).unwrap().state, State::Probing);
+    assert_eq!(origins.state(ORIGIN).unwrap().state, State::HalfOpen);
     assert!(matches!(breaker.fetch(file(7)).await, Err(FetchError::CircuitOpen { .. })), "one probe at a time");
     drop(probe);
     let state = origins.state(ORIGIN).unwrap();

@@ -173,23 +173,36 @@ async fn what_is_absent_by_one_method_may_be_there_by_another() {
 #[tokio::test]
 async fn one_may_be_asked_for_by_name() {
     use FallbackOn::{NotFound, Unavailable};
+    use Instead::{Anyone, Nobody, SameRegistry};
     let unknown = Url::parse("https://gone.example/").unwrap();
-    for (fallback, alone, statuses, expected, count) in [
-        (Some(mirror(0)), true, [200, 200, 200], Ok(200), [0, 1, 0]),
-        (Some(mirror(0)), true, [200, 404, 200], Ok(404), [0, 1, 0]),
-        (Some(mirror(1)), true, [200, 200, 0], Err(()), [0, 0, 1]),
-        (Some(mirror(1)), false, [200, 200, 0], Ok(200), [1, 0, 1]),
-        (Some(mirror(1)), false, [503, 200, 503], Ok(503), [1, 0, 1]),
-        (Some(mirror(1)), false, [404, 200, 503], Ok(200), [1, 1, 1]),
-        (Some(mirror(1)), false, [200, 200, 404], Ok(200), [1, 0, 1]),
-        (None, true, [404, 200, 200], Ok(404), [1, 0, 0]),
-        (None, false, [404, 200, 200], Ok(200), [1, 1, 0]),
-        (Some(unknown), true, [200, 200, 200], Ok(200), [1, 0, 0]),
+    for (fallback, instead, statuses, expected, count) in [
+        (Some(mirror(0)), Nobody, [200, 200, 200], Ok(200), [0, 1, 0]),
+        (Some(mirror(0)), Nobody, [200, 404, 200], Ok(404), [0, 1, 0]),
+        (Some(mirror(1)), Nobody, [200, 200, 0], Err(()), [0, 0, 1]),
+        (Some(mirror(1)), Anyone, [200, 200, 0], Ok(200), [1, 0, 1]),
+        (Some(mirror(1)), Anyone, [503, 200, 503], Ok(503), [1, 0, 1]),
+        (Some(mirror(1)), Anyone, [404, 200, 503], Ok(200), [1, 1, 1]),
+        (Some(mirror(1)), Anyone, [200, 200, 404], Ok(200), [1, 0, 1]),
+        (None, Nobody, [404, 200, 200], Ok(404), [1, 0, 0]),
+        (None, Nobody, [503, 200, 200], Ok(503), [1, 0, 0]),
+        (None, Anyone, [404, 200, 200], Ok(200), [1, 1, 0]),
+        (Some(unknown), Nobody, [200, 200, 200], Ok(200), [1, 0, 0]),
+        // What adds to the registry may have another package of the name; what stands in for it has not.
+        (Some(mirror(0)), SameRegistry, [200, 404, 200], Ok(404), [0, 1, 0]),
+        (Some(mirror(1)), SameRegistry, [200, 200, 404], Ok(200), [1, 0, 1]),
+        (Some(mirror(1)), SameRegistry, [404, 200, 404], Ok(404), [1, 0, 1]),
+        (Some(mirror(1)), SameRegistry, [503, 200, 404], Ok(503), [1, 0, 1]),
+        (None, SameRegistry, [503, 200, 200], Ok(200), [1, 0, 1]),
+        (None, SameRegistry, [404, 200, 200], Ok(404), [1, 0, 0]),
     ] {
         let (all, fakes) = chain(&[(statuses[0], Unavailable), (statuses[1], NotFound), (statuses[2], Unavailable)]);
-        let source = Some(Wanted { fallback: fallback.clone(), alone });
+        let source = Some(Wanted { fallback: fallback.clone(), instead });
         let reply = all.fetch(Ask { source, ..ask("https://registry.example/npm/a") }).await;
         let found = reply.as_ref().map(|reply| reply.status.as_u16()).map_err(|_| ());
-        assert_eq!((found, counts(&fakes).as_slice()), (expected, count.as_slice()), "{fallback:?} {statuses:?}");
+        assert_eq!(
+            (found, counts(&fakes).as_slice()),
+            (expected, count.as_slice()),
+            "{fallback:?} {instead:?} {statuses:?}"
+        );
     }
 }

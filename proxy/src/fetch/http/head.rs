@@ -32,7 +32,7 @@ pub(super) fn headers(ask: &Ask) -> HeaderMap {
     // A range counts bytes of one representation (RFC 9110 §14.1), so the rest is asked for without coding as well.
     let coding = if ask.purpose == Purpose::Metadata && ask.resume.is_none() { "gzip" } else { "identity" };
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
-    if ask.past_caches {
+    if ask.no_cache {
         headers.insert(CACHE_CONTROL, NO_CACHE);
         // For caches of HTTP/1.0.
         headers.insert(PRAGMA, NO_CACHE);
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(sent(&plain), ["accept: */*", "accept-encoding: gzip"]);
         let artifact = Ask { purpose: Purpose::Artifact, ..plain.clone() };
         assert_eq!(sent(&artifact), ["accept: */*", "accept-encoding: identity"]);
-        let doubted = Ask { past_caches: true, ..artifact };
+        let doubted = Ask { no_cache: true, ..artifact };
         let lines = ["accept: */*", "accept-encoding: identity", "cache-control: no-cache", "pragma: no-cache"];
         assert_eq!(sent(&doubted), lines);
         let passive = Ask { passive: true, ..plain.clone() };

@@ -39,6 +39,28 @@ async fn the_repository_that_gave_the_pom_gives_the_rest() {
     }
 }
 
+/// A mirror lags behind what it mirrors.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_mirror_does_not_have_yet_is_asked_of_what_it_mirrors() {
+    let mirror = Upstream::start().await;
+    let fallbacks = json!([{"url": mirror.url(BASE), "when": "Unavailable"}]);
+    let tune = |manifest: Manifest| manifest.with("upstream.fallbacks", fallbacks).allowing_loopback();
+    let repository = Repository::with(tune).await;
+    put(&mirror, POM, &file(1, 3_000));
+    repository.set(POM, Reply::new(503));
+    assert!(repository.get(POM).await.expect_status(200).bytes() == &file(1, 3_000));
+    repository.until_hit(POM).await;
+
+    let sources = JAR.replace(".jar", "-sources.jar");
+    repository.set(JAR, Reply::new(503));
+    let answer = repository.get(JAR).await;
+    assert!(matches!(answer.status.as_u16(), 502 | 503), "no word that there is none: {}", answer.status);
+    assert_eq!((repository.asked(JAR), mirror.count(&format!("{BASE}{JAR}"))), (1, 1));
+    repository.put(JAR, &file(2, 3_000));
+    assert!(repository.get(JAR).await.expect_status(200).bytes() == &file(2, 3_000));
+    repository.get(&sources).await.expect_status(404);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_first_has_is_its_own() {
     let (repository, other) = two().await;
