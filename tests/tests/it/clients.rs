@@ -1,8 +1,8 @@
 //! Real clients against real registries: each application is installed directly, through a cold proxy, through a warm
 //! one and with the registries cut off, and the four installed trees must be the same.
 //!
-//! `tests/run` installs the clients, builds the release binary and runs these tests one after the other, because each
-//! of them reports its times. They assert nothing about time.
+//! `tests/run` installs the clients, builds the release binary and runs these tests two at a time, or one after the
+//! other with `CLIENTS_AT_ONCE=1`: each of them reports its times, and asserts nothing about them.
 
 #![cfg(test)]
 

@@ -63,6 +63,12 @@ pub(super) fn client(program: impl AsRef<OsStr>, home: &Path) -> Command {
     if let (None, Some(real)) = (std::env::var_os("RUSTUP_HOME"), std::env::home_dir()) {
         command.env("RUSTUP_HOME", real.join(".rustup"));
     }
+    // What is unpacked on the way is a part of what is installed.
+    if home.is_dir() {
+        let temporary = home.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("a folder");
+        command.env("TMPDIR", temporary);
+    }
     command.env("HOME", home).env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command
 }

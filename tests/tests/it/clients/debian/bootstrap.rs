@@ -45,8 +45,8 @@ fn a_system_is_installed_and_more_into_it() {
         let target = debootstrap(run, &[]);
         let inside = |arguments: &[&str]| {
             let mut command = client("chroot", run.home);
-            command.env("DEBIAN_FRONTEND", "noninteractive").env("LANG", "C").arg(&target).arg("apt-get");
-            machine::run(command.args(arguments));
+            command.env_remove("TMPDIR").env("DEBIAN_FRONTEND", "noninteractive").env("LANG", "C");
+            machine::run(command.arg(&target).arg("apt-get").args(arguments));
         };
         let bare = installed(&target);
         inside(&["update"]);
