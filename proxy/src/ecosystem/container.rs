@@ -15,6 +15,7 @@ use crate::upstream_path::UpstreamPath;
 mod clients;
 mod lists;
 mod manifest;
+mod members;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -99,7 +100,8 @@ fn code(path: &str, status: StatusCode) -> &'static str {
         400 | 414 => "NAME_INVALID",
         401 => "UNAUTHORIZED",
         403 | 451 => "DENIED",
-        404 | 410 if about("manifests") => "MANIFEST_UNKNOWN",
+        // Of a referrers list that is not there clients go on to the tag that is made of the digest, but not of a name.
+        404 | 410 if about("manifests") || about("referrers") => "MANIFEST_UNKNOWN",
         404 | 410 if about("blobs") => "BLOB_UNKNOWN",
         404 | 410 => "NAME_UNKNOWN",
         405 => "UNSUPPORTED",

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{FutureExt as _, Shared};
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use url::Url;
 
 use super::credential::{Account, Scope};
 use super::redirect::Redirects;
+use super::retry_after::retry_after;
 use super::{Ask, BoxFuture, Fetch, FetchError, Purpose, Reply, SafeUrl};
 use denied::Denied;
 use header::{INSUFFICIENT_SCOPE, bearer};
@@ -110,9 +112,7 @@ impl<F: Fetch> TokenChallenge<F> {
             None => None,
             Some(realm) => match self.token(realm, ask.key).await {
                 Ok(token) => Some(token),
-                Err(denied) if denied.is_pause() || self.is_denied_lately(&denied) => {
-                    return self.denied(denied, &ask);
-                }
+                Err(denied) if denied.stands(self.refused_for) => return self.denied(denied, &ask),
                 // Where the token server was may be somewhere else now: the registry says it anew.
                 Err(_) => {
                     self.state.lock().asked.remove(&repository);
@@ -137,7 +137,7 @@ impl<F: Fetch> TokenChallenge<F> {
         let token = match self.token(&realm, ask.key).await {
             Ok(token) => token,
             Err(denied) => {
-                if self.is_denied_lately(&denied) {
+                if denied.stands(self.refused_for) {
                     self.note_asked(repository, &realm);
                 }
                 return self.denied(denied, &ask);
@@ -208,11 +208,6 @@ impl<F: Fetch> TokenChallenge<F> {
         refused.is_some_and(|refused| refused.authorization == token.authorization)
     }
 
-    /// Whether the token server said a moment ago that there is none for everybody. An account may have been put right.
-    fn is_denied_lately(&self, denied: &Denied) -> bool {
-        matches!(self.account, Account::Anonymous) && denied.is_refusal_within(self.refused_for)
-    }
-
     /// What a challenge asks for; `None` where there is none that a token answers.
     fn realm(&self, headers: &HeaderMap, repository: Option<&str>) -> Result<Option<Realm>, FetchError> {
         let Some(challenge) = bearer(headers) else { return Ok(None) };
@@ -246,7 +241,7 @@ impl<F: Fetch> TokenChallenge<F> {
         let usable = |pending: &Pending| match pending.peek() {
             None => true,
             Some(Ok(token)) => token.until > Instant::now(),
-            Some(Err(denied)) => self.is_denied_lately(denied),
+            Some(Err(denied)) => denied.stands(self.refused_for),
         };
         let mut state = self.state.lock();
         // What a token allows is written in it: after a while another one may allow more.
@@ -342,7 +337,7 @@ async fn fetch_token<F: Fetch>(
     let unusable =
         |reason: &str| Denied::Failed(FetchError::Protocol { origin: origin.clone(), reason: reason.to_owned() });
     if reply.status != StatusCode::OK {
-        let retry_after = reply.headers.get(RETRY_AFTER).cloned();
+        let retry_after = retry_after(&reply.headers, Timestamp::now());
         return Err(Denied::Answered { status: reply.status, retry_after, realm: reply.url, at: Instant::now() });
     }
     let mut bytes = Vec::new();

@@ -1,5 +1,7 @@
 //! Lists of tags and of referrers, page by page.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::manifest::OCI_INDEX;
@@ -8,8 +10,10 @@ use crate::digest::Digest;
 use crate::intent::{Key, Metadata, Raw, Reading, Refusal, ServedAs, Unexpected};
 use crate::request::Call;
 
-/// Longest value of a query parameter.
-const LONGEST: usize = 255;
+/// Longest filter.
+const LONGEST_FILTER: usize = 255;
+/// Longest place where a page begins: some registries write there all that they have to know.
+const LONGEST_CURSOR: usize = 2048;
 /// Most entries of a page that are asked for.
 const MOST: u32 = 10_000;
 
@@ -38,8 +42,9 @@ fn page(call: &Call, parameters: &[&'static str]) -> Result<Option<String>, Refu
     let mut kept = vec![("n", number)];
     for &parameter in parameters.iter().chain(&CURSORS) {
         let value = call.parameter(parameter);
-        if value.is_some_and(|value| !is_value(value)) {
-            return Err(Refusal::Bad(format!("`{parameter}` is printable ASCII of at most {LONGEST} bytes")));
+        if value.is_some_and(|value| !is_value(parameter, value)) {
+            let longest = longest(parameter);
+            return Err(Refusal::Bad(format!("`{parameter}` is printable ASCII of at most {longest} bytes")));
         }
         kept.push((parameter, value.map(str::to_owned)));
     }
@@ -47,8 +52,12 @@ fn page(call: &Call, parameters: &[&'static str]) -> Result<Option<String>, Refu
 }
 
 /// Whether a registry may have given this value: what is in it is the registry's affair.
-fn is_value(text: &str) -> bool {
-    text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+fn is_value(parameter: &str, text: &str) -> bool {
+    text.len() <= longest(parameter) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+fn longest(parameter: &str) -> usize {
+    if CURSORS.contains(&parameter) { LONGEST_CURSOR } else { LONGEST_FILTER }
 }
 
 fn page_size(text: &str) -> Result<String, Refusal> {
@@ -122,29 +131,41 @@ fn read_referrers(raw: Raw<'_>) -> Result<Reading, Unexpected> {
     Ok(Reading { served: ServedAs { next: next_page(&raw, &["artifactType"])?, headers, content_type: None }, ..Reading::default() })
 }
 
-/// The query of the next page, if the upstream's `Link` (RFC 8288) leads to a page of the same list: what a request for
-/// that page may hold here. One that says in unknown words where it begins cannot be asked for, and a client that were
-/// told nothing of it would take a part of the list for the whole.
+/// The query of the next page, if the upstream's `Link` (RFC 8288) leads to one: what a request for that page may hold
+/// here. Of a link that cannot be followed a client must hear: told nothing, it would take a part of the list for the
+/// whole.
 fn next_page(raw: &Raw<'_>, parameters: &[&'static str]) -> Result<Option<String>, Unexpected> {
-    let Some(target) = next_link(raw) else { return Ok(None) };
-    if !target.query_pairs().any(|(name, _)| CURSORS.contains(&&*name)) {
-        let known = CURSORS.join(", ");
-        return Err(Unexpected(format!("the link to the next page of the list has none of {known}")));
+    let Some(link) = next_link(raw) else { return Ok(None) };
+    let unexpected = |reason: &str| Unexpected(format!("the link to the next page of the list {reason}"));
+    // A registry behind another address writes its own: only the end is the same, and nothing but the query is used.
+    let target = raw.url.join(link).ok().filter(|target| end(target) == end(raw.url));
+    let target = target.ok_or_else(|| unexpected("leads to no such list"))?;
+    let value = |name: &str| target.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    if !CURSORS.iter().any(|cursor| value(cursor).is_some()) {
+        return Err(unexpected(&format!("has none of {}", CURSORS.join(", "))));
     }
-    let value = |name: &str| {
-        let found = target.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        found.filter(|value| is_value(value))
-    };
-    let begins = CURSORS.iter().any(|cursor| value(cursor).is_some());
-    let names = ["n"].iter().chain(parameters).chain(&CURSORS);
-    Ok(encoded(&names.map(|name| (*name, value(name))).collect::<Vec<_>>()).filter(|_| begins))
+    let mut kept = Vec::new();
+    for name in ["n"].iter().chain(parameters).chain(&CURSORS) {
+        let value = value(name);
+        if value.as_ref().is_some_and(|value| !is_value(name, value)) {
+            let longest = longest(name);
+            return Err(unexpected(&format!("has a `{name}` that is not printable ASCII of at most {longest} bytes")));
+        }
+        kept.push((*name, value));
+    }
+    Ok(encoded(&kept))
+}
+
+/// What an address of a list ends in: `tags/list`, `referrers/DIGEST`.
+fn end(url: &url::Url) -> Option<Vec<Cow<'_, str>>> {
+    let segments = url.path_segments()?.rev().take(2);
+    segments.map(|segment| percent_encoding::percent_decode_str(segment).decode_utf8().ok()).collect()
 }
 
 /// The target of the first link whose relation is `next`. Several links may stand in one header or in several.
-fn next_link(raw: &Raw<'_>) -> Option<url::Url> {
+fn next_link<'a>(raw: &Raw<'a>) -> Option<&'a str> {
     let headers = raw.headers?.get_all(http::header::LINK).into_iter().filter_map(|value| value.to_str().ok());
-    let target = headers.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
-    raw.url.join(target).ok().filter(|target| target.path() == raw.url.path())
+    Some(headers.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0)
 }
 
 /// Target and parameters of each link: `<target>; rel="next", <target>; ...`.

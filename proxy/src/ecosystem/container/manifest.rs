@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{blob_key, manifest_key, name};
+use super::{blob_key, manifest_key, members, name};
 use crate::digest::Digest;
 use crate::intent::{Raw, Reading, Reference, ServedAs, Unexpected};
 
@@ -63,6 +63,17 @@ impl Document {
         }
     }
 
+    /// The blobs that a registry looks for before it takes a document of this type. What else stands in it nobody has
+    /// looked at.
+    fn named(&self, media_type: &str) -> impl Iterator<Item = &Descriptor> {
+        let (config, layers, blobs) = match media_type {
+            OCI_INDEX | DOCKER_LIST => (None, None, None),
+            OCI_ARTIFACT => (None, None, self.blobs.as_ref()),
+            _ => (self.config.as_ref(), self.layers.as_ref(), None),
+        };
+        config.into_iter().chain(layers.into_iter().flatten()).chain(blobs.into_iter().flatten())
+    }
+
     /// What it lists as an index.
     fn children(&self) -> &[Descriptor] {
         if let Listed::These(children) = &self.manifests { children } else { &[] }
@@ -74,16 +85,16 @@ impl Document {
 struct Descriptor {
     digest: String,
     size: Option<u64>,
-    #[serde(default)]
-    media_type: String,
-    #[serde(default)]
-    urls: Vec<serde::de::IgnoredAny>,
+    media_type: Option<String>,
+    urls: Option<Vec<serde::de::IgnoredAny>>,
 }
 
 impl Descriptor {
     /// Whether a registry takes a manifest that names it without having it: then the manifest vouches for nothing.
     fn is_foreign(&self) -> bool {
-        !self.urls.is_empty() || ["foreign", "nondistributable"].iter().any(|word| self.media_type.contains(word))
+        let kind = self.media_type.as_deref().unwrap_or_default();
+        self.urls.as_ref().is_some_and(|urls| !urls.is_empty())
+            || ["foreign", "nondistributable"].iter().any(|word| kind.contains(word))
     }
 }
 
@@ -94,14 +105,15 @@ pub(super) fn read(raw: Raw<'_>) -> Result<Reading, Unexpected> {
         .map_err(|error| Unexpected(format!("no manifest where one was asked for ({error})")))?;
     let content_type = media_type(&document, raw.content_type)?;
     let repository = &raw.key.package;
-    let named = document.config.iter().chain(document.layers.iter().flatten()).chain(document.blobs.iter().flatten());
+    // Where a registry may have read another document it has looked for other blobs.
+    let vouches = members::are_plain(raw.bytes);
     let (mut references, mut present) = (Vec::new(), Vec::new());
-    for descriptor in named {
+    for descriptor in document.named(content_type) {
         let digest = name::digest(&descriptor.digest).map_err(|_| unexpected("a manifest that names no digest"))?;
         if !descriptor.is_foreign() {
             let key = blob_key(repository, &digest);
             present.push(key.clone());
-            references.push(Reference { key, digest, size: descriptor.size });
+            references.extend(vouches.then_some(Reference { key, digest, size: descriptor.size }));
         }
     }
     for child in document.children() {

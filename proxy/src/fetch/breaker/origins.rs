@@ -13,6 +13,8 @@ use super::circuit::{Admission, Circuit, Outcome, Phase};
 
 /// Origins that are remembered although nothing is wrong with them. Links in documents may name any number.
 const ORIGINS: usize = 256;
+/// Origins that are remembered at all. A registry can send us to one name after the other that does not answer.
+const MOST_ORIGINS: usize = 1024;
 
 /// All origins.
 #[derive(Default)]
@@ -119,7 +121,14 @@ impl Origins {
             return Arc::clone(origin);
         }
         if origins.len() >= ORIGINS {
-            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.noteworthy());
+            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.is_in_trouble());
+        }
+        if origins.len() >= MOST_ORIGINS {
+            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.is_left_alone());
+        }
+        if origins.len() >= MOST_ORIGINS {
+            // It is asked as if nothing were known of it.
+            return Arc::default();
         }
         Arc::clone(origins.entry(name.to_owned()).or_default())
     }
@@ -176,10 +185,16 @@ impl Origin {
         }
     }
 
-    fn noteworthy(&self) -> bool {
+    /// Whether something has gone wrong since it last did what was asked.
+    fn is_in_trouble(&self) -> bool {
+        self.0.lock().circuit.failures > 0 || self.is_left_alone()
+    }
+
+    /// Whether requests to it do not go now.
+    fn is_left_alone(&self) -> bool {
         let known = self.0.lock();
-        let paused = known.circuit.paused_until.is_some_and(|until| Instant::now() < until);
-        paused || known.circuit.failures > 0 || known.circuit.phase != Phase::Closed
+        let is_paused = known.circuit.paused_until.is_some_and(|until| Instant::now() < until);
+        is_paused || known.circuit.phase != Phase::Closed
     }
 
     fn state(&self, origin: &str) -> OriginState {
@@ -223,5 +238,17 @@ mod tests {
         assert!(origins.snapshot().len() <= ORIGINS);
         let known = origins.state("https://down.example:443").unwrap();
         assert_eq!((known.state, known.last_error.as_deref()), (State::Open, Some("refused")));
+        // One that fails once, and is never asked again, is as little worth in the long run; what is left alone is not.
+        for (failures, left_alone) in [(2, 1), (1, MOST_ORIGINS)] {
+            let limits = BreakerSettings { failures, ..BreakerSettings::default() };
+            for index in 0..MOST_ORIGINS * 2 {
+                let origin = origins.of(&format!("https://f{failures}-{index}.example:443"));
+                origin.settle(Report::of(Outcome::Failure("refused".into())), 1, false, &limits);
+            }
+            let known = origins.snapshot();
+            assert!(known.len() <= MOST_ORIGINS, "{}", known.len());
+            assert_eq!(known.iter().filter(|origin| origin.state == State::Open).count(), left_alone);
+        }
+        assert_eq!(origins.state("https://down.example:443").unwrap().state, State::Open);
     }
 }

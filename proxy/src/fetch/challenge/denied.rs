@@ -9,6 +9,11 @@ use tokio::time::Instant;
 
 use crate::fetch::{Ask, FetchError, Reply, SafeUrl};
 
+/// How long a token server is left alone that says "later" and not when.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The longest that it is left alone.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
 /// There is no token.
 #[derive(Clone)]
 pub(super) enum Denied {
@@ -16,37 +21,46 @@ pub(super) enum Denied {
     /// The token server's answer, in place of the registry's.
     Answered {
         status: StatusCode,
-        retry_after: Option<HeaderValue>,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
         realm: SafeUrl,
         at: Instant,
     },
 }
 
 impl Denied {
-    /// Whether the token server asks to be left alone.
-    pub(super) fn is_pause(&self) -> bool {
-        matches!(self, Self::Answered { status: StatusCode::TOO_MANY_REQUESTS, .. })
-    }
-
-    /// Whether the token server refused a token less than so long ago.
-    pub(super) fn is_refusal_within(&self, time: Duration) -> bool {
-        match self {
-            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. } => at.elapsed() < time,
+    /// Whether the answer stands, so that the token server need not be asked again: a refusal for so long, and "later"
+    /// until then. Some count what an account that they do not know tries, and lock it.
+    pub(super) fn stands(&self, refused_for: Duration) -> bool {
+        let Self::Answered { status, at, .. } = self else { return false };
+        match *status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => at.elapsed() < refused_for,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                self.pause_left().is_some_and(|left| !left.is_zero())
+            }
             _ => false,
         }
     }
 
+    /// What is left of the time for which the token server asked to be left alone.
+    fn pause_left(&self) -> Option<Duration> {
+        let Self::Answered { status, retry_after, at, .. } = self else { return None };
+        let untold = (*status == StatusCode::TOO_MANY_REQUESTS).then_some(PAUSE);
+        let pause = retry_after.or(untold)?;
+        Some(pause.min(LONGEST_PAUSE).saturating_sub(at.elapsed()))
+    }
+
     pub(super) fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
-        let (status, retry_after, url) = match self {
+        let mut pause = self.pause_left();
+        let (status, url) = match self {
             Self::Failed(error) => return Err(error),
             // Its word on our account is the registry's.
             Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
-                (StatusCode::UNAUTHORIZED, None, ask.url.clone())
+                pause = None;
+                (StatusCode::UNAUTHORIZED, ask.url.clone())
             }
-            Self::Answered { status, retry_after, realm, .. }
-                if status.is_client_error() || status.is_server_error() =>
-            {
-                (status, retry_after, realm)
+            Self::Answered { status, realm, .. } if status.is_client_error() || status.is_server_error() => {
+                (status, realm)
             }
             Self::Answered { status, realm, .. } => {
                 let reason = format!("status {status} where a token was asked for");
@@ -54,8 +68,8 @@ impl Denied {
             }
         };
         let mut headers = HeaderMap::new();
-        if let Some(value) = retry_after {
-            headers.insert(RETRY_AFTER, value);
+        if let Some(left) = pause {
+            headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs_f64().ceil() as u64));
         }
         // A token server that knows no such thing says nothing of the registry.
         let status = if matches!(status.as_u16(), 404 | 410) { StatusCode::BAD_GATEWAY } else { status };

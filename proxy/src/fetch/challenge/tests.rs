@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::header::RETRY_AFTER;
+
 use super::*;
 use crate::fetch::credential::{Credential, Rules};
 use crate::fetch::testing::{Fake, ask, reply_with};
@@ -202,7 +204,7 @@ async fn a_token_server_that_gives_nobody_a_token_is_left_alone_for_a_while() {
     willing.store(1, Ordering::Relaxed);
     tokio::time::advance(REFUSED).await;
     assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
-    // An account may have been put right a moment later.
+    // An account as well: some lock it after some tries, and for all who use it.
     willing.store(0, Ordering::Relaxed);
     let stack = TokenChallenge::new(
         Arc::clone(&fake),
@@ -211,8 +213,32 @@ async fn a_token_server_that_gives_nobody_a_token_is_left_alone_for_a_while() {
         REFUSED,
     );
     assert_eq!(cost(&stack, &fake, MANIFEST).await, 2);
+    assert_eq!(cost(&stack, &fake, MANIFEST).await, 0);
     willing.store(1, Ordering::Relaxed);
+    tokio::time::advance(REFUSED).await;
     assert_eq!(stack.fetch(ask(MANIFEST)).await.unwrap().status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_server_that_says_later_is_asked_later() {
+    for (status, told, pause) in
+        [(429, Some("60"), 60), (429, None, 5), (503, Some("60"), 60), (429, Some("9000"), 300)]
+    {
+        let fake = Fake::new(move |ask| match ask.url.expose().path() {
+            "/token" => {
+                Ok(reply_with(ask, status, &told.map(|told| ("retry-after", told)).into_iter().collect::<Vec<_>>(), ""))
+            }
+            _ => Ok(reply_with(ask, 401, &[("www-authenticate", ELSEWHERE)], "")),
+        });
+        let stack = anonymous(&fake);
+        for (passed, left, cost) in [(0, pause, 2), (pause - 1, 1, 2), (1, pause, 4)] {
+            tokio::time::advance(Duration::from_secs(passed)).await;
+            let reply = stack.fetch(ask(MANIFEST)).await.unwrap();
+            let shown = reply.headers[RETRY_AFTER].to_str().unwrap();
+            assert_eq!((reply.status.as_u16(), shown), (status, &*left.to_string()), "{told:?}");
+            assert!(fake.asked().len() <= cost && fake.asked().len() + 1 >= cost, "{status} {told:?}");
+        }
+    }
 }
 
 #[tokio::test]
