@@ -225,7 +225,8 @@ impl Cache {
         let Some(authority) = listings.first() else { return Ok(None) };
         let file = match self.document(authority).await {
             Ok((document, _)) => self.file_in(authority, &document, &artifact.listed_as).await?,
-            Err(Error::Missing { .. }) => None,
+            Err(Error::Missing { .. } | Error::Withheld { .. }) => None,
+            Err(Error::Upstream { status, .. }) if means_none(status) => None,
             Err(error) => return Err(error),
         };
         let Some(file) = file.filter(|file| !file.url.is_empty()) else { return Ok(None) };

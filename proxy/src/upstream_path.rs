@@ -4,14 +4,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 /// What stands as it is in a path segment: RFC 3986's unreserved characters and those sub-delimiters that registries
-/// use in names and versions.
+/// use in names and versions. Not `+`, which object stores take for a space, so that apt encodes it, too.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~')
     .remove(b'!')
-    .remove(b'+')
     .remove(b'@')
     .remove(b'=')
     .remove(b',')
@@ -75,7 +74,7 @@ mod tests {
             (vec!["@scope/name"], "/repo/a/@scope%2Fname"),
             (vec!["..", "b"], "/repo/a/%252E%252E/b"),
             (vec!["a?b#c"], "/repo/a/a%3Fb%23c"),
-            (vec!["1.0.0+build"], "/repo/a/1.0.0+build"),
+            (vec!["1.0.0+build"], "/repo/a/1.0.0%2Bbuild"),
             (vec!["a%2e%2e"], "/repo/a/a%252e%252e"),
             (vec!["a\\..\\b"], "/repo/a/a%5C..%5Cb"),
         ] {

@@ -252,7 +252,10 @@ impl Cache {
             let reply = self.ask(ask).await?;
             match (reply.status, held.clone()) {
                 (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, &sent) => {
-                    return self.confirmed(id, stored, &reply.headers, since);
+                    if self.is_still_signed(id, metadata, &stored, reply.fallback).await {
+                        return self.confirmed(id, stored, &reply.headers, since);
+                    }
+                    held = None;
                 }
                 // It confirms something else than what is stored: asked once more without validators.
                 (StatusCode::NOT_MODIFIED, Some(_)) => held = None,

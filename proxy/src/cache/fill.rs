@@ -122,7 +122,7 @@ impl Cache {
         if let Some(stored) = self.stored_as(id, artifact).await? {
             return Ok(stored);
         }
-        if let Some(error) = self.state.distrust.verdict(id) {
+        if let Some(error) = self.state.distrust.verdict(id, artifact.expect.as_ref()) {
             return Err(error);
         }
         let run = |fill: Arc<Fill>| {
@@ -208,7 +208,7 @@ impl Cache {
                 tracing::error!(proxy = %self.settings.name, package.name = %artifact.key.package,
                     package.version = %artifact.key.version, package.file = %artifact.key.file, error = %error,
                     "wrong bytes from the upstream: nothing was kept");
-                self.state.distrust.accuse(id, error.clone());
+                self.state.distrust.accuse(id, artifact.expect.as_ref(), error.clone());
             }
             error => tracing::debug!(proxy = %self.settings.name, package.name = %artifact.key.package,
                 package.file = %artifact.key.file, error = %error, "a fill failed"),
@@ -239,7 +239,8 @@ impl Cache {
             fill.spool.complete(length);
             return Ok(());
         }
-        let mut target = self.resolve(artifact, self.state.distrust.is_suspect(id)).await?;
+        let is_suspect = self.state.distrust.is_suspect(id, artifact.expect.as_ref());
+        let mut target = self.resolve(artifact, is_suspect).await?;
         let mut reply = self.ask_artifact(id, artifact, &target).await;
         if self.may_be_elsewhere(&reply, artifact)
             && let Some(elsewhere) = self.resolve_elsewhere(artifact, &target).await?
@@ -304,6 +305,7 @@ impl Cache {
             last_modified,
             source,
             digests: served,
+            unpinned: !artifact.pinned,
             ..store::Artifact::of(blob.id(), length)
         };
         let now = self.now();

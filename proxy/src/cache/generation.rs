@@ -115,7 +115,9 @@ impl Cache {
     pub(super) async fn open(self: &Arc<Self>, head: &Metadata, document: &StoredDocument) -> Result<Arc<Open>, Error> {
         let id = self.space.record_id(&head.key);
         let stored = document.record.document().ok_or(Error::Abandoned)?;
-        if let Some(open) = self.state.generations.opened.get(id, stored.raw) {
+        let signature = stored.signature.map(|(signature, _)| signature);
+        let is_alike = |open: &Arc<Open>| open.signature.as_ref().map(Blob::id) == signature;
+        if let Some(open) = self.state.generations.opened.get(id, stored.raw).filter(is_alike) {
             return Ok(open);
         }
         let document = match self.table(document).await {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::store::RecordId;
 
@@ -22,6 +23,8 @@ pub(super) struct Distrust(Mutex<HashMap<RecordId, Suspect>>);
 
 #[derive(Debug)]
 struct Suspect {
+    /// What the digest should have been, if it was known beforehand: the file of the next generation has another one.
+    expect: Option<Digest>,
     failures: u32,
     since: Instant,
     error: Error,
@@ -29,24 +32,25 @@ struct Suspect {
 
 impl Distrust {
     /// The error to repeat, while a second failure is recent.
-    pub(super) fn verdict(&self, id: RecordId) -> Option<Error> {
+    pub(super) fn verdict(&self, id: RecordId, expect: Option<&Digest>) -> Option<Error> {
         let suspects = self.0.lock();
-        let suspect = suspects.get(&id)?;
+        let suspect = suspects.get(&id).filter(|suspect| suspect.expect.as_ref() == expect)?;
         (suspect.failures > 1 && suspect.since.elapsed() < PAUSE).then(|| suspect.error.clone())
     }
 
     /// Whether the last body was wrong, so that the metadata is worth asking for again.
-    pub(super) fn is_suspect(&self, id: RecordId) -> bool {
-        self.0.lock().contains_key(&id)
+    pub(super) fn is_suspect(&self, id: RecordId, expect: Option<&Digest>) -> bool {
+        self.0.lock().get(&id).is_some_and(|suspect| suspect.expect.as_ref() == expect)
     }
 
     /// Notes a wrong body.
-    pub(super) fn accuse(&self, id: RecordId, error: Error) {
+    pub(super) fn accuse(&self, id: RecordId, expect: Option<&Digest>, error: Error) {
         let mut suspects = self.0.lock();
         suspects.retain(|_, suspect| suspect.since.elapsed() < PAUSE);
         if suspects.len() < LIMIT || suspects.contains_key(&id) {
-            let failures = suspects.get(&id).map_or(0, |suspect| suspect.failures) + 1;
-            suspects.insert(id, Suspect { failures, since: Instant::now(), error });
+            let before = suspects.get(&id).filter(|suspect| suspect.expect.as_ref() == expect);
+            let failures = before.map_or(0, |suspect| suspect.failures) + 1;
+            suspects.insert(id, Suspect { expect: expect.cloned(), failures, since: Instant::now(), error });
         }
     }
 
@@ -191,15 +195,18 @@ mod tests {
     async fn one_more_try_and_then_a_pause() {
         let distrust = Distrust::default();
         let wrong = || Error::Mismatch { upstream: String::new(), expected: String::new(), found: String::new() };
-        assert!(!distrust.is_suspect(id("a")));
-        distrust.accuse(id("a"), wrong());
-        assert!(distrust.is_suspect(id("a")) && distrust.verdict(id("a")).is_none());
-        distrust.accuse(id("a"), wrong());
-        assert!(distrust.verdict(id("a")).is_some() && distrust.verdict(id("b")).is_none());
+        assert!(!distrust.is_suspect(id("a"), None));
+        distrust.accuse(id("a"), None, wrong());
+        assert!(distrust.is_suspect(id("a"), None) && distrust.verdict(id("a"), None).is_none());
+        distrust.accuse(id("a"), None, wrong());
+        assert!(distrust.verdict(id("a"), None).is_some() && distrust.verdict(id("b"), None).is_none());
+        // The next generation names another file by this name.
+        let other = Digest::sha256(b"other");
+        assert!(distrust.verdict(id("a"), Some(&other)).is_none() && !distrust.is_suspect(id("a"), Some(&other)));
         tokio::time::advance(PAUSE).await;
-        assert!(distrust.verdict(id("a")).is_none());
+        assert!(distrust.verdict(id("a"), None).is_none());
         distrust.acquit(id("a"));
-        assert!(!distrust.is_suspect(id("a")));
+        assert!(!distrust.is_suspect(id("a"), None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,10 @@ use crate::clock::Millis;
 use crate::digest::Digest;
 use crate::intent::{Key, ServedAs};
 
+mod artifact;
+
+pub use artifact::Artifact;
+
 /// The version of [`Record`]'s form. A change of meaning takes the next number.
 const FORMAT: u32 = 1;
 
@@ -186,47 +190,6 @@ pub struct Variant {
     pub length: u64,
 }
 
-/// A stored artifact.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// Its bytes; the pin, where the upstream publishes no digest.
-    pub blob: BlobId,
-    /// Their length.
-    pub length: u64,
-    /// The published digest that they were verified against.
-    pub verified: Option<String>,
-    /// The upstream's `Last-Modified`, if it gave one.
-    pub last_modified: Option<String>,
-    /// Base of the fallback that gave it; `None`: the first address of the registry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Url>,
-    /// The digests of its bytes, where clients ask for them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub digests: Vec<Digest>,
-    /// A document named it and nobody has asked for it yet: its bytes are served if another key has brought them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub referenced: bool,
-    /// What it names, if it is an index of other files: see [`crate::cache::names`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub names: Option<(BlobId, u64)>,
-}
-
-impl Artifact {
-    /// Bytes of which no more is known. What differs is set with `..`.
-    pub fn of(blob: BlobId, length: u64) -> Self {
-        Self {
-            blob,
-            length,
-            verified: None,
-            last_modified: None,
-            source: None,
-            digests: Vec::new(),
-            referenced: false,
-            names: None,
-        }
-    }
-}
-
 impl Record {
     /// A record of what is known of `key`, confirmed at `validated`.
     pub fn new(key: &Key, validated: Millis, state: State) -> Self {
@@ -267,7 +230,7 @@ impl Record {
         match &self.state {
             State::Document(_) => Kind::Document,
             // Which bytes were the first ones, or which fallback is to give what belongs to them, nobody else knows.
-            State::Artifact(artifact) if artifact.verified.is_none() || artifact.source.is_some() => Kind::Lasting,
+            State::Artifact(artifact) if artifact.is_pin() || artifact.source.is_some() => Kind::Lasting,
             State::Artifact(_) => Kind::Artifact,
         }
     }

@@ -266,16 +266,8 @@ fn put_document(store: &Arc<Store>, name: &str, bytes: &[u8]) -> RecordId {
 }
 
 fn put_artifact(store: &Arc<Store>, name: &str, verified: bool, referenced: bool) -> RecordId {
-    let artifact = Artifact {
-        blob: BlobId::of(name.as_bytes()),
-        length: 1,
-        verified: verified.then(|| "sha256:00".to_owned()),
-        last_modified: None,
-        source: None,
-        digests: Vec::new(),
-        referenced,
-        names: None,
-    };
+    let verified = verified.then(|| "sha256:00".to_owned());
+    let artifact = Artifact { verified, referenced, ..Artifact::of(BlobId::of(name.as_bytes()), 1) };
     keep(store, name, State::Artifact(artifact))
 }
 

@@ -96,8 +96,9 @@ async fn two_servers_that_take_turns_show_one_document() {
             (asked >= days.len()).then_some(())
         })
         .await;
-        // The signature was asked for with the head that was taken, and not with one that was held off.
-        let signed = usize::from(case.reads > 1);
+        // The signature was asked for with the head that was taken, and once more as the same came again, since it may be
+        // another one by then; and not with one that was held off.
+        let signed = if case.reads > 1 { 2 } else { 0 };
         assert_eq!(upstream.count(&format!("{BASE}{SIGNATURE}")), signed, "{}", case.path);
         // And what is newer than both comes in at once.
         let newest = case.served(3).await;

@@ -89,6 +89,7 @@ impl Cache {
             && before.content_type == document.content_type
             && before.url == document.url
             && before.digests == document.digests
+            && self.is_still_signed(id, metadata, held, source.clone()).await
         {
             // The same bytes again, without a 304: what was read and made of them still holds.
             let record = self.state.writer.confirm(id, now, &held.record, &document, since);

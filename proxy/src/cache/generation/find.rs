@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Client, Open};
 use crate::cache::ask::DOUBT;
 use crate::cache::{Cache, StoredDocument};
-use crate::error::Error;
+use crate::error::{Error, means_none};
 use crate::intent::{Artifact, Indexed, Metadata, Within};
 use crate::store::BlobId;
 
@@ -60,7 +60,7 @@ impl Cache {
         }
         // Named by a head that was published a moment ago, or by none at all: the upstream knows.
         let Some((open, within)) = known.last() else { return Err(self.unlisted()) };
-        let document = match self.asked_again(&open.head).await {
+        let document = match self.asked_in_time(&open.head).await {
             // It is here: what it does not name is none of its files, whatever the upstream says of it meanwhile.
             Err(Error::Missing { .. }) => return Err(self.unlisted()),
             asked => asked?,
@@ -82,11 +82,12 @@ impl Cache {
 
     /// Asks for the head again if the last body of this file was wrong.
     async fn unless_suspect(self: &Arc<Self>, found: Found, open: &Arc<Open>, within: &Within) -> Result<Found, Error> {
-        if !self.state.distrust.is_suspect(self.space.record_id(&found.artifact.key)) {
+        let id = self.space.record_id(&found.artifact.key);
+        if !self.state.distrust.is_suspect(id, found.artifact.expect.as_ref()) {
             return Ok(found);
         }
         // If that fails, what is cached may still be right.
-        let Ok(document) = self.asked_again(&open.head).await else { return Ok(found) };
+        let Ok(document) = self.asked_in_time(&open.head).await else { return Ok(found) };
         let open = self.open(&open.head, &document).await?;
         match self.found(&open, within).await? {
             Some(now) if now.artifact.key == found.artifact.key => Ok(now),
@@ -112,6 +113,8 @@ impl Cache {
                 match self.document(head).await {
                     Ok((document, _)) => return Ok((self.open(head, &document).await?, within)),
                     Err(error @ Error::Missing { .. }) => missing = Some(error),
+                    // Some stores refuse what they do not have.
+                    Err(error @ Error::Upstream { status, .. }) if means_none(status) => missing = Some(error),
                     // What stands in for it may have the other form of the head.
                     Err(error) if self.has_fallbacks() && error.is_of_upstream() => failed = Some(error),
                     Err(error) => return Err(error),
@@ -128,18 +131,23 @@ impl Cache {
         if !matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. }) {
             return Err(error);
         }
-        let wait = self.settings.cache.revalidation_wait;
         let is_same = |document: &StoredDocument| document.record.document().is_some_and(|now| now.raw == found.raw);
-        match tokio::time::timeout(wait, self.asked_again(&found.head)).await {
-            Ok(Ok(document)) if is_same(&document) && !found.is_doubted => {
+        match self.asked_in_time(&found.head).await {
+            Ok(document) if is_same(&document) && !found.is_doubted => {
                 // Both tries are one failure to those who come next.
                 self.state.distrust.acquit(self.space.record_id(&found.artifact.key));
                 Ok(())
             }
-            Ok(Ok(document)) if is_same(&document) => Err(error),
-            Ok(Ok(_) | Err(Error::OutOfStep { .. })) | Err(_) => Err(Error::OutOfStep { upstream: self.upstream() }),
-            Ok(Err(_)) => Err(error),
+            Ok(document) if is_same(&document) => Err(error),
+            Ok(_) | Err(Error::OutOfStep { .. }) => Err(Error::OutOfStep { upstream: self.upstream() }),
+            Err(_) => Err(error),
         }
+    }
+
+    /// The head as the upstream has it now, if that comes in time: while its files are fetched it may take long.
+    async fn asked_in_time(self: &Arc<Self>, head: &Metadata) -> Result<StoredDocument, Error> {
+        let asked = tokio::time::timeout(self.settings.cache.revalidation_wait, self.asked_again(head));
+        asked.await.unwrap_or_else(|_| Err(Error::OutOfStep { upstream: self.upstream() }))
     }
 
     fn unlisted(&self) -> Error {

@@ -73,14 +73,20 @@ impl Opened {
         self.kept.lock().generations.iter().any(|((of, _), entry)| *of == head && entry.is_current)
     }
 
-    /// Keeps a generation as the current one of its head, and closes others for it.
+    /// Keeps a generation as the current one of its head, if there is no later one, and closes others for it.
     pub(in crate::cache) fn insert(&self, head: RecordId, open: Arc<Open>) {
         let mut kept = self.kept.lock();
-        for ((of, _), entry) in &mut kept.generations {
-            entry.is_current &= *of != head;
+        let of_head = kept.generations.iter_mut().filter(|((of, _), _)| *of == head);
+        let mut current: Vec<_> = of_head.map(|(_, entry)| entry).filter(|entry| entry.is_current).collect();
+        // Whoever looked for one before it was replaced may open it afterwards.
+        let is_current = current.iter().all(|entry| entry.open.changed <= open.changed);
+        if is_current {
+            for entry in &mut current {
+                entry.is_current = false;
+            }
         }
         kept.uses += 1;
-        let entry = Entry { used: kept.uses, is_current: true, open };
+        let entry = Entry { used: kept.uses, is_current, open };
         let replaced = kept.generations.insert((head, entry.open.raw), entry);
         self.closed.lock().heads.remove(&head);
         let closed = self.close_some(&mut kept);

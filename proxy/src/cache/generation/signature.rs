@@ -7,11 +7,11 @@ use http::StatusCode;
 use url::Url;
 
 use super::Client;
-use crate::cache::Cache;
-use crate::cache::receive::{self, Coded};
+use crate::cache::receive::{self, Coded, Received};
 use crate::cache::write::Finished;
+use crate::cache::{Cache, StoredDocument};
 use crate::cache_status::CacheStatus;
-use crate::error::Error;
+use crate::error::{Error, means_none};
 use crate::fetch::{Instead, Purpose, SafeUrl, Wanted};
 use crate::intent::{Key, Metadata};
 use crate::memory::Patience;
@@ -58,32 +58,69 @@ impl Cache {
         patience: Patience,
         files: &mut Vec<Finished>,
     ) -> Result<Option<Blob>, Error> {
-        let get = async |path: &UpstreamPath, limit: u64, patience: Patience| {
-            let url = SafeUrl::from(path.below(&self.settings.upstream.url));
-            let mut ask = self.get(head.id, url, Purpose::Metadata);
-            if self.has_fallbacks() {
-                ask.source = Some(Wanted { fallback: head.source.clone(), instead: Instead::Nobody });
-            }
-            let reply = self.ask(ask).await?;
-            match reply.status {
-                StatusCode::OK => {}
-                _ => return Err(self.refused(reply).await),
-            }
-            receive::receive(reply, Coded::Undone, &self.engine.store, &self.engine.memory, patience, limit, &[]).await
-        };
-        let signature = match get(&of(&head.metadata.key), SIGNATURE, patience).await {
-            Ok(signature) => signature,
-            // An archive that is not signed.
-            Err(Error::Missing { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(signature) = self.signature_of(head, of, patience).await? else { return Ok(None) };
         let patience = if signature.blob.permit().is_some() { Patience::GiveUp } else { patience };
-        let again = get(&head.metadata.from, self.settings.cache.max_metadata_size, patience).await?;
+        let limit = self.settings.cache.max_metadata_size;
+        let again = self.of_the_same(head, &head.metadata.from, limit, patience).await?;
         if again.blob.id() != head.received {
             return Err(Error::OutOfStep { upstream: self.upstream() });
         }
         let (blob, staging) = (signature.blob, signature.staging);
         files.extend(staging.map(|staging| Finished::new(staging, blob.id())));
         Ok(Some(blob))
+    }
+
+    /// Whether the signature of a head that has not changed is still the one that is held: archives publish it after the
+    /// head, or sign anew. `source` is the address that says so.
+    pub(in crate::cache) async fn is_still_signed(
+        self: &Arc<Self>,
+        id: RecordId,
+        metadata: &Metadata,
+        held: &StoredDocument,
+        source: Option<Url>,
+    ) -> bool {
+        let of = metadata.generation.and_then(|generation| generation.signature);
+        let (Some(of), Some(document)) = (of, held.record.document()) else { return true };
+        let signed = Head { id, metadata, received: document.received, source };
+        match self.signature_of(&signed, of, Patience::GiveUp).await {
+            Ok(found) => found.map(|found| found.blob.id()) == document.signature.map(|(signature, _)| signature),
+            // Nobody knows.
+            Err(_) => true,
+        }
+    }
+
+    /// The signature beside a head; `None` where there is none, or where a store refuses what it does not have.
+    async fn signature_of(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        of: fn(&Key) -> UpstreamPath,
+        patience: Patience,
+    ) -> Result<Option<Received>, Error> {
+        match self.of_the_same(head, &of(&head.metadata.key), SIGNATURE, patience).await {
+            Ok(signature) => Ok(Some(signature)),
+            Err(Error::Missing { .. }) => Ok(None),
+            Err(Error::Upstream { status, .. }) if means_none(status) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file of the address that gave a head.
+    async fn of_the_same(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        path: &UpstreamPath,
+        limit: u64,
+        patience: Patience,
+    ) -> Result<Received, Error> {
+        let url = SafeUrl::from(path.below(&self.settings.upstream.url));
+        let mut ask = self.get(head.id, url, Purpose::Metadata);
+        if self.has_fallbacks() {
+            ask.source = Some(Wanted { fallback: head.source.clone(), instead: Instead::Nobody });
+        }
+        let reply = self.ask(ask).await?;
+        if reply.status != StatusCode::OK {
+            return Err(self.refused(reply).await);
+        }
+        receive::receive(reply, Coded::Undone, &self.engine.store, &self.engine.memory, patience, limit, &[]).await
     }
 }

@@ -65,13 +65,20 @@ impl Cache {
         let raw = |document: &StoredDocument| document.record.document().map(|document| document.raw);
         let Some(new) = raw(after).filter(|new| raw(before) != Some(*new)) else { return Ok(()) };
         let since = self.waits_since(id, new)?;
+        let may_go_on = self.may_go_on(head, before);
         let fetched = match self.in_use(head, generation, before, after).await {
-            Ok(files) => tokio::time::timeout_at(since + PATIENCE, self.fetch_all(files)).await,
+            Ok(files) if may_go_on => tokio::time::timeout_at(since + PATIENCE, self.fetch_all(files)).await,
+            Ok(files) => {
+                // Whoever waits for the head is given nothing meanwhile.
+                let cache = Arc::clone(self);
+                tokio::spawn(async move { tokio::time::timeout(PATIENCE, cache.fetch_all(files)).await });
+                Ok(Ok(()))
+            }
             Err(error) => Ok(Err(error)),
         };
         let is_overdue = since.elapsed() >= PATIENCE;
         match fetched {
-            Ok(Err(error)) if self.may_go_on(head, before) => {
+            Ok(Err(error)) if may_go_on => {
                 let is_torn = matches!(error, Error::Mismatch { .. } | Error::Unexpected { .. });
                 if !is_overdue || (is_torn && since.elapsed() < TORN) {
                     tracing::debug!(proxy = %self.settings.name, package.name = %head.key.package, error = %error,

@@ -21,7 +21,7 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
                                  application/vnd.docker.distribution.manifest.v2+json, \
                                  application/vnd.oci.artifact.manifest.v1+json";
 
-const KNOWN: [&str; 5] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT];
+pub(super) const KNOWN: [&str; 5] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

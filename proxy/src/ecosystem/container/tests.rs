@@ -165,6 +165,29 @@ fn a_manifest_names_its_blobs_for_its_repository_alone() {
     assert_eq!(by_digest.also, None);
 }
 
+/// What a registry has not looked for is no blob of the repository because a manifest says so.
+#[test]
+fn a_manifest_vouches_for_what_registries_look_for() {
+    let of = |text: &str| Fetched::new(metadata(&Container, "v2/a/manifests/x", None), manifest::OCI_MANIFEST, text).read();
+    let named = |text: &str| of(text).unwrap().references.into_iter().map(|named| named.digest.to_string()).collect::<Vec<_>>();
+    let (real, other) = (sha256(), format!("sha256:{}", "1".repeat(64)));
+    let (real_one, other_one) = (format!(r#"{{"digest":"{real}"}}"#), format!(r#"{{"digest":"{other}"}}"#));
+    let artifact = manifest::KNOWN[4];
+    for (text, expected) in [
+        (format!(r#"{{"config":{real_one},"layers":[{real_one}],"blobs":[{other_one}]}}"#), vec![&real, &real]),
+        (format!(r#"{{"mediaType":"{}","manifests":[],"blobs":[{other_one}]}}"#, manifest::OCI_INDEX), vec![]),
+        (format!(r#"{{"mediaType":"{artifact}","blobs":[{other_one}]}}"#), vec![&other]),
+        // Other readers take the name of a member in any case, and the last of several.
+        (format!(r#"{{"layers":[{other_one}],"LAYERS":[{real_one}]}}"#), vec![]),
+        (format!(r#"{{"layers":[{{"digest":"{other}","Digest":"{real}"}}]}}"#), vec![]),
+        (format!(r#"{{"config":{{"digest":"{real}","urls":null,"mediaType":null}},"layers":null}}"#), vec![&real]),
+        (format!(r#"{{"config":{real_one},"annotations":{{"Layers":"x"}}}}"#), vec![&real]),
+    ] {
+        assert_eq!(named(&text), expected.into_iter().cloned().collect::<Vec<_>>(), "{text}");
+    }
+    assert!(of(&format!(r#"{{"layers":[{other_one}],"layers":[{real_one}]}}"#)).is_err(), "the same name twice");
+}
+
 #[test]
 fn digests_are_told_in_headers() {
     let told = |key: &Key, found| {

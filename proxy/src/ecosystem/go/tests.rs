@@ -29,7 +29,7 @@ fn what_requests_mean() {
         ("a.example/b/@v/main.info", "metadata query|a.example/b|main| < a.example/b/@v/main.info"),
         ("a.example/b/@v/v1.info", "metadata query|a.example/b|v1| < a.example/b/@v/v1.info"),
         ("a.example/b/@v/!main.info", "metadata query|a.example/b|Main| < a.example/b/@v/!main.info"),
-        ("a.example/b/@v/v1.0.0+meta.info", "metadata query|a.example/b|v1.0.0+meta| < a.example/b/@v/v1.0.0+meta.info"),
+        ("a.example/b/@v/v1.0.0+meta.info", "metadata query|a.example/b|v1.0.0+meta| < a.example/b/@v/v1.0.0%2Bmeta.info"),
         ("sumdb/sum.registry.example/supported", "metadata supported|sum.registry.example|| < sumdb/sum.registry.example/supported"),
         ("sumdb/sum.registry.example/latest", "metadata tree|sum.registry.example|| < sumdb/sum.registry.example/latest"),
         ("sumdb/sum.registry.example/lookup/a.example/!b@v1.0.0", "metadata record|a.example/B|v1.0.0|sum.registry.example < sumdb/sum.registry.example/lookup/a.example/!b@v1.0.0"),
@@ -180,7 +180,7 @@ fn what_files_of_a_version_are_like() {
     let Shape::ZipOf(folder) = zip.shape else { panic!("no zip") };
     assert_eq!(folder(&zip.key), "a.example/B@v2.0.0+incompatible/");
     let Source::Layout(path) = &zip.source else { panic!("no place") };
-    assert_eq!(path.as_str(), "a.example/!b/@v/v2.0.0+incompatible.zip");
+    assert_eq!(path.as_str(), "a.example/!b/@v/v2.0.0%2Bincompatible.zip");
     let names = zip.siblings().into_iter().map(|key| key.file).collect::<Vec<_>>();
     assert_eq!(names, ["v2.0.0+incompatible.info", "v2.0.0+incompatible.mod", "v2.0.0+incompatible.zip"]);
 

@@ -24,7 +24,7 @@ fn what_requests_mean() {
         ("@types%2Fnode", "metadata full|@types/node|| < @types%2Fnode"),
         ("is-number/7.0.0", "metadata manifest|is-number|7.0.0| < is-number/7.0.0"),
         ("is-number/latest", "metadata manifest|is-number|latest| < is-number/latest"),
-        ("@types%2fnode/1.0.0%2Bb", "metadata manifest|@types/node|1.0.0+b| < @types%2Fnode/1.0.0+b"),
+        ("@types%2fnode/1.0.0%2Bb", "metadata manifest|@types/node|1.0.0+b| < @types%2Fnode/1.0.0%2Bb"),
         ("-/package/is-number/dist-tags", "metadata dist-tags|is-number|| < -/package/is-number/dist-tags"),
         ("-/package/@a%2fb/dist-tags", "metadata dist-tags|@a/b|| < -/package/@a%2Fb/dist-tags"),
         ("-/npm/v1/keys", "metadata keys|||keys < -/npm/v1/keys"),

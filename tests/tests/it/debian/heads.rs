@@ -56,6 +56,33 @@ async fn a_head_and_its_signature_are_never_of_two_moments() {
     assert_eq!(get(&rig, "Release.gpg").await.text(), "signature two");
 }
 
+/// Archives write the signature after the head, and sign the same head anew with another key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_may_come_after_its_head() {
+    let upstream = Upstream::start().await;
+    let state = State::naming(&[("pool/a.deb", b"1")]);
+    state.publish_indexes(&upstream);
+    upstream.set(&at("Release"), Resource::new(flat_head(&state), "text/plain"));
+    // As stores answer that let nobody list what they have.
+    upstream.set(&at("InRelease"), Reply::new(403));
+    upstream.set(&at("Release.gpg"), Reply::new(403));
+    let rig = start(&upstream, |manifest| manifest.with("cache.metadataTTL", "0s")).await;
+    rig.get(&here("InRelease")).await.expect_status(403);
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), state.index(PACKAGES));
+    get(&rig, "Release").await;
+    rig.get(&here("Release.gpg")).await.expect_status(404);
+    for signature in ["late", "anew"] {
+        upstream.set(&at("Release.gpg"), Resource::file(signature));
+        until("the signature", || async {
+            get(&rig, "Release").await;
+            let answer = rig.get(&here("Release.gpg")).await;
+            (answer.text() == signature).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(get(&rig, PACKAGES).await.bytes(), state.index(PACKAGES));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_never_holds_still_gives_no_pair() {
     let upstream = Upstream::start().await;

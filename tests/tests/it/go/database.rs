@@ -91,6 +91,20 @@ async fn records_that_cannot_be_had_or_lie_release_nothing() {
 }
 
 /// A hash tile has no digest of its own, and is kept for good: what its address says of its length holds.
+/// Databases refuse what is private: the go command goes on to the next registry only after a 404.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_registry_lacks_is_absent_whatever_the_database_says() {
+    let (_fixture, upstream, rig) = start(|manifest| manifest).await;
+    for status in [403, 404, 410] {
+        let version = format!("9.9.{status}");
+        upstream.set(&record_at(&version), Reply::new(status));
+        for end in ["mod", "zip"] {
+            let (path, _) = file(&version, end);
+            rig.get(&path).await.expect_status(404);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tile_is_as_long_as_its_address_says() {
     let (_, upstream, rig) = start(|manifest| manifest).await;
