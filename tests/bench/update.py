@@ -114,13 +114,18 @@ def fleet(server, script, requests):
 
 
 def idle(servers, settle):
-    """Nanoseconds of each server's processor in a second without a client: files are watched, clocks are looked at."""
+    """Nanoseconds of each server's processor in a second without a client: files are watched, clocks are looked at. The
+    median of some, since something may be left to do of what came before."""
     for server in servers:
         settle(server)
-    before, began = [used(server) for server in servers], time.monotonic()
-    time.sleep(10)
-    passed = time.monotonic() - began
-    return [(used(server) - start) / passed for server, start in zip(servers, before)]
+    rates = [[] for _ in servers]
+    for _ in range(10):
+        before, began = [used(server) for server in servers], time.monotonic()
+        time.sleep(1)
+        passed = time.monotonic() - began
+        for rate, server, start in zip(rates, servers, before):
+            rate.append((used(server) - start) / passed)
+    return [statistics.median(rate) for rate in rates]
 
 
 def alternate(servers, clients, unasked, updates, keep):
