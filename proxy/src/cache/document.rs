@@ -239,26 +239,27 @@ impl Cache {
         metadata: &Metadata,
         since: Since,
     ) -> Result<(Refreshed, Afterwards), Error> {
-        let mut held = self.held_document(metadata).await;
-        let mut attempts = 0;
+        let held = self.held_document(metadata).await;
+        let (mut attempts, mut is_conditional) = (0, true);
         loop {
-            let ask = self.ask_for(id, metadata, held.as_ref());
-            if let Some(stored) = held.as_ref()
+            let compared = held.as_ref().filter(|_| is_conditional);
+            let ask = self.ask_for(id, metadata, compared);
+            if let Some(stored) = compared
                 && self.is_unchanged(metadata, &ask, stored).await?
             {
                 return self.confirmed(id, stored.clone(), &HeaderMap::new(), since);
             }
             let (sent, url) = (ask.validators.clone(), ask.url.clone());
             let reply = self.ask(ask).await?;
-            match (reply.status, held.clone()) {
-                (StatusCode::NOT_MODIFIED, Some(stored)) if confirms(&reply.headers, &sent) => {
-                    if self.is_still_signed(id, metadata, &stored, reply.fallback).await {
-                        return self.confirmed(id, stored, &reply.headers, since);
+            match (reply.status, compared) {
+                (StatusCode::NOT_MODIFIED, Some(stored)) => {
+                    let is_confirmed = confirms(&reply.headers, &sent);
+                    if is_confirmed && self.is_still_signed(id, metadata, stored, reply.fallback).await {
+                        return self.confirmed(id, stored.clone(), &reply.headers, since);
                     }
-                    held = None;
+                    // It confirms something else than what is held, or not all of it: asked once more for all.
+                    is_conditional = false;
                 }
-                // It confirms something else than what is stored: asked once more without validators.
-                (StatusCode::NOT_MODIFIED, Some(_)) => held = None,
                 (StatusCode::OK, _) => {
                     self.engine.metrics.fills.get_or_create(&self.label()).inc();
                     attempts += 1;

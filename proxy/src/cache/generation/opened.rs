@@ -246,4 +246,17 @@ mod tests {
         assert_eq!(newest.iter().filter(of_first).map(|open| open.raw).collect::<Vec<_>>(), [BlobId::of(b"b")]);
         assert!(opened.has(head(0).0) && !opened.has(head(MOST * 3).0));
     }
+
+    /// Whoever was slow has found the one before.
+    #[test]
+    fn an_earlier_one_takes_no_later_one_s_place() {
+        let opened = Opened::default();
+        let (id, head) = head(0);
+        for (content, changed) in [(b"a", 1), (b"b", 2), (b"a", 1)] {
+            let (head, raw) = (head.clone(), BlobId::of(content));
+            opened.insert(id, Arc::new(Open { head, raw, changed, by_digest: false, table: None, signature: None }));
+        }
+        assert_eq!(opened.newest_first().iter().map(|open| open.raw).collect::<Vec<_>>(), [BlobId::of(b"b")]);
+        assert!(opened.get(id, BlobId::of(b"a")).is_none() && opened.get(id, BlobId::of(b"b")).is_some());
+    }
 }

@@ -1,6 +1,8 @@
 //! From one state of a suite to the next.
 
 use super::*;
+use tests::Reply;
+use tests::upstream::Gate;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_in_use_is_here_before_the_new_head() {
@@ -24,6 +26,26 @@ async fn what_is_in_use_is_here_before_the_new_head() {
     // The old one stays where its digest is the address.
     assert_eq!(get(&rig, &by_digest(PACKAGES, old.index(PACKAGES))).await.bytes(), old.index(PACKAGES));
     assert_eq!(upstream.requests().len(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_files_where_the_old_head_may_not_stand_in() {
+    let upstream = Upstream::start().await;
+    let old = State::naming(&[("pool/a.deb", b"1")]);
+    old.publish(&upstream);
+    let rig = start(&upstream, |manifest| manifest.always_revalidating().with("cache.staleIfError", "0s")).await;
+    get(&rig, "InRelease").await;
+    get(&rig, PACKAGES).await;
+    rig.until_written().await;
+
+    let (new, gate) = (State::naming(&[("pool/a.deb", b"2")]), Gate::shut());
+    new.publish(&upstream);
+    upstream.set(&at(PACKAGES), Reply::ok(new.index(PACKAGES).to_vec()).hold_head(&gate));
+    assert_eq!(get(&rig, "InRelease").await.text(), new.head());
+    until("the request for its index", || async { (gate.arrived() == 1).then_some(()) }).await;
+    gate.open();
+    assert_eq!(update(&rig, PACKAGES).await.bytes(), new.index(PACKAGES));
+    assert_eq!(upstream.count(&at(PACKAGES)), 2, "what was under way is what the client gets");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
