@@ -256,6 +256,12 @@ impl<F: Fetch> TokenChallenge<F> {
         if let Some(pending) = state.tokens.get(realm).filter(|pending| usable(pending)) {
             return Ok(pending.clone());
         }
+        // Another repository's token is asked of the same server.
+        let pauses = |pending: &Pending| matches!(pending.peek(), Some(Err(denied)) if denied.is_pause());
+        let mut others = state.tokens.iter().filter(|(other, _)| other.url == realm.url);
+        if let Some((_, pending)) = others.find(|(_, pending)| pauses(pending)) {
+            return Ok(pending.clone());
+        }
         if state.tokens.len() >= MOST {
             state.tokens.retain(|_, pending| usable(pending));
         }

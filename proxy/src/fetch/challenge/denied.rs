@@ -32,14 +32,19 @@ impl Denied {
     /// Whether the answer stands, so that the token server need not be asked again: a refusal for so long, and "later"
     /// until then. Some count what an account that they do not know tries, and lock it.
     pub(super) fn stands(&self, refused_for: Duration) -> bool {
-        let Self::Answered { status, at, .. } = self else { return false };
-        match *status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => at.elapsed() < refused_for,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                self.pause_left().is_some_and(|left| !left.is_zero())
+        match self {
+            Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. } => {
+                at.elapsed() < refused_for
             }
-            _ => false,
+            _ => self.is_pause(),
         }
+    }
+
+    /// Whether the token server wants to be left alone now, whatever it is asked for.
+    pub(super) fn is_pause(&self) -> bool {
+        let says_later = |status| matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        matches!(self, Self::Answered { status, .. } if says_later(*status))
+            && self.pause_left().is_some_and(|left| !left.is_zero())
     }
 
     /// What is left of the time for which the token server asked to be left alone.
@@ -51,12 +56,11 @@ impl Denied {
     }
 
     pub(super) fn into_reply(self, ask: &Ask) -> Result<Reply, FetchError> {
-        let mut pause = self.pause_left();
+        let pause = self.pause_left();
         let (status, url) = match self {
             Self::Failed(error) => return Err(error),
             // Its word on our account is the registry's.
             Self::Answered { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
-                pause = None;
                 (StatusCode::UNAUTHORIZED, ask.url.clone())
             }
             Self::Answered { status, realm, .. } if status.is_client_error() || status.is_server_error() => {
@@ -68,7 +72,7 @@ impl Denied {
             }
         };
         let mut headers = HeaderMap::new();
-        if let Some(left) = pause {
+        if let Some(left) = pause.filter(|_| status != StatusCode::UNAUTHORIZED) {
             headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs_f64().ceil() as u64));
         }
         // A token server that knows no such thing says nothing of the registry.

@@ -221,6 +221,8 @@ async fn a_token_server_that_gives_nobody_a_token_is_left_alone_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_server_that_says_later_is_asked_later() {
+    const ANY: &str = r#"Bearer realm="https://auth.example/token",service="registry.example""#;
+    let tokens = |fake: &Fake| seen(fake).iter().filter(|(url, _)| url.contains("/token?")).count();
     for (status, told, pause) in
         [(429, Some("60"), 60), (429, None, 5), (503, Some("60"), 60), (429, Some("9000"), 300)]
     {
@@ -228,7 +230,7 @@ async fn a_token_server_that_says_later_is_asked_later() {
             "/token" => {
                 Ok(reply_with(ask, status, &told.map(|told| ("retry-after", told)).into_iter().collect::<Vec<_>>(), ""))
             }
-            _ => Ok(reply_with(ask, 401, &[("www-authenticate", ELSEWHERE)], "")),
+            _ => Ok(reply_with(ask, 401, &[("www-authenticate", ANY)], "")),
         });
         let stack = anonymous(&fake);
         for (passed, left, cost) in [(0, pause, 2), (pause - 1, 1, 2), (1, pause, 4)] {
@@ -238,6 +240,10 @@ async fn a_token_server_that_says_later_is_asked_later() {
             assert_eq!((reply.status.as_u16(), shown), (status, &*left.to_string()), "{told:?}");
             assert!(fake.asked().len() <= cost && fake.asked().len() + 1 >= cost, "{status} {told:?}");
         }
+        // For another repository it is the same server.
+        let before = tokens(&fake);
+        let other = stack.fetch(ask("https://registry.example/v2/team/b/manifests/x")).await.unwrap();
+        assert_eq!((other.status.as_u16(), tokens(&fake)), (status, before), "{told:?}");
     }
 }
 
